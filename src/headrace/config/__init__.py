@@ -1,0 +1,1 @@
+"""CONFIG: what the operator writes: schema, loading, references to secrets, hot reload."""

@@ -1,0 +1,1 @@
+"""DATA: journal, ledger, counters, vectors, blobs."""

@@ -1,0 +1,1 @@
+"""CLIENT: HTTP in and out, one file per dialect."""

@@ -1,0 +1,73 @@
+"""The closed set of faults. Each has a public face, which a client may see, and a private cause,
+which only the log may hold."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Reason(enum.Enum):
+    """Why a call was not answered. The value is the public `code` of the error."""
+
+    BAD_BODY = "invalid_json"
+    BAD_REQUEST = "bad_request"
+    BODY_TOO_LARGE = "request_too_large"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    UNSUPPORTED_ENCODING = "unsupported_content_encoding"
+    UNKNOWN_ROUTE = "unknown_url"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNAUTHENTICATED = "invalid_api_key"
+    MODEL_FORBIDDEN = "model_not_allowed"
+    UNKNOWN_MODEL = "model_not_found"
+    UNSUPPORTED_OPERATION = "unsupported_operation"
+    UPSTREAM_REJECTED = "upstream_rejected"
+    CONTEXT_TOO_LONG = "context_length_exceeded"
+    CONTENT_FILTERED = "content_filter"
+    UPSTREAM_BUSY = "upstream_busy"
+    UPSTREAM_FAILED = "upstream_failed"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_INTERRUPTED = "stream_incomplete"
+    QUEUE_FULL = "queue_full"
+    DRAINING = "draining"
+    STORE_UNAVAILABLE = "store_unavailable"
+    INTERNAL = "internal_error"
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened: the call was refused
+    """A call that ends with an error for the client.
+
+    `detail` is the public sentence: friendly, specific, says what to do. `cause` is private: it
+    may quote an upstream and goes to the log alone. `param` names the field of the request at
+    fault. `retry_after_s` is seconds until a new try makes sense.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        cause: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.cause = cause
+        self.status = status
+        """Overrides the reason's usual HTTP status (an upstream's own 4xx)."""
+
+
+class Setup(Exception):  # noqa: N818
+    """Headrace cannot start or do a command: says what is wrong and what to do, for a person.
+
+    `hint` is the command or change that mends it.
+    """
+
+    def __init__(self, problem: str, hint: str | None = None) -> None:
+        super().__init__(problem if hint is None else f"{problem}\n{hint}")
+        self.problem = problem
+        self.hint = hint

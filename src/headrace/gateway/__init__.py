@@ -1,0 +1,1 @@
+"""API GATEWAY: the way of a call, and the policies on it."""

@@ -1,0 +1,88 @@
+"""The nouns of the house, which every layer may import. Plain data: no I/O, no policy."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+from msgspec import Struct, field
+
+
+class Dialect(enum.Enum):
+    """The wire format a client speaks."""
+
+    OPENAI = "openai"
+    AZURE_OPENAI = "azure_openai"
+
+
+class Operation(enum.Enum):
+    """What a client asks a model to do."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+class Caller(Struct, frozen=True):
+    """Who calls: the identity that a credential proved."""
+
+    key_id: str
+    user: str | None = None
+    team: str | None = None
+    tenant: str = "default"
+    models: frozenset[str] | None = None
+    """Names of models this caller may use; None allows all."""
+
+    def may_use(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+
+class Usage(Struct, frozen=True):
+    """Tokens by kind. `input_tokens` includes `cached_tokens`; `output_tokens` includes
+    `reasoning_tokens`, as in OpenAI's usage object."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    source: Literal["upstream", "estimated", "none"] = "upstream"
+
+
+class Call(Struct):
+    """One request of a client, on its way through the pipeline."""
+
+    id: str
+    """The correlation id; also sent to the client as `x-request-id`."""
+    dialect: Dialect
+    operation: Operation
+    model: str
+    """The model's name as the client wrote it."""
+    body: bytes
+    """The client's JSON, untouched."""
+    stream: bool
+    wants_usage: bool
+    """The client asked for `stream_options.include_usage` itself."""
+    caller: Caller
+    received_at: float
+    """Monotonic seconds."""
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Outcome(Struct, frozen=True):
+    """How a call ended: the row that the journal and, later, the ledger keep."""
+
+    status: int
+    """The HTTP status the client saw; 499 if it left before there was one."""
+    finish: str
+    """complete, incomplete, refused, failed or client_gone."""
+    backend: str | None
+    usage: Usage
+    cost_microusd: int | None
+    """Integer micro-dollars; None means that the price is not known."""
+    latency_ms: float
+    ttft_ms: float | None
+    """Time to the first content of the answer, None if there was none."""
+    attempts: int = 0
+    answered_by: str = "upstream"
+    reason: str | None = None
+    """Why it was refused or failed: a `Reason` value."""

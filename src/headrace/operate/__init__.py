@@ -1,0 +1,1 @@
+"""What consumes everything below: demonstration, readiness, evaluation, simulation."""

@@ -1,0 +1,1 @@
+"""PLATFORM: HTTP/1.1 in and out, secrets, clock, telemetry."""

@@ -1,0 +1,1 @@
+"""AI SERVICES: one file per outside service, behind small Protocols."""
