@@ -1,0 +1,187 @@
+"""What the operator may write in `headrace.yaml`. The docstrings under the fields are the
+documentation: the JSON Schema and the reference page are generated from them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
+SecretRef = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Certificate for the client port."""
+
+    certificate: str
+    """Path of the PEM certificate chain."""
+    key: str
+    """Path of the PEM private key."""
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The port that clients call."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. `0.0.0.0` serves other machines too."""
+    port: Port = 8080
+    """Port to listen on; 0 takes a free one."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Processes that serve the port."""
+    body_limit_bytes: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
+    """Largest request body; a larger one is answered with 413."""
+    header_limit_bytes: Annotated[int, Meta(ge=1024)] = 32 * 1024
+    """Largest request line and headers together; larger is answered with 431."""
+    json_depth_limit: Annotated[int, Meta(ge=4, le=512)] = 64
+    """Deepest nesting of a JSON body; deeper is answered with 400."""
+    header_timeout_s: Seconds = 10.0
+    """A client must send a request's headers within this time."""
+    body_timeout_s: Seconds = 60.0
+    """A client must send a request's body within this time."""
+    keep_alive_s: Seconds = 75.0
+    """An idle client connection is kept for this long."""
+    max_connections: Annotated[int, Meta(ge=1)] = 10_000
+    """Client connections held at once by one worker; more are answered with 503."""
+    drain_s: Seconds = 30.0
+    """On SIGTERM running calls may finish within this time."""
+    tls: Tls | None = None
+    """Serve HTTPS with this certificate."""
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long an upstream may take."""
+
+    connect_s: Seconds = 5.0
+    """To open a connection."""
+    first_token_s: Seconds = 15.0
+    """Of a stream: to the first event."""
+    idle_s: Seconds = 30.0
+    """Between two events of a stream."""
+    whole_s: Seconds = 60.0
+    """Of a whole answer: to its end."""
+    stream_s: Seconds = 600.0
+    """Of a stream: to its end."""
+
+
+class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A credential that clients send as `Authorization: Bearer` or `api-key`."""
+
+    secret: SecretRef
+    """Where the key's text is: `env:NAME` or `file:PATH`. At least 16 characters."""
+    team: Name | None = None
+    """The team that calls with this key are counted for."""
+    tenant: Name = "default"
+    """The tenant that calls with this key are counted for."""
+    models: list[Name] | None = None
+    """Names of models that this key may use; leave out to allow all."""
+
+
+class OpenAIBackend(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="openai"
+):
+    """OpenAI, or any server that speaks its API: vLLM, Ollama, llama.cpp, Groq, OpenRouter."""
+
+    url: str = "https://api.openai.com/v1"
+    """Base URL, with its `/v1` if the server has one."""
+    credential: SecretRef | None = None
+    """Where the provider's key is: `env:NAME` or `file:PATH`. Leave out for servers without."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    organization: str | None = None
+    """Sent as `OpenAI-Organization`."""
+    project: str | None = None
+    """Sent as `OpenAI-Project`."""
+    include_usage: bool = True
+    """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
+    operations: list[str] | None = None
+    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class AzureOpenAIBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="azure_openai",
+):
+    """A deployment of Azure OpenAI."""
+
+    url: str
+    """The resource's endpoint, such as `https://NAME.openai.azure.com`."""
+    deployment: str
+    """The deployment's name."""
+    credential: SecretRef
+    """Where the resource's key is: `env:NAME` or `file:PATH`."""
+    api_version: str = "2024-10-21"
+    """The data-plane API version, or `v1` for the `/openai/v1` surface."""
+    model: str | None = None
+    """The model behind the deployment, for prices; leave out if the deployment is named after it."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    include_usage: bool = True
+    """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
+    operations: list[str] | None = None
+    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class LocalBackend(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="local"
+):
+    """A model that runs on this machine, in a process of its own."""
+
+    model: str = "smollm2-135m-instruct"
+    """A model known to `headrace models list`, or the path of a GGUF file."""
+    context_tokens: Annotated[int, Meta(ge=256)] = 4096
+    """Context window of each call."""
+    parallel: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Calls worked on at once."""
+    queue: Annotated[int, Meta(ge=0, le=10_000)] = 16
+    """Calls that may wait; more are answered with 503."""
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    """CPU threads; 0 takes one for each core."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)
+    """How long this backend may take."""
+
+
+AnyBackend = OpenAIBackend | AzureOpenAIBackend | LocalBackend
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A name that clients ask for, and what answers it."""
+
+    pools: list[list[Name]]
+    """Tiers of backends: the first tier is used while any of it can answer."""
+
+
+class Store(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where Headrace keeps what must not be lost."""
+
+    folder: str = ".headrace"
+    """Folder of the journal. Made if it is not there."""
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole of `headrace.yaml`."""
+
+    server: Server = Server()
+    """The port that clients call."""
+    keys: dict[Name, Key] = field(default_factory=dict)
+    """Credentials of clients by name; without any, one is generated and printed."""
+    backends: dict[Name, AnyBackend] = field(default_factory=dict)
+    """Deployments of models, by a name of your choice."""
+    models: dict[Name, Model] = field(default_factory=dict)
+    """Names that clients ask for, and the backends that answer them."""
+    store: Store = Store()
+    """Where Headrace keeps what must not be lost."""
