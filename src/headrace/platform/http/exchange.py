@@ -1,0 +1,143 @@
+"""One request of a client and the writing of its answer."""
+
+from __future__ import annotations
+
+import enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.platform.http.server import ServerConnection
+
+STATUS_LINES = {
+    s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus
+} | {499: b"HTTP/1.1 499 Client Closed Request\r\n", 529: b"HTTP/1.1 529 Overloaded\r\n"}
+
+_CLOSE = b"connection: close\r\n"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+
+
+class Interrupted(enum.Enum):
+    """Why a handler's task was cancelled from outside."""
+
+    CLIENT_GONE = "client_gone"
+    DRAIN = "drain"
+
+
+class Exchange:
+    """A whole request, and the means to answer it: once with `respond`, or in parts with `begin`,
+    `send`, `end`. Writing to a client that has gone does nothing; its handler is cancelled, with
+    the cause in `interrupted`."""
+
+    __slots__ = (
+        "_connection",
+        "_head",
+        "body",
+        "finished",
+        "headers",
+        "http_1_0",
+        "interrupted",
+        "keep_alive",
+        "method",
+        "started",
+        "target",
+    )
+
+    def __init__(self, connection: ServerConnection, method: bytes, target: bytes) -> None:
+        self._connection = connection
+        self.method = method
+        self.target = target
+        """Path and query as they came, undecoded."""
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Names in lower case."""
+        self.body: bytes = b""
+        self.http_1_0 = False
+        self.keep_alive = True
+        self.started = False
+        self.finished = False
+        self.interrupted: Interrupted | None = None
+        self._head: bytes | None = None
+
+    @property
+    def peer(self) -> str:
+        """The address of the other end of the socket, without its port."""
+        return self._connection.peer
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value under a lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """The whole answer. `headers` are lines ended by CRLF, without framing headers."""
+        if self.finished:
+            return
+        self.started = self.finished = True
+        connection = self._connection
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (
+            STATUS_LINES[status],
+            connection.server.date_line,
+            headers if self.keep_alive else headers + _CLOSE,
+            len(body),
+        )
+        if self.method == b"HEAD":
+            connection.write(head)
+        elif len(body) > 65_536:
+            connection.write(head)
+            connection.write(body)
+        else:
+            connection.write(head + body)
+        connection.exchange_ended(self)
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """The head of an answer in parts. It leaves with the first `send`."""
+        if self.http_1_0:
+            self.keep_alive = False
+        self.started = True
+        self._head = b"%b%b%b%b\r\n" % (
+            STATUS_LINES[status],
+            self._connection.server.date_line,
+            headers if self.keep_alive else headers + _CLOSE,
+            b"" if self.http_1_0 else _CHUNKED,
+        )
+
+    def send(self, data: bytes) -> None:
+        """A part of the body. Check `congested` after it and await `drained` if so."""
+        if self.finished or not data:
+            return
+        if not self.http_1_0:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head is not None:
+            data = self._head + data
+            self._head = None
+        self._connection.write(data)
+
+    @property
+    def congested(self) -> bool:
+        """The client reads slower than it is written to."""
+        return self._connection.congested
+
+    async def drained(self) -> None:
+        """Waits until the client has read enough."""
+        await self._connection.drained()
+
+    def end(self, data: bytes = b"") -> None:
+        """The last part of the body; the answer is whole."""
+        if self.finished:
+            return
+        if not self.http_1_0:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        if self._head is not None:
+            data = self._head + data
+            self._head = None
+        self.finished = True
+        self._connection.write(data)
+        self._connection.exchange_ended(self)
+
+    def abort(self) -> None:
+        """Breaks the connection, so that the client cannot take what it got for whole."""
+        if not self.finished:
+            self.finished = True
+            self._connection.abort()

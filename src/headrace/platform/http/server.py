@@ -1,0 +1,103 @@
+"""An HTTP/1.1 server on llhttp, strict in what it accepts (RFC 9112) and without policy.
+
+It reads each request whole, runs the handler in a task, and cancels that task within one turn of
+the loop when the client leaves. Ambiguous framing is refused: llhttp refuses Content-Length with
+Transfer-Encoding, doubled or signed lengths, bare CR or LF and folded lines; `connection.py`
+refuses what llhttp lets pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+from headrace.platform.http.exchange import Exchange, Interrupted
+from headrace.platform.http.limits import ServerLimits, Violation
+from headrace.platform.http.server_connection import ServerConnection
+
+SWEEP_S = 0.25
+DRAIN_GRACE_S = 2.0
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+Refuser = Callable[[Violation, bytes, str], tuple[bytes, bytes]]
+"""(violation, target or b"", what was wrong) -> (header lines, body)."""
+
+
+class HttpServer:
+    """Listens, holds the connections, sweeps their timeouts, and drains."""
+
+    def __init__(self, handler: Handler, refuse: Refuser, limits: ServerLimits) -> None:
+        self.handler = handler
+        self.refuse = refuse
+        self.limits = limits
+        self.connections: set[ServerConnection] = set()
+        self.draining = False
+        self.body_bytes_held = 0
+        self.date_line = b""
+        self._listeners: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.loop = asyncio.get_running_loop()
+        self._sweep()
+
+    async def listen(
+        self, host: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
+    ) -> int:
+        """Starts to accept; returns the port. Raises OSError."""
+        listener = await self.loop.create_server(
+            lambda: ServerConnection(self),
+            host,
+            port,
+            ssl=tls,
+            backlog=2048,
+            reuse_port=reuse_port or None,
+        )
+        self._listeners.append(listener)
+        taken: int = listener.sockets[0].getsockname()[1]
+        return taken
+
+    def active(self) -> int:
+        """Calls in work."""
+        return sum(1 for c in self.connections if c.exchange is not None)
+
+    async def drain(self, limit_s: float) -> int:
+        """Stops accepting, lets running calls finish within `limit_s`, interrupts the rest with
+        `Interrupted.DRAIN` and closes. Returns how many had to be interrupted."""
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        await self._until(lambda: not self.active(), limit_s)
+        interrupted = 0
+        for connection in list(self.connections):
+            interrupted += connection.interrupt(Interrupted.DRAIN)
+        # The interrupted still have to say so to their clients.
+        await self._until(lambda: not self.connections, DRAIN_GRACE_S)
+        self.abort()
+        return interrupted
+
+    async def _until(self, done: Callable[[], bool], limit_s: float) -> None:
+        end = self.loop.time() + limit_s
+        while not done() and self.loop.time() < end:  # noqa: ASYNC110 - rare, and over many
+            await asyncio.sleep(0.02)
+
+    def abort(self) -> None:
+        """Breaks all connections and stops the sweep."""
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        self.date_line = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        for connection in list(self.connections):
+            if connection.deadline <= now:
+                connection.timed_out()
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
