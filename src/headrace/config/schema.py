@@ -3,14 +3,35 @@ documentation: the JSON Schema and the reference page are generated from them.""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
-SecretRef = Annotated[str, Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$",
+        description="a name of letters, digits and `. _ : / @ -`, at most 128 characters",
+    ),
+]
+ModelName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127})$",
+        description='a name of letters, digits and `. _ : / @ -`, or `"*"` for every other name',
+    ),
+]
+SecretRef = Annotated[
+    str,
+    Meta(
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$",
+        description="a reference, `env:NAME` or `file:PATH`",
+        extra={"secret": True},
+    ),
+]
+Operation = Literal["chat", "completions", "embeddings"]
 
 
 class Tls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,9 +52,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Port to listen on; 0 takes a free one."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Processes that serve the port."""
-    body_limit_bytes: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
+    body_limit_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 20 * 1024 * 1024
     """Largest request body; a larger one is answered with 413."""
-    header_limit_bytes: Annotated[int, Meta(ge=1024)] = 32 * 1024
+    header_limit_bytes: Annotated[int, Meta(ge=1024, le=1024**2)] = 32 * 1024
     """Largest request line and headers together; larger is answered with 431."""
     json_depth_limit: Annotated[int, Meta(ge=4, le=512)] = 64
     """Deepest nesting of a JSON body; deeper is answered with 400."""
@@ -80,7 +101,12 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class OpenAIBackend(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="openai"
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="openai",
 ):
     """OpenAI, or any server that speaks its API: vLLM, Ollama, llama.cpp, Groq, OpenRouter."""
 
@@ -98,7 +124,7 @@ class OpenAIBackend(
     """Sent as `OpenAI-Project`."""
     include_usage: bool = True
     """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
-    operations: list[str] | None = None
+    operations: list[Operation] | None = None
     """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
     timeouts: Timeouts = Timeouts()
     """How long this backend may take."""
@@ -123,12 +149,12 @@ class AzureOpenAIBackend(
     api_version: str = "2024-10-21"
     """The data-plane API version, or `v1` for the `/openai/v1` surface."""
     model: str | None = None
-    """The model behind the deployment, for prices; leave out if the deployment is named after it."""
+    """The model behind the deployment, for prices; leave out if the deployment has its name."""
     region: Name | None = None
     """Where it runs, as you name it."""
     include_usage: bool = True
     """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
-    operations: list[str] | None = None
+    operations: list[Operation] | None = None
     """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
     timeouts: Timeouts = Timeouts()
     """How long this backend may take."""
@@ -180,8 +206,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keys: dict[Name, Key] = field(default_factory=dict)
     """Credentials of clients by name; without any, one is generated and printed."""
     backends: dict[Name, AnyBackend] = field(default_factory=dict)
-    """Deployments of models, by a name of your choice."""
-    models: dict[Name, Model] = field(default_factory=dict)
-    """Names that clients ask for, and the backends that answer them."""
+    """Deployments of models, by a name of your choice. Leave out to serve what is found."""
+    models: dict[ModelName, Model] = field(default_factory=dict)
+    """Names that clients ask for, and the backends that answer them. The name `"*"` catches every
+    name that is not listed. Leave out to offer each backend by its own name and its model's."""
     store: Store = Store()
     """Where Headrace keeps what must not be lost."""

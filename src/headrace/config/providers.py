@@ -1,0 +1,24 @@
+"""Services that speak OpenAI's API, by the names people know them by."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+OPENAI_COMPATIBLE = MappingProxyType(
+    {
+        "cerebras": "https://api.cerebras.ai/v1",
+        "deepseek": "https://api.deepseek.com/v1",
+        "fireworks": "https://api.fireworks.ai/inference/v1",
+        "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
+        "groq": "https://api.groq.com/openai/v1",
+        "llama.cpp": "http://127.0.0.1:8080/v1",
+        "lmstudio": "http://127.0.0.1:1234/v1",
+        "mistral": "https://api.mistral.ai/v1",
+        "ollama": "http://127.0.0.1:11434/v1",
+        "openrouter": "https://openrouter.ai/api/v1",
+        "together": "https://api.together.xyz/v1",
+        "vllm": "http://127.0.0.1:8000/v1",
+        "xai": "https://api.x.ai/v1",
+    }
+)
+"""Base URLs to suggest when somebody writes such a name as `provider`."""

@@ -1,0 +1,80 @@
+"""Whether a base URL can be used, and what to write instead."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from headrace.config.masking import quoted
+
+_ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+
+
+def url_fault(url: str) -> tuple[str, str] | None:
+    """What is wrong with a base URL and what to write instead, or None. Never quotes a key."""
+    example = "Write it as in `https://api.openai.com/v1`."
+    if any(c.isspace() or not c.isprintable() for c in url):
+        return "the URL has a space or control character in it", example
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "this is not a URL", example
+    if parts.scheme not in ("http", "https"):
+        if "://" in url:
+            return "the URL must start with `https://` or `http://`", example
+        return "the URL has no `https://` or `http://` in front", example
+    if parts.username is not None or parts.password is not None:
+        return (
+            "the URL has a user name or password in it",
+            "Remove the part before `@`, and write `credential: env:NAME`.",
+        )
+    if not host:
+        return "the URL has no host", example
+    if port == 0:
+        return "the URL has port 0", "Write the server's port."
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        return (
+            "the URL has a query (`?`) or fragment (`#`)",
+            "Remove it: keys belong in `credential`, Azure's version in `api_version`.",
+        )
+    return _endpoint_fault(parts)
+
+
+def _endpoint_fault(parts: SplitResult) -> tuple[str, str] | None:
+    path = parts.path.rstrip("/")
+    for endpoint in _ENDPOINTS:
+        if path.endswith(endpoint):
+            base = f"{parts.scheme}://{parts.netloc}{path.removesuffix(endpoint)}"
+            return (
+                f"the URL ends in `{endpoint}`, which Headrace adds itself",
+                f"Write the base URL: {quoted(base, 120)}.",
+            )
+    return None
+
+
+def azure_url_fault(url: str) -> tuple[str, str] | None:
+    """As `url_fault`, and Azure's endpoint must be without the path that Headrace adds."""
+    fault = url_fault(url)
+    if fault is not None:
+        return fault
+    parts = urlsplit(url)
+    if "/openai" in parts.path:
+        base = quoted(f"{parts.scheme}://{parts.netloc}", 120)
+        return "the URL has `/openai` in it, which Headrace adds itself", f"Write {base}."
+    return None
+
+
+def is_plain_to_another_machine(url: str) -> bool:
+    """True for `http://` to a host that isn't this machine: anyone between can read along."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,101 @@
+"""The words of messages: what a type expects, and what a person probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from msgspec import inspect
+
+from headrace.config.masking import quoted
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])(i?)B?", re.IGNORECASE)
+_SECONDS = (("ms", 0.001), ("sec", 1), ("s", 1), ("min", 60), ("m", 60), ("h", 3600), ("d", 86400))
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """The known word that `text` most resembles, if any is close."""
+    by_fold = {word.casefold(): word for word in known}
+    found = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.55)
+    return by_fold[found[0]] if found else None
+
+
+def suggestion(text: str, known: Iterable[str], none: str) -> str:
+    """`Did you mean "x"?`, or all the choices, or the sentence `none` if there are none."""
+    words = sorted(known)
+    close = nearest(text, words)
+    if close is not None:
+        return f"Did you mean {quoted(close)}?"
+    if not words:
+        return none
+    shown = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
+    return f"Known here: {shown}."
+
+
+def expected(kind: inspect.Type) -> str:
+    """What to write for a value of this type, such as `a whole number from 0 to 65535`."""
+    named = None
+    if isinstance(kind, inspect.Metadata):
+        named = (kind.extra_json_schema or {}).get("description")
+        kind = kind.type
+    match kind:
+        case inspect.IntType():
+            return (named or "a whole number") + _range(kind)
+        case inspect.FloatType():
+            return (named or "a number") + _range(kind)
+        case inspect.BoolType():
+            words = "true or false"
+        case inspect.StrType():
+            words = "text"
+        case inspect.LiteralType(values=values):
+            words = _either([str(value) for value in values])
+        case inspect.EnumType(cls=cls):
+            words = _either([str(member.value) for member in cls])
+        case inspect.ListType(item_type=item):
+            words = f"a list in `[ ]`, each of it {expected(item)}"
+        case inspect.DictType() | inspect.StructType():
+            words = "a mapping of keys to values"
+        case inspect.UnionType(types=types):
+            options = [expected(t) for t in types if not isinstance(t, inspect.NoneType)]
+            words = " or ".join(dict.fromkeys(options))
+        case _:
+            words = "a value"
+    return named or words
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    low, high = kind.ge, kind.le
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if kind.gt is not None:
+        return f" above {kind.gt}" + (f" and at most {high}" if high is not None else "")
+    if low is not None:
+        return f" of at least {low}"
+    return f" of at most {high}" if high is not None else ""
+
+
+def as_number(written: str, whole: bool) -> str | None:
+    """The plain number that `30s`, `5m`, `20MiB` or `1e3` stands for, or None."""
+    text = written.strip()
+    number: float | None = None
+    if found := _DURATION.fullmatch(text):
+        number = float(found.group(1)) * dict(_SECONDS)[found.group(2)]
+    elif found := _SIZE.fullmatch(text):
+        power = "KMG".index(found.group(2).upper()) + 1
+        number = float(found.group(1)) * (1024 if found.group(3) else 1000) ** power
+    else:
+        try:
+            number = float(text.replace("_", "").replace(",", ""))
+        except ValueError:
+            return None
+    if number != number or abs(number) > 1e15:
+        return None
+    if number == int(number):
+        return str(int(number))
+    return None if whole else f"{number:g}"
