@@ -1,0 +1,1 @@
+"""Headrace beside its peers on one machine, one upstream and one run: `python -m benchmarks`."""
