@@ -1,0 +1,166 @@
+"""A response as its reader sees it: head, buffered body, and the one future it may wait on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from headrace.platform.http.messages import Fault, TransportError
+
+HIGH_WATER_BYTES = 256 * 1024
+"""Unread body beyond this pauses reading from the socket."""
+LOW_WATER_BYTES = 64 * 1024
+"""Unread body below this lets it go on."""
+
+
+class Source(Protocol):
+    """What a response asks of the connection that feeds it."""
+
+    def resume_reading(self) -> None: ...
+
+    def restart_clock(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Response:
+    """Implements `WireResponse`. The connection fills it in and wakes its reader; once `whole` or
+    failed it has let go of the connection, which may already serve another call.
+
+    `close_delimited`: the body had neither Content-Length nor chunks and ended with the
+    connection (RFC 9112, section 6.3, rule 8), so its end proves less than the others.
+    """
+
+    __slots__ = (
+        "close_delimited",
+        "error",
+        "head_done",
+        "headers",
+        "high_water",
+        "length",
+        "parts",
+        "paused",
+        "source",
+        "status",
+        "unread",
+        "waiter",
+        "wanted",
+        "whole",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.close_delimited = False
+        self.length: int | None = None
+        self.head_done = False
+        self.whole = False
+        self.error: TransportError | None = None
+        self.parts: list[bytes] = []
+        self.unread = 0
+        self.high_water = HIGH_WATER_BYTES
+        self.wanted = 0
+        self.paused = False
+        self.waiter: asyncio.Future[None] | None = None
+        self.source: Source | None = source
+
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {self.unread} bytes unread)"
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value under a lower-case name."""
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return None
+
+    async def next_chunk(self) -> bytes:
+        """All of the body that has come and is unread, as one; b"" at the end of the body. Raises
+        TransportError after the bytes that came before it. Cancelling it closes the connection."""
+        while not self.parts and not self.whole:
+            if self.error is not None:
+                raise self.error
+            await self._wait_for(1)
+        return self._take()
+
+    async def read(self, limit: int) -> bytes:
+        """The body, or what `next_chunk` left of it. Raises TransportError, TOO_LARGE (and closes
+        the connection) past `limit` bytes. Cancelling it closes the connection."""
+        if not self.whole and self.error is None:
+            if self.length is not None and self.length > limit:
+                self._too_large(limit)
+            self.high_water = max(limit, HIGH_WATER_BYTES)
+            if self.paused:
+                self._resume()
+            while self.unread <= limit and not self.whole and self.error is None:
+                await self._wait_for(limit + 1)
+        if self.unread > limit:
+            self._too_large(limit)
+        if self.error is not None:
+            raise self.error
+        return self._take()
+
+    def close(self) -> None:
+        """Aborts the connection unless the response is whole. Idempotent."""
+        if self.source is not None:
+            self.fail(TransportError(Fault.CLOSED, "closed by its reader", response_started=True))
+
+    def fail(self, error: TransportError) -> None:
+        """Ends the response with an error and aborts the connection."""
+        self.error = error
+        source, self.source = self.source, None
+        if source is not None:
+            source.abort()
+        self.wake()
+
+    def finish(self) -> None:
+        """The last byte has come: lets go of the connection."""
+        self.whole = True
+        if self.paused:
+            self._resume()
+        self.source = None
+
+    def wake(self) -> None:
+        """Lets whoever waits look again."""
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _wait_for(self, wanted: int) -> None:
+        """Suspends until `wanted` bytes are unread, or the response is whole or failed."""
+        if self.waiter is not None:
+            raise RuntimeError("two tasks read one response")
+        source = self.source
+        assert source is not None
+        self.wanted = wanted
+        source.restart_clock()
+        self.waiter = waiter = asyncio.get_running_loop().create_future()
+        try:
+            await waiter
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self) -> bytes:
+        parts = self.parts
+        chunk = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.unread = 0
+        if self.paused:
+            self._resume()
+        return chunk
+
+    def _resume(self) -> None:
+        self.paused = False
+        if self.source is not None:
+            self.source.resume_reading()
+
+    def _too_large(self, limit: int) -> None:
+        error = TransportError(
+            Fault.TOO_LARGE, f"the body is over {limit} bytes", response_started=True
+        )
+        if self.source is not None:
+            self.fail(error)
+        raise error
