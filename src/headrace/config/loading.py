@@ -63,12 +63,16 @@ def locate(option: Path | None, environ: Mapping[str, str], folder: Path) -> Pat
 
 def load(path: Path) -> Loaded:
     """Reads and checks a file. Raises `ConfigError` with every problem found."""
+    return loaded(read(path), path)
+
+
+def read(path: Path) -> bytes:
+    """The file's bytes, at most one more than the limit. Raises `ConfigError`."""
     try:
         with path.open("rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
+            return file.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise ConfigError([_unreadable(path, error)]) from None
-    return loaded(data, path)
 
 
 def loaded(data: bytes, path: Path) -> Loaded:

@@ -13,11 +13,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, inspect
 
+from headrace.config.fielddocs import field_docs
 from headrace.config.masking import looks_secret, quoted
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.providers import OPENAI_COMPATIBLE
 from headrace.config.words import as_number, expected, nearest, suggestion
-from headrace.config.yamltree import Entry, Items, Mapping, Node, Scalar, kind_of
+from headrace.config.yamltree import Broken, Entry, Items, Mapping, Node, Scalar, kind_of
 
 
 class _Bad:
@@ -43,6 +44,8 @@ class Shape:
         `base` is the default of a struct's field, whose own fields fill what the file leaves out.
         """
         self.places.setdefault(path, node.place)
+        if isinstance(node, Broken):
+            return BAD
         inner = kind.type if isinstance(kind, inspect.Metadata) else kind
         if isinstance(inner, inspect.UnionType):
             return self._union(node, inner, path, base)
@@ -78,7 +81,7 @@ class Shape:
         elif isinstance(node, Mapping):
             found = "a mapping"
         else:
-            found = "nothing" if node.value is None else kind_of(node.value)
+            found = kind_of(node.value) if isinstance(node, Scalar) else "this"
         return self._bad(node, path, f"{found} does not fit here", f"Write {expected(kind)}.")
 
     def _union(self, node: Node, union: inspect.UnionType, path: KeyPath, base: Any) -> Any:
@@ -156,7 +159,8 @@ class Shape:
         for name, field in fields.items():
             if field.required and name not in found and not _misspelt(name, found, fields):
                 good = False
-                instead = f"Add `{name}:` with {expected(field.type)}."
+                meaning = field_docs().get(struct.cls.__name__, {}).get(name)
+                instead = f"Add `{name}:`. {meaning or f'Write {expected(field.type)}.'}"
                 self._bad(node, path, f"`{name}` is missing", instead)
         return values if good else BAD
 
@@ -187,7 +191,8 @@ class Shape:
         if not isinstance(node, Items):
             if isinstance(node, Scalar) and _fits(node, inner.item_type):
                 one = quoted(node.written)
-                return self._bad(node, path, "this must be a list", f"Write `[{one}]`.")
+                bare = one[1:-1] if re.fullmatch(r'"[A-Za-z][A-Za-z0-9._-]*"', one) else one
+                return self._bad(node, path, "this must be a list", f"Write `[{bare}]`.")
             return self._wrong(node, kind, path)
         values = [
             self.check(item, inner.item_type, (*path, i)) for i, item in enumerate(node.items)
@@ -209,9 +214,7 @@ class Shape:
                 if isinstance(value, bool):
                     return value
                 shown = quoted(node.written)
-                return self._bad(
-                    node, path, f"{shown} is {kind_of(value or '')}", "Write true or false."
-                )
+                return self._bad(node, path, f"{shown} is {kind_of(value)}", "Write true or false.")
             case inspect.IntType() | inspect.FloatType():
                 return self._number(node, kind, inner, path)
         return self._wrong(node, kind, path)
@@ -224,13 +227,13 @@ class Shape:
             return self._bad(
                 node,
                 path,
-                f"{shown} is read as {kind_of(node.value or 0)}, but text is expected",
+                f"{shown} is read as {kind_of(node.value)}, but text is expected",
                 f"Put it in quotes: {shown}.",
             )
         if _text_fits(node.value, kind):
             return node.value
         if not node.value.strip():
-            return self._bad(node, path, "the text is empty", f"Write {expected(kind)}.")
+            return self._bad(node, path, "the text is empty", "Write one, or remove the line.")
         if any(ord(c) < 32 for c in node.value):
             what = "the text has a line break or a control character in it"
             return self._bad(node, path, what, "Write it on one line.")
@@ -274,14 +277,12 @@ class Shape:
     ) -> Any:
         value, written = node.value, node.written
         whole = isinstance(inner, inspect.IntType)
-        shown = quoted(written)
+        shown = quoted(written) if isinstance(value, str) or not node.plain else written[:60]
         if isinstance(value, str) or value is None or isinstance(value, bool):
             number = None if isinstance(value, bool) else as_number(written, whole)
             if number is not None:
                 return self._bad(node, path, f"{shown} is text, not a number", f"Write {number}.")
-            return self._bad(
-                node, path, f"{shown} is {kind_of(value or '')}", f"Write {expected(kind)}."
-            )
+            return self._bad(node, path, f"{shown} is {kind_of(value)}", f"Write {expected(kind)}.")
         if isinstance(value, int) and re.fullmatch(r"[-+]?0[0-9_]+", written):
             plain = written.lstrip("+-0_") or "0"
             what = f"{shown} starts with 0, so YAML reads it as the octal number {value}"
@@ -347,6 +348,8 @@ def _fits(node: Node, kind: inspect.Type) -> bool:
         return isinstance(inner, inspect.StructType | inspect.DictType)
     if isinstance(node, Items):
         return isinstance(inner, inspect.ListType)
+    if isinstance(node, Broken):
+        return False
     if isinstance(node.value, bool):
         return isinstance(inner, inspect.BoolType)
     if isinstance(node.value, str):

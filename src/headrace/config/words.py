@@ -19,7 +19,13 @@ def nearest(text: str, known: Iterable[str]) -> str | None:
     """The known word that `text` most resembles, if any is close."""
     by_fold = {word.casefold(): word for word in known}
     found = difflib.get_close_matches(text.casefold(), by_fold, n=1, cutoff=0.55)
-    return by_fold[found[0]] if found else None
+    if found:
+        return by_fold[found[0]]
+    start = text.casefold()
+    same_start = [
+        w for w in by_fold if len(start) > 2 and (w.startswith(start) or start.startswith(w))
+    ]
+    return by_fold[max(same_start, key=len)] if same_start else None
 
 
 def suggestion(text: str, known: Iterable[str], none: str) -> str:
@@ -53,10 +59,14 @@ def expected(kind: inspect.Type) -> str:
             words = _either([str(value) for value in values])
         case inspect.EnumType(cls=cls):
             words = _either([str(member.value) for member in cls])
+        case inspect.ListType(item_type=inspect.ListType(item_type=item)):
+            words = f"a list of lists as in `[[a, b], [c]]`, each item {expected(item)}"
         case inspect.ListType(item_type=item):
-            words = f"a list in `[ ]`, each of it {expected(item)}"
-        case inspect.DictType() | inspect.StructType():
-            words = "a mapping of keys to values"
+            words = f"a list as in `[a, b]`, each item {expected(item)}"
+        case inspect.DictType():
+            words = "names with their settings, as in `NAME: {...}`"
+        case inspect.StructType():
+            words = "settings, as in `KEY: VALUE`, on lines of their own"
         case inspect.UnionType(types=types):
             options = [expected(t) for t in types if not isinstance(t, inspect.NoneType)]
             words = " or ".join(dict.fromkeys(options))

@@ -50,7 +50,14 @@ class Mapping:
     entries: tuple[Entry, ...]
 
 
-Node = Scalar | Items | Mapping
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Something that can't be used; the problem is noted already."""
+
+    place: Place
+
+
+Node = Scalar | Items | Mapping | Broken
 
 
 class _TooDeep(Exception):  # noqa: N818
@@ -145,7 +152,11 @@ def _composed(text: str, findings: Findings) -> yaml.Node | None:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         what, instead = _syntax(error)
-        findings.problem(_place(error.problem_mark or error.context_mark), (), what, instead)
+        mark = error.problem_mark or error.context_mark
+        if any(word in (error.context or "") for word in ("flow", "quoted", "simple key")):
+            # Where the bracket, quote or key stands, rather than where its end was missed.
+            mark = error.context_mark or mark
+        findings.problem(_place(mark), (), what, instead)
         return None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
@@ -248,13 +259,13 @@ class _Grower:
                 return self._scalar(node, path)
         finally:
             self._depth -= 1
-        self._tagged(place, path)
-        return Scalar(place, None, "", plain=False)
+        return self._tagged(place, path)
 
-    def _tagged(self, place: Place, path: KeyPath) -> None:
+    def _tagged(self, place: Place, path: KeyPath) -> Broken:
         self._findings.problem(
             place, path, "YAML tags (`!`) are not used here", "Remove the tag, or quote the text."
         )
+        return Broken(place)
 
     def _entries(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Entry]:
         merged: dict[str, Entry] = {}
@@ -298,9 +309,11 @@ class _Grower:
             )
             return None
         key = self._scalar(node, path)
+        if isinstance(key, Broken):
+            return None
         if isinstance(key.value, str):
             return key.value
-        kind = "nothing" if key.value is None else kind_of(key.value)
+        kind = kind_of(key.value)
         self._findings.problem(
             place,
             path,
@@ -309,7 +322,7 @@ class _Grower:
         )
         return None
 
-    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Scalar:
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Scalar | Broken:
         place = _place(node.start_mark)
         written: str = node.value
         plain = node.style is None
@@ -319,8 +332,7 @@ class _Grower:
         if kind == "null":
             return Scalar(place, None, written, plain)
         if kind not in ("bool", "int", "float"):
-            self._tagged(place, path)
-            return Scalar(place, None, written, plain)
+            return self._tagged(place, path)
         build = getattr(yaml.constructor.SafeConstructor(), f"construct_yaml_{kind}")
         try:
             value: bool | int | float = build(node)
@@ -329,8 +341,10 @@ class _Grower:
         return Scalar(place, value, written, plain)
 
 
-def kind_of(value: str | int | float | bool) -> str:
+def kind_of(value: str | int | float | bool | None) -> str:
     """What YAML made of a value, in words."""
+    if value is None:
+        return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "text" if isinstance(value, str) else "a number"

@@ -1,0 +1,25 @@
+"""The docstrings under the fields of `schema.py`, which Python itself does not keep."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+from headrace.config import schema
+
+
+def field_docs() -> dict[str, dict[str, str]]:
+    """The docstring of each field, by the names of struct and field."""
+    docs: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(schema)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        fields = docs.setdefault(node.name, {})
+        for field, after in zip(node.body, node.body[1:], strict=False):
+            match field, after:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str() as text)),
+                ):
+                    fields[name] = " ".join(text.split())
+    return docs

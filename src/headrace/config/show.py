@@ -1,0 +1,20 @@
+"""The config as it is in force, for a person to read."""
+
+from __future__ import annotations
+
+import msgspec
+import yaml
+
+from headrace.config.loading import Loaded
+
+
+def show(loaded: Loaded) -> str:
+    """YAML with every default and left-out model filled in, which `load` reads back as the same.
+
+    Holds references to secrets (`env:NAME`), never a secret.
+    """
+    source = "what was found, without a file" if loaded.source is None else str(loaded.source)
+    body = yaml.safe_dump(
+        msgspec.to_builtins(loaded.config), sort_keys=False, allow_unicode=True, width=100
+    )
+    return f"# In force, from {''.join(c for c in source if c.isprintable())}\n{body}"
