@@ -1,0 +1,6 @@
+"""Models that run on this machine, each in a process of its own.
+
+The way of a model: `catalogue` finds its files (`pull` fetches them), `process` starts and watches
+the worker, `worker` loads it by `llama` (chat) or `embedder` (embeddings) and serves it on
+loopback; `admission` bounds how many calls wait for it.
+"""

@@ -1,0 +1,82 @@
+"""Sentence embeddings by ONNX: the only module that imports `onnxruntime` and `tokenizers`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from headrace.errors import Setup
+
+_MAX_TOKENS = 256
+"""What all-MiniLM-L6-v2 was made for; text past it is cut (its model card)."""
+_BATCH = 32
+
+
+class Embedded(NamedTuple):
+    """Unit vectors as float32 little-endian bytes, in the order of the texts, and the tokens
+    read, special ones included."""
+
+    vectors: list[bytes]
+    tokens: int
+
+
+class Embedder:
+    """Texts to unit vectors: mean of the last hidden state over real tokens, normalised
+    (Reimers and Gurevych 2019, Sentence-BERT, section 3). Safe to call from several threads."""
+
+    def __init__(self, weights: str, tokenizer: str, threads: int) -> None:
+        """Raises Setup."""
+        try:
+            import numpy
+            import onnxruntime
+            import tokenizers
+        except ImportError as fault:
+            raise Setup(
+                f"local embeddings need onnxruntime, tokenizers and numpy: {fault}",
+                "install them with: pip install 'headrace[semantic]'",
+            ) from None
+        self._np: Any = numpy
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(tokenizer)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+            options.log_severity_level = 3
+            # Spinning threads would take the cores from chat models beside.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self._session = onnxruntime.InferenceSession(
+                weights, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as fault:  # both libraries raise bare Exception types of their own
+            raise Setup(
+                f"cannot load the embeddings model: {fault}",
+                "its files may be damaged: remove them and pull them again",
+            ) from None
+        self._tokenizer.enable_truncation(_MAX_TOKENS)
+        self._tokenizer.no_padding()
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Blocks: call it in a thread."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        # Texts of like length together, so that little of a batch is padding.
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
+        vectors = [b""] * len(encoded)
+        for start in range(0, len(order), _BATCH):
+            part = order[start : start + _BATCH]
+            for index, vector in zip(part, self._run([encoded[i].ids for i in part]), strict=True):
+                vectors[index] = vector.tobytes()
+        return Embedded(vectors, sum(len(item.ids) for item in encoded))
+
+    def _run(self, rows: list[list[int]]) -> Any:
+        np = self._np
+        shape = (len(rows), max(map(len, rows)))
+        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        (hidden,) = self._session.run(["last_hidden_state"], inputs)
+        weights = mask[:, :, None].astype(np.float32)
+        mean = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+        norms = np.linalg.norm(mean, axis=1, keepdims=True)
+        return (mean / np.maximum(norms, 1e-12)).astype("<f4")

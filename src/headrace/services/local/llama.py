@@ -1,0 +1,50 @@
+"""Chat models by llama.cpp: the only module that imports `xllamacpp`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.errors import Setup
+from headrace.services.local.protocol import WorkerOrder
+
+_ERRORS_ONLY = 1
+_SPARE_CONNECTIONS = 16
+
+
+def serve_chat(order: WorkerOrder, threads: int) -> Any:
+    """Loads the model and listens on loopback with llama.cpp's OpenAI-style HTTP API. Blocks, and
+    holds the GIL, until loaded. The server lives as long as the returned object. Raises Setup."""
+    try:
+        import xllamacpp
+    except ImportError as fault:
+        raise Setup(
+            f"chat models need the package xllamacpp: {fault}",
+            "install it with: pip install 'headrace[local]'",
+        ) from None
+    params = xllamacpp.CommonParams()
+    params.model.path = order.files["weights"]
+    # Without an alias, answers show the path of the file as their `model`.
+    params.model_alias = {order.model}
+    params.hostnames = ["127.0.0.1"]
+    params.port = order.port
+    params.api_keys = [order.key]
+    params.n_parallel = order.parallel
+    params.n_ctx = order.context_tokens * order.parallel
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    # Each open connection holds one of llama.cpp's HTTP threads, also while it is idle.
+    params.n_threads_http = 2 * (order.parallel + order.queue) + _SPARE_CONNECTIONS
+    # A cache of prompts in memory, 8 GB by default.
+    params.cache_ram_mib = 0
+    params.ui = False
+    params.offline = True
+    params.verbosity = _ERRORS_ONLY
+    # Small models fall into endless loops without it. A client's own value wins.
+    params.sampling.penalty_repeat = 1.1
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as fault:
+        raise Setup(
+            f"llama.cpp cannot load the model {order.model}: {fault}",
+            "its file may be damaged, newer than this llama.cpp, or larger than free memory",
+        ) from None
