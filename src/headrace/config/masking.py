@@ -33,7 +33,12 @@ def looks_secret(text: str) -> bool:
 
 def quoted(text: str, limit: int = 60) -> str:
     """The text in double quotes for a message: cut when long, masked when it may be a secret."""
+    return f'"{shown(text, limit)}"'
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """As `quoted`, without the quotes."""
     if looks_secret(text):
-        return f'"{MASK}"'
-    shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    return '"' + "".join(c if c.isprintable() else "�" for c in shown) + '"'
+        return MASK
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else "�" for c in cut)

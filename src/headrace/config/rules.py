@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.config.masking import quoted
+from headrace.config.masking import quoted, shown
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import AzureOpenAIBackend, Config, LocalBackend, OpenAIBackend
 from headrace.config.urls import (
@@ -203,11 +203,12 @@ class Rules:
             return
         passing = list(open_backends(self._config))
         if len(passing) > 1:
+            first = shown(passing[0])
             self._problem(
                 ("backends", passing[1]),
                 f"like {quoted(passing[0])}, this backend has no `model`, so Headrace can't tell "
                 "which of them a client's model is for",
-                f'Give each a `model`, or write `models: {{"*": {{pools: [[{passing[0]}]]}}}}`.',
+                f'Give each a `model`, or write `models: {{"*": {{pools: [[{first}]]}}}}`.',
             )
 
 

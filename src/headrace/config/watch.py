@@ -37,8 +37,8 @@ _LOOK_MS = 1000
 _SETTLE_LOOKS = 10
 _LINK_LIMIT = 20
 
-Stamp = tuple[int, int, int, int]
-"""Device, inode, size in bytes, and time of the last change in nanoseconds."""
+Stamp = tuple[int, ...]
+"""Device, inode, size in bytes, and time of the last change in nanoseconds; empty: no file."""
 
 OnChange = Callable[[Loaded], Awaitable[None]]
 OnBad = Callable[[Setup], Awaitable[None]]
@@ -176,11 +176,11 @@ def _read_or_none(path: Path) -> bytes | None:
         return None
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
-        return None
+        return ()
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import inspect
 
-from headrace.config.masking import quoted
+from headrace.config.masking import quoted, shown
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])(i?)B?", re.IGNORECASE)
@@ -36,8 +36,8 @@ def suggestion(text: str, known: Iterable[str], none: str) -> str:
         return f"Did you mean {quoted(close)}?"
     if not words:
         return none
-    shown = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
-    return f"Known here: {shown}."
+    listed = ", ".join(map(shown, words[:20])) + (", ..." if len(words) > 20 else "")
+    return f"Known here: {listed}."
 
 
 def expected(kind: inspect.Type) -> str:
