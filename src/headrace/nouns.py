@@ -57,6 +57,8 @@ class Call(Struct):
     operation: Operation
     model: str
     """The model's name as the client wrote it."""
+    body_model: str | None
+    """What the body's `model` member says; None if it has none (Azure puts it into the path)."""
     body: bytes
     """The client's JSON, untouched."""
     stream: bool

@@ -64,9 +64,7 @@ class WireRequest(NamedTuple):
         return f"WireRequest({self.origin.authority}, {len(self.body)} bytes)"
 
 
-def encode_head(
-    method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]
-) -> bytes:
+def encode_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Request line and headers for `WireRequest.head`. Raises ValueError on a byte that would let
     a value write headers of its own (RFC 9110, section 5.5)."""
     if not _TOKEN.match(method) or not target or _FORBIDDEN_IN_TARGET.search(target):
@@ -116,6 +114,8 @@ class WireResponse(Protocol):
     status: int
     headers: list[tuple[bytes, bytes]]
     """Names in lower case, in the order they came."""
+    whole: bool
+    """All of it has come: reading does not wait."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first value under a lower-case name."""

@@ -1,0 +1,181 @@
+"""The commands: parses arguments, calls the rest, prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from headrace import __version__
+from headrace.errors import Setup
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 3 the configuration or set-up
+has to be mended first; 130 interrupted.
+"""
+
+app = App(
+    name="headrace",
+    version=__version__,
+    help=f"One URL in front of every AI model you use.\n{EXIT_CODES}",
+    help_format="markdown",
+)
+config_app = App(name="config", help="Check, show and describe headrace.yaml.")
+models_app = App(name="models", help="Embedded models: what there is, and how to get it.")
+app.command(config_app)
+app.command(models_app)
+app.register_install_completion_command()
+
+ConfigOption = Annotated[
+    Path | None,
+    Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
+]
+JsonOption = Annotated[bool, Parameter(name="--json", help="Print JSON for machines.")]
+
+
+@app.command
+def serve(
+    *,
+    config: ConfigOption = None,
+    host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, Parameter(help="Processes that serve the port.")] = None,
+    log_level: Annotated[str, Parameter(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    json: JsonOption = False,
+) -> None:
+    """Serve the gateway until SIGTERM or Ctrl-C; SIGHUP reloads the file.
+
+    Without a file it serves what it finds: providers whose key is in the environment
+    (OPENAI_API_KEY, AZURE_OPENAI_API_KEY, ...), else the embedded model.
+
+    Example: `headrace serve --port 8080`
+    """
+    from headrace.operate import terminal
+    from headrace.operate.serve import find_config
+
+    loaded = terminal.with_options(find_config(config), host, port, workers)
+    terminal.run_gateway(loaded, log_level=log_level.upper(), as_json=json)
+
+
+@app.command
+def demo(
+    question: Annotated[str, Parameter(help="What the model is asked.")] = (
+        "What is the capital of France?"
+    ),
+    *,
+    upstream: Annotated[
+        str, Parameter(help="`local`: the embedded model; `fake`: the scripted upstream.")
+    ] = "local",
+    json: JsonOption = False,
+) -> None:
+    """Start a gateway, make real calls through it with the OpenAI SDK, show what happened.
+
+    Needs no account and no key. Example: `headrace demo "Why is the sky blue?"`
+    """
+    from headrace.operate.demo import run_demo
+
+    sys.exit(run_demo(question, upstream, as_json=json))
+
+
+@app.command
+def chat(
+    text: Annotated[str, Parameter(help="What to say; `-` reads standard input.")],
+    *,
+    model: Annotated[str | None, Parameter(help="Model to ask; else the first one.")] = None,
+    system: Annotated[str | None, Parameter(help="System prompt.")] = None,
+    url: Annotated[
+        str, Parameter(help="The gateway's base URL.", env_var="HEADRACE_URL")
+    ] = "http://127.0.0.1:8080/v1",
+    json: JsonOption = False,
+) -> None:
+    """Ask a running gateway and stream the answer to the terminal.
+
+    The key is HEADRACE_KEY, else the generated one in ./.headrace/key.
+
+    Example: `headrace chat "Write a haiku about rivers"`
+    """
+    from headrace.operate.chat import run_chat
+
+    said = sys.stdin.read() if text == "-" else text
+    sys.exit(run_chat(said, model=model, system=system, url=url, as_json=json))
+
+
+@app.command
+def version(*, json: JsonOption = False) -> None:
+    """Print the version."""
+    print(f'{{"version":"{__version__}"}}' if json else __version__)
+
+
+@config_app.command
+def check(
+    file: Path | None = None, *, config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """Check a file, and that every secret it refers to can be read.
+
+    Prints each problem with its line and what to write instead. Exit code 3 if there is any.
+    """
+    from headrace.operate.config_commands import check_config
+
+    sys.exit(check_config(file or config, as_json=json))
+
+
+@config_app.command
+def show(*, config: ConfigOption = None) -> None:
+    """Show the configuration in force with all defaults; secrets stay hidden."""
+    from headrace.config.show import show as rendered
+    from headrace.operate.serve import find_config
+
+    print(rendered(find_config(config)))
+
+
+@config_app.command
+def schema() -> None:
+    """Print the JSON Schema of headrace.yaml, for editors."""
+    from headrace.operate.config_commands import schema_text
+
+    print(schema_text())
+
+
+@models_app.command(name="list")
+def list_models(*, json: JsonOption = False) -> None:
+    """List the embedded models that can be used, and which are on this machine."""
+    from headrace.operate.models_commands import list_models as listed
+
+    listed(as_json=json)
+
+
+@models_app.command
+def pull(
+    name: Annotated[str, Parameter(help="A name that `headrace models list` shows.")],
+) -> None:
+    """Fetch an embedded model's files, with a progress bar.
+
+    Example: `headrace models pull smollm2-135m-instruct`
+    """
+    from headrace.operate.models_commands import pull_model
+
+    pull_model(name)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except Setup as fault:
+        from headrace.operate.terminal import print_fault
+
+        print_fault(fault)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `headrace ... | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""From an HTTP exchange to a call, and what is answered without one."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Protocol
+
+from headrace.edge import openai, reading
+from headrace.edge.client_reply import ClientReply
+from headrace.edge.routes import Page, Route, route_of
+from headrace.errors import Reason, Refused
+from headrace.gateway.pipeline import Pipeline
+from headrace.nouns import Call, Operation
+from headrace.platform.http.exchange import Exchange
+from headrace.platform.http.limits import Violation
+
+_CLIENT_ID = re.compile(rb"[A-Za-z0-9-]{8,64}\Z")
+
+_VIOLATIONS = {
+    Violation.MALFORMED: Reason.BAD_REQUEST,
+    Violation.BODY_TOO_LARGE: Reason.BODY_TOO_LARGE,
+    Violation.EXPECTATION: Reason.BAD_REQUEST,
+    Violation.HEADERS_TOO_LARGE: Reason.HEADERS_TOO_LARGE,
+    Violation.TOO_SLOW: Reason.BAD_REQUEST,
+    Violation.TOO_MANY_CONNECTIONS: Reason.DRAINING,
+}
+
+
+class Runtime(Protocol):
+    """What serves calls now. Another takes its place on reload; running calls keep theirs."""
+
+    pipeline: Pipeline
+    json_depth_limit: int
+
+    def readiness(self) -> list[str]:
+        """What stands in the way of answering; empty if nothing does."""
+        ...
+
+
+class App:
+    """The handler of the client port."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._started_unix_s = int(time.time())
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answers one exchange, whatever it is."""
+        call_id = correlation_id(exchange.header(b"x-request-id"))
+        reply = ClientReply(exchange, call_id)
+        runtime = self.runtime
+        try:
+            route = route_of(exchange.method, exchange.target)
+            if isinstance(route.asks, Page):
+                self._page(exchange, route, route.asks, call_id)
+                return
+            call = self._call(exchange, route, route.asks, call_id, runtime)
+        except Refused as refused:
+            reply.refuse(refused, b"")
+            return
+        await runtime.pipeline.answer(call, reply)
+
+    def _call(
+        self, exchange: Exchange, route: Route, operation: Operation, call_id: str, runtime: Runtime
+    ) -> Call:
+        credential, encoding = _headers_of(exchange)
+        caller = runtime.pipeline.identity.identify(credential)
+        if encoding is not None and encoding.lower() != b"identity":
+            raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
+        asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
+        model = route.name or asked.model
+        if not model:
+            raise Refused(Reason.BAD_REQUEST, "The body needs 'model': a name.", param="model")
+        options = asked.stream_options
+        return Call(
+            id=call_id,
+            dialect=route.dialect,
+            operation=operation,
+            model=model,
+            body_model=asked.model,
+            body=exchange.body,
+            stream=bool(asked.stream) and operation is not Operation.EMBEDDINGS,
+            wants_usage=options is not None and bool(options.include_usage),
+            caller=caller,
+            received_at=time.monotonic(),
+        )
+
+    def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str) -> None:
+        headers = b"%bx-request-id: %b\r\n" % (openai.JSON_TYPE, call_id.encode())
+        if page is Page.ALIVE:
+            exchange.respond(200, headers, b'{"status":"alive"}')
+            return
+        if page is Page.READY:
+            missing = self.runtime.readiness()
+            exchange.respond(503 if missing else 200, headers, openai.readiness_body(missing))
+            return
+        models = self.runtime.pipeline.models
+        caller = self.runtime.pipeline.identity.identify(_headers_of(exchange)[0])
+        names = models.names(caller)
+        if page is Page.MODELS:
+            exchange.respond(200, headers, openai.models_body(names, self._started_unix_s))
+        elif route.name in names:
+            exchange.respond(200, headers, openai.model_body(route.name, self._started_unix_s))
+        else:
+            raise models.unknown(route.name or "", caller)
+
+    def refuse(self, violation: Violation, target: bytes, what: str) -> tuple[bytes, bytes]:
+        """Header lines and body for what the server itself refuses."""
+        call_id = correlation_id(None)
+        detail = f"This request was not accepted: {what}."
+        if violation is Violation.TOO_MANY_CONNECTIONS:
+            detail = "This gateway takes no more connections just now. Please try again shortly."
+        refused = Refused(_VIOLATIONS[violation], detail, status=violation.value)
+        headers = b"%bx-request-id: %b\r\n" % (openai.error_headers(refused), call_id.encode())
+        return headers, openai.error_body(refused, call_id)
+
+
+def correlation_id(offered: bytes | None) -> str:
+    """The client's own id if it is fit for logs, else a new one."""
+    if offered is not None and _CLIENT_ID.match(offered):
+        return offered.decode("ascii")
+    return os.urandom(12).hex()
+
+
+def _headers_of(exchange: Exchange) -> tuple[bytes | None, bytes | None]:
+    """The credential (`Authorization: Bearer`, else `api-key`) and the content encoding."""
+    bearer = api_key = encoding = None
+    for name, value in exchange.headers:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            bearer = token.strip() if scheme.lower() == b"bearer" else None
+        elif name == b"api-key":
+            api_key = value
+        elif name == b"content-encoding":
+            encoding = value
+    return bearer or api_key, encoding

@@ -1,0 +1,53 @@
+"""Writes the pipeline's answer to the client's exchange, in OpenAI's and Azure's dialect."""
+
+from __future__ import annotations
+
+from headrace.edge import openai
+from headrace.errors import Refused
+from headrace.platform.http.exchange import Exchange, Interrupted
+
+
+class ClientReply:
+    """A `gateway.reply.Reply` on an HTTP exchange."""
+
+    __slots__ = ("_call_id", "_exchange", "_id_line", "committed")
+
+    def __init__(self, exchange: Exchange, call_id: str) -> None:
+        self._exchange = exchange
+        self._call_id = call_id
+        self._id_line = b"x-request-id: %b\r\n" % call_id.encode()
+        self.committed = False
+
+    @property
+    def interrupted_by_drain(self) -> bool:
+        return self._exchange.interrupted is Interrupted.DRAIN
+
+    def whole(self, body: bytes, about: bytes) -> None:
+        self.committed = True
+        self._exchange.respond(200, openai.JSON_TYPE + self._id_line + about, body)
+
+    def begin(self, about: bytes) -> None:
+        self.committed = True
+        self._exchange.begin(200, openai.SSE_HEAD + self._id_line + about)
+
+    def send(self, events: bytes) -> None:
+        self._exchange.send(events)
+
+    @property
+    def congested(self) -> bool:
+        return self._exchange.congested
+
+    async def drained(self) -> None:
+        await self._exchange.drained()
+
+    def end(self, events: bytes = b"") -> None:
+        self._exchange.end(events)
+
+    def refuse(self, refused: Refused, about: bytes) -> int:
+        if self.committed:
+            self._exchange.end(openai.error_event(refused, self._call_id))
+            return 200
+        status = openai.status_of(refused)
+        headers = openai.error_headers(refused) + self._id_line + about
+        self._exchange.respond(status, headers, openai.error_body(refused, self._call_id))
+        return status

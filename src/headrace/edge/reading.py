@@ -1,0 +1,112 @@
+"""Reads a client's body as far as the gateway must know it, and refuses what is unsound."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import fields
+
+from headrace.errors import Reason, Refused
+from headrace.nouns import Operation
+
+CONTAINER_LIMIT = 100_000
+"""Arrays and objects in one body: each costs memory many times its bytes when read."""
+
+
+class Asked(Struct):
+    """What the gateway reads of a body. The rest passes through unread."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    messages: Raw = Raw(b"")
+    prompt: Raw = Raw(b"")
+    input: Raw = Raw(b"")
+
+
+class StreamOptions(Struct):
+    """Of these only `include_usage` matters here."""
+
+    include_usage: bool | None = None
+
+
+_decoder = msgspec.json.Decoder(Asked)
+_NEEDED = {
+    Operation.CHAT: ("messages", b"["),
+    Operation.COMPLETIONS: ("prompt", b""),
+    Operation.EMBEDDINGS: ("input", b""),
+}
+_NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
+_PATH = re.compile(r"^(.*) - at `\$\.?(.*)`$")
+_KINDS = {"str": "a string", "bool": "true or false", "object": "an object", "array": "a list"}
+
+
+def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
+    """Raises Refused(BAD_BODY, BAD_REQUEST)."""
+    if not body:
+        raise Refused(Reason.BAD_BODY, "The request has no body. Send a JSON object.")
+    check_nesting(body, depth_limit)
+    try:
+        if not body.isascii():
+            body.decode()
+        asked = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise Refused(
+            Reason.BAD_BODY, f"The body is not UTF-8: see its byte {error.start}."
+        ) from error
+    except msgspec.DecodeError as error:
+        raise Refused(Reason.BAD_BODY, f"The body is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise too_deep(depth_limit) from error
+    name, opening = _NEEDED[operation]
+    value: Raw = getattr(asked, name)
+    if not value or (opening and bytes(memoryview(value)[:1]) != opening):
+        kind = "a list of messages" if operation is Operation.CHAT else "what to work on"
+        raise Refused(Reason.BAD_REQUEST, f"The body needs {name!r}: {kind}.", param=name)
+    return asked
+
+
+def check_nesting(body: bytes, depth_limit: int) -> None:
+    """Counts brackets outside strings without parsing: a bomb must not get as far as a parser.
+
+    Raises Refused(BAD_BODY).
+    """
+    opened = body.count(b"{") + body.count(b"[")
+    if opened <= depth_limit:
+        return
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
+    outside_strings = b"".join(unescaped.split(b'"')[::2])
+    brackets = outside_strings.translate(None, _NOT_BRACKETS)
+    if len(brackets) > 2 * CONTAINER_LIMIT:
+        raise Refused(
+            Reason.BAD_BODY, f"The body has more than {CONTAINER_LIMIT:,} arrays and objects."
+        )
+    for _ in range(depth_limit):
+        if not brackets:
+            return
+        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(shorter) == len(brackets):
+            return  # they do not match: the parser says where
+        brackets = shorter
+    if brackets:
+        raise too_deep(depth_limit)
+
+
+def too_deep(depth_limit: int) -> Refused:
+    return Refused(Reason.BAD_BODY, f"The body is nested deeper than {depth_limit} levels.")
+
+
+def _invalid(message: str) -> Refused:
+    """A sentence of msgspec's words: "Expected `str`, got `int` - at `$.model`"."""
+    match = _PATH.match(message)
+    if match is None:
+        return Refused(Reason.BAD_REQUEST, "The body must be a JSON object.")
+    what, path = match.groups()
+    kinds = re.findall(r"`(\w+)", what)
+    expected = _KINDS.get(kinds[0], kinds[0]) if kinds else "something else"
+    param = path if path in {f.name for f in fields(Asked)} or "." in path else None
+    return Refused(Reason.BAD_REQUEST, f"{path!r} must be {expected}.", param=param)

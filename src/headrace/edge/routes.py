@@ -1,0 +1,87 @@
+"""Which request means what. Everything not listed here is refused."""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from headrace.errors import Reason, Refused
+from headrace.nouns import Dialect, Operation
+
+
+class Page(enum.Enum):
+    """What is answered without a model."""
+
+    ALIVE = "alive"
+    READY = "ready"
+    MODELS = "models"
+    MODEL = "model"
+
+
+class Route(NamedTuple):
+    """What a request's line asks for. `name` is the model in the path, if there is one."""
+
+    dialect: Dialect
+    asks: Operation | Page
+    name: str | None = None
+
+
+_OPERATIONS = {
+    b"/chat/completions": Operation.CHAT,
+    b"/completions": Operation.COMPLETIONS,
+    b"/embeddings": Operation.EMBEDDINGS,
+}
+_EXACT: dict[bytes, Route] = {
+    b"/healthz": Route(Dialect.OPENAI, Page.ALIVE),
+    b"/readyz": Route(Dialect.OPENAI, Page.READY),
+    b"/v1/models": Route(Dialect.OPENAI, Page.MODELS),
+    b"/openai/v1/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
+    b"/openai/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
+    **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _OPERATIONS.items()},
+    **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _OPERATIONS.items()},
+}
+_MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
+_DEPLOYMENT = re.compile(
+    rb"/openai/deployments/([^/?#]{1,384})(/chat/completions|/completions|/embeddings)\Z"
+)
+
+
+def route_of(method: bytes, target: bytes) -> Route:
+    """The route of a request line. The path is matched as it came: no second reading of it
+    exists that a check could be fooled with. Raises Refused(UNKNOWN_ROUTE, METHOD_NOT_ALLOWED)."""
+    path = target.partition(b"?")[0]
+    route = _EXACT.get(path) or _variable(path)
+    if route is None:
+        shown = path[:80].decode("ascii", "replace")
+        raise Refused(
+            Reason.UNKNOWN_ROUTE,
+            f"There is nothing at {shown}. Point your client's base URL at `/v1` of this gateway; "
+            "it serves /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models, and "
+            "Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/...",
+        )
+    allowed = b"POST" if isinstance(route.asks, Operation) else b"GET"
+    if method != allowed and not (method == b"HEAD" and allowed == b"GET"):
+        raise Refused(
+            Reason.METHOD_NOT_ALLOWED,
+            f"Use {allowed.decode()} here, not {method[:16].decode('ascii', 'replace')}.",
+        )
+    return route
+
+
+def dialect_of(target: bytes) -> Dialect:
+    """The dialect in which a fault of this target is told."""
+    return Dialect.AZURE_OPENAI if target.startswith(b"/openai/") else Dialect.OPENAI
+
+
+def _variable(path: bytes) -> Route | None:
+    deployment = _DEPLOYMENT.match(path)
+    if deployment is not None:
+        name = unquote(deployment[1].decode("ascii", "replace"))
+        return Route(Dialect.AZURE_OPENAI, _OPERATIONS[deployment[2]], name)
+    model = _MODEL.match(path)
+    if model is not None and path.startswith((b"/v1/", b"/openai/")):
+        name = unquote(model[2].decode("ascii", "replace"))
+        return Route(dialect_of(path), Page.MODEL, name)
+    return None

@@ -1,0 +1,159 @@
+"""From a configuration to the objects that serve it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from headrace.config.schema import (
+    AnyBackend,
+    AzureOpenAIBackend,
+    Config,
+    LocalBackend,
+    OpenAIBackend,
+    Timeouts,
+)
+from headrace.errors import Setup
+from headrace.gateway.identity import Identity, fingerprint
+from headrace.gateway.metering import Metering
+from headrace.gateway.models import Models, Patience, Target
+from headrace.gateway.pipeline import Pipeline
+from headrace.gateway.prices import PriceBook
+from headrace.nouns import Caller, Operation
+from headrace.platform.http.messages import Origin, Transport
+from headrace.platform.secrets import Secret, Secrets
+from headrace.services.azure_openai import azure_openai_service
+from headrace.services.local.admission import Admission
+from headrace.services.local.catalogue import resolve
+from headrace.services.local.process import Endpoint
+from headrace.services.local.service import LocalService
+from headrace.services.openai import OpenAIService
+from headrace.services.service import Service
+
+SHORTEST_KEY = 16
+GENERATED = "generated"
+
+
+def assemble(
+    config: Config,
+    secrets: Secrets,
+    endpoints: Mapping[str, Endpoint],
+    generated_key: Secret | None,
+    metering: Metering,
+    wire: Transport,
+    prices: PriceBook,
+) -> Pipeline:
+    """Raises Setup for a secret that cannot be read or a local model that is not running."""
+    return Pipeline(
+        identity=Identity(_callers(config, secrets, generated_key)),
+        models=_models(config, secrets, endpoints, prices),
+        metering=metering,
+        wire=wire,
+    )
+
+
+def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Caller]:
+    callers: dict[bytes, Caller] = {}
+    for name, key in config.keys.items():
+        text = secrets.get(key.secret, time.monotonic()).reveal()
+        if len(text) < SHORTEST_KEY:
+            raise Setup(
+                f"The key {name!r} ({key.secret}) is shorter than {SHORTEST_KEY} characters.",
+                "Make one that cannot be guessed: `openssl rand -hex 32`.",
+            )
+        models = None if key.models is None else frozenset(key.models)
+        callers[fingerprint(text.encode())] = Caller(
+            key_id=name, team=key.team, tenant=key.tenant, models=models
+        )
+    if generated_key is not None:
+        callers[fingerprint(generated_key.reveal().encode())] = Caller(key_id=GENERATED)
+    return callers
+
+
+def _models(
+    config: Config, secrets: Secrets, endpoints: Mapping[str, Endpoint], prices: PriceBook
+) -> Models:
+    targets = {
+        name: Target(
+            name=name,
+            service=_service(name, backend, config, secrets, endpoints, prices),
+            patience=_patience(backend.timeouts),
+            region=backend.region,
+        )
+        for name, backend in config.backends.items()
+    }
+    return Models(
+        {
+            name: [[targets[backend] for backend in tier] for tier in model.pools]
+            for name, model in config.models.items()
+        }
+    )
+
+
+def _service(
+    name: str,
+    backend: AnyBackend,
+    config: Config,
+    secrets: Secrets,
+    endpoints: Mapping[str, Endpoint],
+    prices: PriceBook,
+) -> Service:
+    now = time.monotonic()
+    match backend:
+        case OpenAIBackend():
+            headers = []
+            if backend.credential is not None:
+                key = secrets.get(backend.credential, now).reveal()
+                headers.append((b"Authorization", b"Bearer " + key.encode()))
+            if backend.organization is not None:
+                headers.append((b"OpenAI-Organization", backend.organization.encode()))
+            if backend.project is not None:
+                headers.append((b"OpenAI-Project", backend.project.encode()))
+            return OpenAIService(
+                origin=Origin.of(backend.url),
+                path=urlsplit(backend.url).path.rstrip("/"),
+                headers=headers,
+                model=backend.model,
+                provider=prices.provider_of_url(backend.url) or "unknown",
+                include_usage=backend.include_usage,
+                operations=_operations(backend.operations),
+            )
+        case AzureOpenAIBackend():
+            return azure_openai_service(
+                origin=Origin.of(backend.url),
+                path=urlsplit(backend.url).path.rstrip("/"),
+                api_key=secrets.get(backend.credential, now).reveal().encode(),
+                deployment=backend.deployment,
+                api_version=backend.api_version,
+                priced_as=backend.model,
+                include_usage=backend.include_usage,
+                operations=_operations(backend.operations),
+            )
+        case LocalBackend():
+            if name not in endpoints:
+                raise Setup(
+                    f"The local model of backend {name!r} is not running.",
+                    "Local backends are started with the gateway: restart it to add one.",
+                )
+            admission = Admission.share(
+                backend.model, backend.parallel, backend.queue, config.server.workers
+            )
+            return LocalService(endpoints[name], resolve(backend.model).kind, admission)
+        case _:
+            assert_never(backend)
+
+
+def _operations(names: Sequence[str] | None) -> frozenset[Operation]:
+    return frozenset(Operation) if names is None else frozenset(Operation(n) for n in names)
+
+
+def _patience(timeouts: Timeouts) -> Patience:
+    return Patience(
+        connect_s=timeouts.connect_s,
+        first_token_s=timeouts.first_token_s,
+        idle_s=timeouts.idle_s,
+        whole_s=timeouts.whole_s,
+        stream_s=timeouts.stream_s,
+    )

@@ -1,0 +1,95 @@
+"""What a call used and cost. Settles each call once, in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from headrace.data.journal import Intent, Journal, Settlement
+from headrace.errors import Reason, Refused
+from headrace.gateway.models import Target
+from headrace.gateway.prices import PriceBook
+from headrace.gateway.progress import Progress
+from headrace.nouns import Call
+
+log = logging.getLogger("headrace.metering")
+
+RETRY_S = 1.0
+"""After a failed write of settlements."""
+
+
+class Metering:
+    """Writes the intent before a call is sent and the settlement after."""
+
+    def __init__(self, journal: Journal, prices: PriceBook) -> None:
+        self._journal = journal
+        self._prices = prices
+
+    def writable(self) -> bool:
+        return self._journal.writable()
+
+    def intend(self, call: Call, target: Target) -> None:
+        """Raises Refused(STORE_UNAVAILABLE): a call that cannot be accounted is not made."""
+        caller = call.caller
+        try:
+            self._journal.append(
+                Intent(
+                    at=time.time(),
+                    call=call.id,
+                    operation=call.operation.value,
+                    model=call.model,
+                    backend=target.name,
+                    key=caller.key_id,
+                    tenant=caller.tenant,
+                    team=caller.team,
+                    stream=call.stream,
+                )
+            )
+        except OSError as error:
+            raise Refused(
+                Reason.STORE_UNAVAILABLE,
+                "The gateway cannot write its ledger just now, so it takes no calls. Please try "
+                "again shortly.",
+                retry_after_s=5.0,
+                cause=f"journal: {error}",
+            ) from error
+
+    def price(self, call: Call, target: Target, progress: Progress) -> None:
+        """Fills in the cost of what is known to be used."""
+        if progress.cost_microusd is None and progress.sent_upstream:
+            progress.cost_microusd = self._prices.cost_microusd(
+                target.service.provider,
+                target.service.priced_as or call.model,
+                progress.usage_or_estimate(len(call.body)),
+            )
+
+    def settle(self, call: Call, progress: Progress, now: float) -> None:
+        """The end of a call that had an intent, or was refused without one."""
+        usage = progress.usage_or_estimate(len(call.body))
+        first = progress.first_content_at
+        settlement = Settlement(
+            at=time.time(),
+            call=call.id,
+            status=progress.status,
+            finish=progress.finish,
+            backend=progress.backend,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            usage_source=usage.source,
+            cost_microusd=progress.cost_microusd,
+            latency_ms=round((now - call.received_at) * 1000, 3),
+            ttft_ms=None if first is None else round((first - call.received_at) * 1000, 3),
+            reason=progress.reason,
+        )
+        if self._journal.defer(settlement):
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            self._journal.flush()
+        except OSError as error:
+            log.error("settlements not written yet", extra={"cause": str(error)})
+            asyncio.get_running_loop().call_later(RETRY_S, self._flush)

@@ -1,0 +1,211 @@
+"""What an upstream's fault becomes for a client: a sentence of ours, never the upstream's text.
+
+An upstream's body is hostile until shown otherwise: it may hold host names, keys, stack traces.
+Of it a client sees at most a code that we know and the name of a member that the client itself
+sent. The rest goes to the log, under the call's id.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from headrace.errors import Reason, Refused
+from headrace.platform.http.messages import Fault, TransportError
+
+CAUSE_LIMIT = 2_000
+"""Characters of an upstream's text that the log keeps."""
+
+CLIENT_CODES = frozenset(
+    {
+        "invalid_value", "invalid_type", "missing_required_parameter", "unknown_parameter",
+        "unsupported_parameter", "unsupported_value", "integer_above_max_value",
+        "integer_below_min_value", "decimal_above_max_value", "decimal_below_min_value",
+        "string_above_max_length", "array_above_max_length", "empty_array", "invalid_image_url",
+        "invalid_image_format", "image_too_large", "invalid_base64", "invalid_function_parameters",
+        "invalid_json_schema", "unsupported_model", "invalid_prompt",
+    }
+)  # fmt: skip
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|context (?:size|window|length)|prompt is too long|"
+    r"input is too long|input length and .?max_tokens.? exceed",
+    re.IGNORECASE,
+)
+_FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class _Fault(Struct):
+    message: str | None = None
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _Body(Struct):
+    error: _Fault | str | None = None
+
+
+_bodies = msgspec.json.Decoder(_Body)
+
+
+def refusal_of_status(
+    status: int, headers: Mapping[bytes, bytes], body: bytes, asked: bytes
+) -> Refused:
+    """What a client is told of an upstream's answer other than 200. `asked` is the client's own
+    body, by which the names it may be told are checked."""
+    fault = _fault_of(body)
+    cause = f"upstream status {status}: {_shown(body)}"
+    code = str(fault.code) if fault.code is not None else ""
+    retry_after_s = retry_after(headers)
+    if status in (401, 403):
+        return Refused(
+            Reason.UPSTREAM_FAILED,
+            "The model's provider did not accept this gateway's own credential. Your request was "
+            "fine; whoever runs the gateway has to mend it.",
+            cause=cause,
+        )
+    if status == 429 or status == 402:
+        return Refused(
+            Reason.UPSTREAM_BUSY,
+            "The model is at its provider's limit just now. Please try again shortly.",
+            retry_after_s=5.0 if retry_after_s is None else retry_after_s,
+            cause=cause,
+        )
+    if status in (400, 413) and _is_context(code, fault):
+        return Refused(
+            Reason.CONTEXT_TOO_LONG,
+            "The conversation is longer than this model can read. Shorten the messages, ask for "
+            "fewer output tokens, or use a model with a larger context window.",
+            param="messages",
+            cause=cause,
+            status=400,
+        )
+    if status == 400 and (code in _FILTER_CODES or fault.type in _FILTER_CODES):
+        return Refused(
+            Reason.CONTENT_FILTERED,
+            "The provider's content filter did not let this request through. Please rephrase it.",
+            cause=cause,
+        )
+    if status == 404:
+        return Refused(
+            Reason.UNKNOWN_MODEL,
+            "The provider does not have the model that this name leads to. Check the model's "
+            "name; if it is right, whoever runs the gateway has to check its backend.",
+            param="model",
+            cause=cause,
+        )
+    if 400 <= status < 500 and status not in (408, 425):
+        return _rejected(status, code, fault, asked, cause)
+    return Refused(
+        Reason.UPSTREAM_FAILED,
+        "The model's provider had a fault of its own. Please try again in a moment.",
+        retry_after_s=1.0 if retry_after_s is None else retry_after_s,
+        cause=cause,
+    )
+
+
+def refusal_of_transport(error: TransportError) -> Refused:
+    """What a client is told when the exchange itself broke."""
+    if error.fault in (Fault.FIRST_BYTE_TIMEOUT, Fault.IDLE_TIMEOUT, Fault.CONNECT_TIMEOUT):
+        return refusal_of_timeout(str(error))
+    return Refused(
+        Reason.UPSTREAM_FAILED,
+        "The model's provider could not be reached or broke off. Please try again in a moment.",
+        retry_after_s=1.0,
+        cause=str(error),
+    )
+
+
+def refusal_of_timeout(cause: str) -> Refused:
+    """What a client is told when an upstream took too long."""
+    return Refused(
+        Reason.UPSTREAM_TIMEOUT,
+        "The model took too long to answer. Please try again in a moment.",
+        retry_after_s=1.0,
+        cause=cause,
+    )
+
+
+def refusal_of_bad_answer(cause: str) -> Refused:
+    """What a client is told when a 200 held something else than an answer."""
+    return Refused(
+        Reason.UPSTREAM_FAILED,
+        "The model's provider sent something that is not an answer. Please try again in a moment.",
+        retry_after_s=1.0,
+        cause=cause[:CAUSE_LIMIT],
+    )
+
+
+def interruption(cause: str) -> Refused:
+    """What a client is told inside a stream that cannot go on."""
+    return Refused(
+        Reason.UPSTREAM_INTERRUPTED,
+        "The answer broke off before its end: what you got is incomplete. Please try again.",
+        cause=cause[:CAUSE_LIMIT],
+    )
+
+
+def retry_after(headers: Mapping[bytes, bytes]) -> float | None:
+    """Seconds to wait, of `retry-after-ms` or `Retry-After` as a number or as a date, which is
+    taken against the answer's own Date, not our clock (RFC 9110, section 10.2.3). None if absent,
+    not understood or not positive."""
+    for name, unit in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
+        text = headers.get(name, b"").decode("latin-1").strip()
+        try:
+            seconds = float(text) * unit
+        except ValueError:
+            seconds = _until(text, headers.get(b"date", b"").decode("latin-1"))
+        if 0 < seconds < 86_400:
+            return seconds
+    return None
+
+
+def _until(text: str, date: str) -> float:
+    try:
+        then = email.utils.parsedate_to_datetime(text)
+        return (then - email.utils.parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _rejected(status: int, code: str, fault: _Fault, asked: bytes, cause: str) -> Refused:
+    member = _MEMBER.match(fault.param) if fault.param else None
+    param = member.group() if member and b'"%b"' % member.group().encode() in asked else None
+    about = f" It names the parameter {param!r}." if param else ""
+    about += f" Its code for it: {code}." if code in CLIENT_CODES else ""
+    return Refused(
+        Reason.UPSTREAM_REJECTED,
+        f"The model's provider did not accept this request as valid.{about} Please check its "
+        "parameters; whoever runs the gateway finds the provider's own words in its log.",
+        param=param,
+        cause=cause,
+        status=status,
+    )
+
+
+def _is_context(code: str, fault: _Fault) -> bool:
+    return (
+        code in _CONTEXT_CODES
+        or fault.type in _CONTEXT_CODES
+        or bool(fault.message and _CONTEXT_WORDS.search(fault.message))
+    )
+
+
+def _fault_of(body: bytes) -> _Fault:
+    try:
+        fault = _bodies.decode(body).error
+    except (msgspec.MsgspecError, RecursionError):
+        return _Fault()
+    if isinstance(fault, str):
+        return _Fault(message=fault)
+    return fault or _Fault()
+
+
+def _shown(body: bytes) -> str:
+    return body[:CAUSE_LIMIT].decode("utf-8", "replace")

@@ -1,0 +1,140 @@
+"""`headrace chat`: one question to a running gateway, streamed to the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from headrace.errors import Setup
+from headrace.operate.own_key import stored_key
+from headrace.platform.http.client import HttpTransport
+from headrace.platform.http.messages import (
+    Origin,
+    Timeouts,
+    TransportError,
+    WireRequest,
+    WireResponse,
+    encode_head,
+)
+from headrace.platform.http.sse import EventSplitter, data_of
+
+TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=120.0, idle_s=120.0)
+LIMIT_BYTES = 16 * 1024 * 1024
+
+
+def run_chat(text: str, *, model: str | None, system: str | None, url: str, as_json: bool) -> int:
+    """Returns the exit code. Raises Setup if there is no gateway or key."""
+    return asyncio.run(_chat(_Gateway(url), text, model, system, as_json))
+
+
+class _Gateway:
+    """A running gateway, as this command sees it."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.origin = Origin.of(url)
+        except ValueError as error:
+            raise Setup(
+                f"{url} is not a URL: {error}.", "Such as http://127.0.0.1:8080/v1"
+            ) from error
+        self.url = url
+        self._path = urlsplit(url).path.rstrip("/")
+        key = os.environ.get("HEADRACE_KEY")
+        if key is None:
+            stored = stored_key(Path(".headrace"))
+            if stored is None:
+                raise Setup(
+                    "There is no key to call the gateway with.",
+                    "Set HEADRACE_KEY, or run this where `headrace serve` was started.",
+                )
+            key = stored.reveal()
+        self._key = key.encode()
+
+    def request(self, method: bytes, path: str, body: bytes) -> WireRequest:
+        headers = [
+            (b"Host", self.origin.authority.encode()),
+            (b"Authorization", b"Bearer " + self._key),
+            (b"Content-Type", b"application/json"),
+        ]
+        return WireRequest(
+            self.origin, encode_head(method, (self._path + path).encode(), headers), body
+        )
+
+
+async def _chat(
+    gateway: _Gateway, text: str, model: str | None, system: str | None, as_json: bool
+) -> int:
+    wire = HttpTransport()
+    try:
+        name = model or await _first_model(wire, gateway)
+        messages = [{"role": "user", "content": text}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        body = msgspec.json.encode({"model": name, "messages": messages, "stream": not as_json})
+        response = await wire.send(gateway.request(b"POST", "/chat/completions", body), TIMEOUTS)
+        with contextlib.closing(response):
+            if response.status != 200:
+                return _say_error(await response.read(LIMIT_BYTES), as_json)
+            if as_json:
+                print((await response.read(LIMIT_BYTES)).decode())
+                return 0
+            return await _print_stream(response)
+    except TransportError as error:
+        raise Setup(
+            f"There is no gateway at {gateway.url} ({error}).",
+            "Start one: `headrace serve`, or name yours with --url or HEADRACE_URL.",
+        ) from error
+    finally:
+        await wire.close()
+
+
+async def _first_model(wire: HttpTransport, gateway: _Gateway) -> str:
+    response = await wire.send(gateway.request(b"GET", "/models", b""), TIMEOUTS)
+    with contextlib.closing(response):
+        listing = msgspec.json.decode(await response.read(LIMIT_BYTES))
+    if response.status != 200:
+        raise Setup(_message_of(listing))
+    names = [str(entry["id"]) for entry in listing["data"]]
+    if not names:
+        raise Setup("The gateway does not list its models.", "Name one: `--model NAME`.")
+    return next((n for n in names if "embed" not in n and "minilm" not in n), names[0])
+
+
+async def _print_stream(response: WireResponse) -> int:
+    splitter = EventSplitter()
+    while chunk := await response.next_chunk():
+        for event in splitter.feed(chunk):
+            data = data_of(event)
+            if data is None:
+                continue
+            if data == b"[DONE]":
+                print()
+                return 0
+            said = msgspec.json.decode(data)
+            if "error" in said:
+                print()
+                print(_message_of(said), file=sys.stderr)
+                return 1
+            for choice in said.get("choices", []):
+                print(choice.get("delta", {}).get("content") or "", end="", flush=True)
+    print("\nThe answer broke off.", file=sys.stderr)
+    return 1
+
+
+def _say_error(body: bytes, as_json: bool) -> int:
+    if as_json:
+        print(body.decode())
+    else:
+        print(_message_of(msgspec.json.decode(body)), file=sys.stderr)
+    return 1
+
+
+def _message_of(answer: dict[str, Any]) -> str:
+    return str(answer.get("error", {}).get("message", "The gateway gave no reason."))

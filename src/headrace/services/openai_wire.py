@@ -1,0 +1,187 @@
+"""OpenAI's wire format, read as little as policy needs.
+
+Chat completions, completions and embeddings, whole and as events:
+https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headrace.nouns import Call, Operation, Usage
+from headrace.platform.http.sse import data_of
+from headrace.services.service import BadAnswer, EventRead, WholeRead
+
+NULL = b"null"
+USAGE_NULL = b',"usage":null'
+
+
+class _TokenDetails(Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _TokenDetails | None = None
+    completion_tokens_details: _TokenDetails | None = None
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+    delta: Raw = Raw(b"")
+    text: Raw = Raw(b"")
+
+
+class _Answer(Struct):
+    choices: list[_Choice] | None = None
+    data: list[Raw] | None = None
+    usage: Raw = Raw(b"")
+    error: Raw = Raw(b"")
+
+
+_answers = msgspec.json.Decoder(_Answer)
+_usages = msgspec.json.Decoder(_Usage, strict=False)
+_objects = msgspec.json.Decoder(dict[str, Raw])
+_values = msgspec.json.Decoder()
+
+
+def rewritten(body: bytes, changes: dict[str, bytes]) -> bytes:
+    """The JSON object `body` with top-level members set to raw JSON values; every other value
+    keeps its bytes. A body that needs no change is returned as it is, unless it could be read in
+    two ways (a governed name that may stand twice): then it is written with each name once."""
+    if not changes and not _twofold(body):
+        return body
+    members = _objects.decode(body)
+    for name, value in changes.items():
+        members[name] = Raw(value)
+    return msgspec.json.encode(members)
+
+
+def asking_for_usage(body: bytes) -> bytes:
+    """The value of `stream_options` that asks for usage and keeps the client's other options."""
+    if b'"stream_options"' in body or b"\\u" in body:
+        options = _objects.decode(body).get("stream_options", Raw(NULL))
+        if _present(options):
+            members = _objects.decode(options)
+            members["include_usage"] = Raw(b"true")
+            return msgspec.json.encode(members)
+    return INCLUDE_USAGE
+
+
+INCLUDE_USAGE = b'{"include_usage":true}'
+
+
+def _twofold(body: bytes) -> bool:
+    """Whether a member that policy reads may stand twice, so that the upstream might read the
+    other one: more than one occurrence of its name, or an escape that could spell it."""
+    return (
+        body.count(b'"model"') > 1
+        or body.count(b'"stream"') > 1
+        or body.count(b'"stream_options"') > 1
+        or b"\\u" in body
+    )
+
+
+def usage_of(raw: Raw) -> Usage | None:
+    """Tokens of a usage object; None if it is absent or not understood."""
+    if not raw or bytes(raw) == NULL:
+        return None
+    try:
+        usage = _usages.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input_tokens=usage.prompt_tokens or 0,
+        output_tokens=usage.completion_tokens or 0,
+        cached_tokens=(prompt.cached_tokens or 0) if prompt else 0,
+        reasoning_tokens=(completion.reasoning_tokens or 0) if completion else 0,
+    )
+
+
+def read_whole(call: Call, body: bytes) -> WholeRead:
+    """Reads a 200. Raises BadAnswer if it is not the answer to this operation."""
+    try:
+        answer = _answers.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadAnswer(f"not an answer: {error}") from error
+    if _present(answer.error):
+        return WholeRead(usage=None, error=bytes(answer.error))
+    expected = answer.data if call.operation is Operation.EMBEDDINGS else answer.choices
+    if expected is None:
+        raise BadAnswer("a JSON object without the answer's members")
+    finish = answer.choices[0].finish_reason if answer.choices else None
+    return WholeRead(usage=usage_of(answer.usage), finish=finish)
+
+
+class OpenAIStreamReader:
+    """Reads the events of a chat or text completion.
+
+    When the client did not ask for usage, `stream_options.include_usage` was added for it: the
+    event that brings it is held back, and `"usage":null` taken out of the others.
+    """
+
+    __slots__ = ("_hide_usage",)
+
+    def __init__(self, *, hide_usage: bool) -> None:
+        self._hide_usage = hide_usage
+
+    def read(self, event: bytes) -> EventRead:
+        """Raises BadAnswer."""
+        data = data_of(event)
+        if data is None:
+            return EventRead(forward=event)
+        if data == b"[DONE]":
+            return EventRead(forward=event, terminal=True)
+        try:
+            chunk = _answers.decode(data)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise BadAnswer(f"not an event: {error}") from error
+        if _present(chunk.error):
+            return EventRead(forward=b"", error=bytes(chunk.error))
+        if chunk.choices is None:
+            raise BadAnswer("an event without choices")
+        finish = None
+        content = False
+        for choice in chunk.choices:
+            finish = choice.finish_reason or finish
+            content = content or _has_content(choice)
+        usage = usage_of(chunk.usage)
+        if self._hide_usage and chunk.usage:
+            event = _without_usage(event, data, chunk, had_usage=usage is not None)
+        return EventRead(
+            forward=event,
+            content=content or finish is not None,
+            finish=finish,
+            usage=usage,
+        )
+
+
+def _present(raw: Raw) -> bool:
+    return bool(raw) and bytes(raw) != NULL
+
+
+def _has_content(choice: _Choice) -> bool:
+    if choice.text and bytes(choice.text) not in (b'""', NULL):
+        return True
+    delta = bytes(choice.delta)
+    if not delta or delta == b"{}":
+        return False
+    if delta.startswith(b'{"content":"') and not delta.startswith(b'{"content":""'):
+        return True
+    members = _values.decode(delta)
+    return isinstance(members, dict) and any(v for k, v in members.items() if k != "role")
+
+
+def _without_usage(event: bytes, data: bytes, chunk: _Answer, *, had_usage: bool) -> bytes:
+    if not had_usage and USAGE_NULL in event:
+        # The quotes make it sure: inside a JSON string they would be escaped.
+        return event.replace(USAGE_NULL, b"", 1)
+    if had_usage and not chunk.choices:
+        return b""
+    members = _objects.decode(data)
+    del members["usage"]
+    return b"data: %b\n\n" % msgspec.json.encode(members)

@@ -1,0 +1,82 @@
+"""What the gateway needs of an outside service, and how an answer of one is read."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from headrace.nouns import Call, Operation, Usage
+from headrace.platform.http.messages import WireRequest
+
+
+class EventRead(Struct, frozen=True):
+    """What one event of a stream means."""
+
+    forward: bytes
+    """The event as the client shall see it; b"" if it shall not."""
+    content: bool = False
+    """It carries something of the answer: from here on there is no other try."""
+    terminal: bool = False
+    """The protocol's own end of a complete stream."""
+    finish: str | None = None
+    usage: Usage | None = None
+    error: bytes | None = None
+    """The upstream reports a fault; its bytes, for the log alone."""
+
+
+class WholeRead(Struct, frozen=True):
+    """What a whole answer means."""
+
+    usage: Usage | None
+    finish: str | None = None
+    error: bytes | None = None
+
+
+class BadAnswer(Exception):  # noqa: N818 - the name says what was found
+    """An answer that is not of the service's format. `str()` is private: it quotes the upstream."""
+
+
+class StreamReader(Protocol):
+    """Reads one stream. May keep state between events."""
+
+    def read(self, event: bytes) -> EventRead:
+        """Raises BadAnswer."""
+        ...
+
+
+class Service(Protocol):
+    """One backend of a provider: how it is asked and how its answers are read. Does no I/O."""
+
+    provider: str
+    priced_as: str | None
+    """The model's name for prices; None takes the call's."""
+
+    def serves(self, operation: Operation) -> bool:
+        """Whether the operation may be tried here."""
+        ...
+
+    def request(self, call: Call) -> WireRequest:
+        """The request for this backend. Raises Refused where it cannot be expressed."""
+        ...
+
+    def stream_reader(self, call: Call) -> StreamReader:
+        """A reader for the stream that answers this call."""
+        ...
+
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        """Raises BadAnswer."""
+        ...
+
+    def enter(self, now: float) -> int:
+        """Takes a place and returns its token; raises Refused(QUEUE_FULL) if there is none. Each
+        is followed by one `leave`. `now` is monotonic seconds."""
+        ...
+
+    def leave(self, place: int, now: float) -> None:
+        """Gives the place back."""
+        ...
+
+    def usable(self) -> bool:
+        """Whether a call has a chance right now (for readiness)."""
+        ...
