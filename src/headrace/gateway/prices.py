@@ -1,0 +1,241 @@
+"""What a call costs: prices of models by provider, from `prices.json`. See docs/prices.md."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from headrace.gateway.price_data import (
+    ModelRow,
+    PriceRow,
+    ProviderRow,
+    RateRow,
+    Snapshot,
+    find_model,
+    models_of,
+)
+from headrace.nouns import Usage
+
+SHIPPED = Path(__file__).with_name("prices.json")
+LOCAL = "local"
+"""The provider of the models that run in this process's own house."""
+MOST_REMEMBERED = 1024
+LONGEST_NAME = 256
+"""Longer names of models are not looked up: no provider has any."""
+MINUTE_S = 60
+
+
+class Rates(Struct, frozen=True):
+    """Micro-dollars per token of a kind, which is dollars per million tokens, as integers over
+    `Price.scale`. None: the price of that kind is not known."""
+
+    input: int
+    cached: int
+    output: int | None
+    reasoning: int | None
+
+
+class Price(Struct, frozen=True):
+    """What a model costs. Make one with `per_million`."""
+
+    scale: int
+    """All amounts here are numerators over this."""
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    """Rates for all tokens of a call with more input tokens than this, highest first."""
+    per_request: int = 0
+
+    @classmethod
+    def per_million(
+        cls,
+        *,
+        input: Decimal | str,
+        output: Decimal | str | None = None,
+        cached: Decimal | str | None = None,
+        reasoning: Decimal | str | None = None,
+    ) -> Self:
+        """From dollars per million tokens. Cached tokens cost as `input` where nothing is said,
+        reasoning as `output`. Raises ValueError for what is no amount."""
+        return cls._of(
+            PriceRow(
+                input=str(input),
+                cached=None if cached is None else str(cached),
+                output=None if output is None else str(output),
+                reasoning=None if reasoning is None else str(reasoning),
+            )
+        )
+
+    @classmethod
+    def of_row(cls, row: PriceRow) -> Self | None:
+        """From the snapshot; None if `row` has no price by tokens."""
+        return None if row.input is None else cls._of(row)
+
+    @classmethod
+    def _of(cls, row: PriceRow) -> Self:
+        rows: list[RateRow] = [row, *(rates for _, rates in row.above)]
+        texts = [t for r in rows for t in (r.input, r.cached, r.output, r.reasoning)]
+        ratios = [_ratio(t) for t in (*texts, row.per_thousand_requests) if t is not None]
+        scale = math.lcm(*(denominator for _, denominator in ratios))
+        return cls(
+            scale=scale,
+            rates=_rates(row, scale),
+            tiers=tuple((above, _rates(rates, scale)) for above, rates in reversed(row.above)),
+            per_request=1000 * _scaled(row.per_thousand_requests or "0", scale),
+        )
+
+    def cost_microusd(self, usage: Usage) -> int | None:
+        """Micro-dollars, exact, rounded up once; None if it used a kind without a price.
+
+        Of a server that reports more cached tokens than input tokens, both are charged in full.
+        """
+        rates = self.rates
+        for above, higher in self.tiers:
+            if usage.input_tokens > above:
+                rates = higher
+                break
+        cached = usage.cached_tokens
+        total = self.per_request + cached * rates.cached
+        if usage.input_tokens > cached:
+            total += (usage.input_tokens - cached) * rates.input
+        if usage.output_tokens:
+            if rates.output is None or rates.reasoning is None:
+                return None
+            reasoning = min(usage.reasoning_tokens, usage.output_tokens)
+            total += (usage.output_tokens - reasoning) * rates.output + reasoning * rates.reasoning
+        return -(-total // self.scale)
+
+
+def _rates(row: RateRow, scale: int) -> Rates:
+    if row.input is None:
+        raise ValueError("a price needs at least that of input tokens")
+    reasoning = row.output if row.reasoning is None else row.reasoning
+    return Rates(
+        input=_scaled(row.input, scale),
+        cached=_scaled(row.input if row.cached is None else row.cached, scale),
+        output=None if row.output is None else _scaled(row.output, scale),
+        reasoning=None if reasoning is None else _scaled(reasoning, scale),
+    )
+
+
+def _scaled(text: str, scale: int) -> int:
+    """`text` as an integer over `scale`, a multiple of its denominator."""
+    numerator, denominator = _ratio(text)
+    return numerator * (scale // denominator)
+
+
+def _ratio(text: str) -> tuple[int, int]:
+    try:
+        amount = Decimal(text)
+    except ArithmeticError:
+        raise ValueError(f"{text!r} is no amount of dollars") from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"{text!r} is no amount of dollars")
+    return amount.as_integer_ratio()
+
+
+FREE = Price(scale=1, rates=Rates(input=0, cached=0, output=0, reasoning=0))
+
+
+class Quote(Struct, frozen=True):
+    """What is remembered of a provider's model."""
+
+    model: ModelRow | None
+    price: Price | None
+    until: float
+    """Unix time in seconds when to look again; some prices change by date or time of day."""
+
+
+class PriceBook:
+    """Prices by provider and model. An unknown price is None, never zero and never a guess from
+    another provider."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        own: Mapping[str, Price] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`own` prices by model's name win over all others. `clock` gives Unix seconds."""
+        self.version = snapshot.version
+        self._snapshot = snapshot
+        self._own = dict(own or {})
+        self._clock = clock
+        self._models: dict[str, tuple[ModelRow, ...]] = {}
+        self._quotes: dict[tuple[str, str], Quote] = {}
+
+    @classmethod
+    def shipped(cls, own: Mapping[str, Price] | None = None) -> Self:
+        """With the prices that come with this version of Headrace."""
+        return cls(msgspec.json.decode(SHIPPED.read_bytes(), type=Snapshot), own)
+
+    def price_of(self, provider: str, model: str) -> Price | None:
+        """The price now, None if it is not known."""
+        return self._quote(provider, model).price
+
+    def cost_microusd(self, provider: str, model: str, usage: Usage) -> int | None:
+        """What `usage` costs now, in micro-dollars rounded up; None if that is not known."""
+        quote = self._quotes.get((provider, model))
+        if quote is None or self._clock() >= quote.until:
+            quote = self._quote(provider, model)
+        return None if quote.price is None else quote.price.cost_microusd(usage)
+
+    def context_window(self, provider: str, model: str) -> int | None:
+        """The most tokens that a model takes, None if it is not known."""
+        known = self._quote(provider, model).model
+        return None if known is None else known.context_window
+
+    def provider_of_url(self, url: str) -> str | None:
+        """The provider whose prices hold for the API at `url`; None for one's own servers."""
+        return self._snapshot.provider_of_url(url)
+
+    def _quote(self, provider: str, model: str) -> Quote:
+        key = (provider, model)
+        now = self._clock()
+        known = self._quotes.get(key)
+        if known is not None and now < known.until:
+            return known
+        if len(model) > LONGEST_NAME:
+            return Quote(None, self._own.get(model), now)
+        quote = self._made(self._find(provider, model) if known is None else known.model, key, now)
+        if len(self._quotes) >= MOST_REMEMBERED and known is None:
+            del self._quotes[next(iter(self._quotes))]
+        self._quotes[key] = quote
+        return quote
+
+    def _made(self, found: ModelRow | None, key: tuple[str, str], now: float) -> Quote:
+        provider, model = key
+        own = self._own.get(model, FREE if provider == LOCAL else None)
+        if own is not None or found is None:
+            return Quote(found, own, float("inf"))
+        price = Price.of_row(found.price_at(datetime.datetime.fromtimestamp(now, datetime.UTC)))
+        fixed = isinstance(found.prices, PriceRow)
+        return Quote(found, price, float("inf") if fixed else (now // MINUTE_S + 1) * MINUTE_S)
+
+    def _find(self, provider: str, model: str) -> ModelRow | None:
+        if provider == LOCAL:
+            return None
+        seller = self._snapshot.provider(provider)
+        if seller is None:
+            return None
+        others = [
+            row
+            for id in seller.fallback
+            for other in self._snapshot.providers
+            if other.id == id
+            for row in self._models_of(other)
+        ]
+        return find_model(self._models_of(seller), others, model)
+
+    def _models_of(self, provider: ProviderRow) -> tuple[ModelRow, ...]:
+        models = self._models.get(provider.id)
+        if models is None:
+            models = self._models[provider.id] = models_of(provider)
+        return models
