@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from headrace.config.masking import MASK, SECRET_SHAPES, looks_secret
+from headrace.config.masking import MASK, looks_secret, without_shapes
 from headrace.errors import Setup
 
 REREAD_S = 60.0
@@ -212,17 +211,21 @@ class Secrets:
 class Scrubber:
     """Takes known secrets, and text that looks like one, out of what is logged.
 
-    One compiled expression; text without any costs a single scan.
+    Text without any costs a search for each known secret and each word that starts a shape.
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         values = {secret.reveal() for secret in secrets}
         # A very short value would mask ordinary words; keys are required to be longer anyway.
-        known = sorted((v for v in values if len(v) >= _SHORTEST_MASKED), key=len, reverse=True)
-        self._pattern = re.compile("|".join([*map(re.escape, known), *SECRET_SHAPES]))
+        # The longest first, so that a secret within another leaves no rest.
+        kept = (value for value in values if len(value) >= _SHORTEST_MASKED)
+        self._known = tuple(sorted(kept, key=len, reverse=True))
 
     def scrub(self, text: str) -> str:
-        return self._pattern.sub(MASK, text)
+        for value in self._known:
+            if value in text:
+                text = text.replace(value, MASK)
+        return without_shapes(text)
 
     def __repr__(self) -> str:
         return "Scrubber()"
