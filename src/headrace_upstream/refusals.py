@@ -1,0 +1,157 @@
+"""Refusals in each provider's own words: the status and the error body."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from headrace_upstream.azure import verdict
+from headrace_upstream.faults import ContextTooLong, Money
+from headrace_upstream.paths import Dialect
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_SENTENCES = {
+    400: "We could not parse the JSON body of your request.",
+    401: "Incorrect API key provided. You can find your API key in your account.",
+    403: "You are not allowed to sample from this model.",
+    404: "The model does not exist or you do not have access to it.",
+    408: "The request timed out.",
+    500: "The server had an error while processing your request. Sorry about that!",
+    502: "Bad gateway.",
+    503: "The engine is currently overloaded, please try again later.",
+    504: "The operation timed out.",
+    529: "Overloaded",
+}
+
+
+class Refusal(NamedTuple):
+    status: int
+    body: dict[str, Any]
+
+
+def refusal(
+    dialect: Dialect,
+    status: int,
+    message: str | None = None,
+    kind: str | None = None,
+    code: str | None = None,
+    param: str | None = None,
+) -> Refusal:
+    """An error body of the dialect. `kind` is the error's type; the usual ones when null."""
+    message = message or _SENTENCES.get(status) or _phrase(status)
+    if dialect == "anthropic":
+        kind = kind or _ANTHROPIC_TYPES.get(status, "api_error")
+        error: dict[str, Any] = {"type": kind, "message": message}
+        return Refusal(status, {"type": "error", "error": error, "request_id": "req_scripted"})
+    if dialect == "azure":
+        return Refusal(status, {"error": {"code": code or str(status), "message": message}})
+    kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
+    code = code or ("invalid_api_key" if status == 401 else None)
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Refusal(status, {"error": error})
+
+
+def rate_limited(dialect: Dialect, status: int, model: str, message: str | None) -> Refusal:
+    words = {
+        "openai": f"Rate limit reached for {model} in organization org-scripted on requests per "
+        "min (RPM): Limit 500, Used 500, Requested 1.",
+        "azure": "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have "
+        "exceeded token rate limit of your current OpenAI S0 pricing tier.",
+        "anthropic": "This request would exceed your organization's rate limit of 50 requests "
+        "per minute.",
+    }
+    message = message or words[dialect]
+    if dialect == "openai":
+        return refusal(dialect, status, message, "requests", "rate_limit_exceeded")
+    return refusal(dialect, status, message, "rate_limit_error", str(status))
+
+
+def money(dialect: Dialect, fault: Money) -> Refusal:
+    form = fault.form or ("spend_limit" if dialect == "anthropic" else "insufficient_quota")
+    if form == "insufficient_quota":
+        message = (
+            "You exceeded your current quota, please check your plan and billing details. For "
+            "more information on this error, read the docs: "
+            "https://platform.openai.com/docs/guides/error-codes/api-errors."
+        )
+        return refusal(dialect, 429, message, "insufficient_quota", "insufficient_quota")
+    if form == "spend_limit":
+        message = "enforced_spend_limit_reached: you have reached your specified API usage limits."
+        return refusal(dialect, 429, message, "rate_limit_error", "enforced_spend_limit_reached")
+    if form == "credit_balance":
+        message = (
+            "Your credit balance is too low to access the API. Please go to Plans & Billing to "
+            "upgrade or purchase credits."
+        )
+        return refusal(dialect, 400, message, "invalid_request_error", "credit_balance_exhausted")
+    message = "Payment required: this account has no payment method on file."
+    return refusal(dialect, 402, message, "billing_error", "payment_required")
+
+
+def content_filtered(dialect: Dialect) -> Refusal:
+    message = (
+        "The response was filtered due to the prompt triggering Azure OpenAI's content "
+        "management policy. Please modify your prompt and retry."
+    )
+    if dialect != "azure":
+        message = "Your request was rejected as a result of our safety system."
+        return refusal(dialect, 400, message, code="content_policy_violation")
+    inner = {
+        "code": "ResponsibleAIPolicyViolation",
+        "content_filter_result": verdict(filtered=True),
+    }
+    error = {
+        "message": message,
+        "type": None,
+        "param": "prompt",
+        "code": "content_filter",
+        "status": 400,
+        "innererror": inner,
+    }
+    return Refusal(400, {"error": error})
+
+
+def context_too_long(dialect: Dialect, fault: ContextTooLong) -> Refusal:
+    limit, tokens = fault.limit, fault.tokens
+    if fault.form == "bedrock":
+        return Refusal(400, {"message": "Input is too long for requested model."})
+    if fault.form == "request_too_large":
+        message = "Request exceeds the maximum allowed number of bytes."
+        return refusal(dialect, 413, message, "request_too_large")
+    if fault.form == "max_tokens":
+        reply = max(tokens - limit, 1)
+        message = (
+            f"input length and `max_tokens` exceed context limit: {tokens - reply} + {reply} > "
+            f"{limit}, decrease input length or `max_tokens` and try again"
+        )
+        return refusal(dialect, 400, message)
+    if dialect == "anthropic":
+        return refusal(dialect, 400, f"prompt is too long: {tokens} tokens > {limit} maximum")
+    message = (
+        f"This model's maximum context length is {limit} tokens. However, your messages resulted "
+        f"in {tokens} tokens. Please reduce the length of the messages."
+    )
+    error = {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+    return Refusal(400, {"error": error})
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"

@@ -1,0 +1,70 @@
+"""From a request and a behaviour to the precomputed answer, cached where it can be."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace_upstream import anthropic, azure, openai
+from headrace_upstream.answer import Answer, answer_to
+from headrace_upstream.asked import Asked
+from headrace_upstream.behaviour import Behaviour
+from headrace_upstream.reply import EVENT_STREAM, JSON
+from headrace_upstream.template import Event, Rendering
+
+_MOST_KEPT = 1024
+
+
+class Renderings:
+    """Renderings by behaviour and shape of request. Bounded: emptied when full."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, tuple[Behaviour, Rendering]] = {}
+
+    def of(self, asked: Asked, behaviour: Behaviour) -> Rendering:
+        """The answer that `behaviour` gives to `asked`."""
+        shape = None if behaviour.echo else asked.shape
+        if shape is None:
+            return render(asked, behaviour)
+        key = (id(behaviour), shape)
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            # The behaviour is kept too, so that its id stays its own.
+            kept = self._kept[key] = (behaviour, render(asked, behaviour))
+        return kept[1]
+
+
+def render(asked: Asked, behaviour: Behaviour) -> Rendering:
+    """Makes the answer anew."""
+    route = asked.route
+    if route.api == "embeddings":
+        model = behaviour.model or asked.model
+        listed = openai.embeddings(asked, model, behaviour.dimensions)
+        return Rendering(JSON, 0, msgspec.json.encode(listed))
+    if route.api == "count_tokens":
+        return Rendering(JSON, 0, b'{"input_tokens":%d}' % asked.tokens_in)
+    answer = answer_to(asked, behaviour)
+    if asked.stream:
+        return Rendering(EVENT_STREAM, answer.tokens_out, events=_events(asked, answer))
+    return Rendering(JSON, answer.tokens_out, msgspec.json.encode(_whole(asked, answer)))
+
+
+def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
+    if asked.route.dialect == "anthropic":
+        return anthropic.whole(answer)
+    if asked.route.api == "completions":
+        return openai.whole_completion(asked, answer)
+    if asked.route.dialect == "azure":
+        return azure.whole(asked, answer)
+    return openai.whole_chat(asked, answer)
+
+
+def _events(asked: Asked, answer: Answer) -> list[Event]:
+    if asked.route.dialect == "anthropic":
+        return anthropic.events(answer)
+    if asked.route.api == "completions":
+        return openai.events_of(openai.completion_chunks(asked, answer))
+    if asked.route.dialect == "azure":
+        return openai.events_of(azure.chunks(asked, answer))
+    return openai.events_of(openai.chat_chunks(asked, answer))

@@ -1,0 +1,205 @@
+"""The upstream behind the sockets: its scripts, what it saw, and how a call becomes a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from headrace_upstream import openai, refusals
+from headrace_upstream.asked import Asked, BadBodyError, Body, read_asked
+from headrace_upstream.behaviour import Behaviour
+from headrace_upstream.journal import Journal
+from headrace_upstream.mischief import Scene, staged
+from headrace_upstream.paths import Route, route_of
+from headrace_upstream.rendering import Renderings
+from headrace_upstream.reply import Reply, Send, http_date, plain_head
+from headrace_upstream.scripts import ScriptBook
+from headrace_upstream.seen import Ended, Seen, Stats
+from headrace_upstream.substitutes import refused
+from headrace_upstream.template import Filling
+
+_COMPLETION_APIS = frozenset(("chat", "completions", "embeddings", "messages", "count_tokens"))
+
+
+class Upstream:
+    """The state that all connections of one process share. No I/O but the journal's."""
+
+    def __init__(
+        self,
+        default: Behaviour,
+        journal: Journal | None = None,
+        most_seen: int = 10_000,
+        first_seq: int = 1,
+    ) -> None:
+        self.book = ScriptBook(default)
+        self.journal = journal
+        self.stats = Stats()
+        self.seen: deque[Seen] = deque(maxlen=most_seen)
+        self.refuse_left = 0
+        """How many connections to reset as soon as they are accepted."""
+        self.transports: set[asyncio.Transport] = set()
+        self._renderings = Renderings()
+        self._next_seq = first_seq
+        self._date = (0, b"")
+        self._routes: dict[bytes, tuple[str, Route]] = {}
+        self._watchers: list[tuple[Callable[[Stats], bool], asyncio.Future[None]]] = []
+
+    def meet(
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, tag: str
+    ) -> tuple[Seen, Route, bytes | Reply]:
+        """One complete request: records it and makes its reply, as bytes where it is plain."""
+        path, route = self._route(target)
+        now_s = time.time()
+        call = Seen(
+            seq=self._next_seq,
+            time_s=now_s,
+            begun_ns=time.monotonic_ns(),
+            tag=tag,
+            method=method.decode("latin-1"),
+            path=path,
+            headers=headers,
+            body=body,
+            deployment=route.deployment,
+        )
+        self._next_seq += 1
+        reply = self._reply(call, route, now_s)
+        self.stats.calls += 1
+        self.stats.in_flight += 1
+        self.seen.append(call)
+        if self.journal is not None:
+            self.journal.seen(call)
+        return call, route, reply
+
+    def end(self, call: Seen, ended: Ended) -> None:
+        """The call is over; the caller has set what was sent."""
+        call.ended = ended
+        call.ended_ns = time.monotonic_ns()
+        stats = self.stats
+        stats.in_flight -= 1
+        if ended == "completed":
+            stats.completed += 1
+        elif ended == "faulted":
+            stats.faulted += 1
+        else:
+            stats.client_gone += 1
+        if self.journal is not None:
+            self.journal.ended(call)
+        if self._watchers:
+            self.notify()
+
+    def forget(self) -> None:
+        """Empties `seen` and the counts; open connections and calls in flight stay counted."""
+        self.seen.clear()
+        now = self.stats
+        self.stats = Stats(connections_open=now.connections_open, in_flight=now.in_flight)
+
+    def drop_all(self) -> None:
+        """Closes every open connection at once."""
+        for transport in list(self.transports):
+            transport.abort()
+
+    def date(self, now_s: float) -> bytes:
+        """The Date header's value, made once a second."""
+        second = int(now_s)
+        if self._date[0] != second:
+            self._date = (second, http_date(now_s).encode())
+        return self._date[1]
+
+    async def wait_for(self, condition: Callable[[Stats], bool]) -> None:
+        """Returns when the counts satisfy `condition`."""
+        if condition(self.stats):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watcher = (condition, future)
+        self._watchers.append(watcher)
+        try:
+            await future
+        finally:
+            self._watchers.remove(watcher)
+
+    def notify(self) -> None:
+        """The counts have changed."""
+        for condition, future in self._watchers:
+            if not future.done() and condition(self.stats):
+                future.set_result(None)
+
+    def _route(self, target: bytes) -> tuple[str, Route]:
+        known = self._routes.get(target)
+        if known is None:
+            text = target.decode("latin-1")
+            if len(self._routes) >= 1024:
+                self._routes.clear()
+            known = self._routes[target] = (text, route_of(text.partition("?")[0]))
+        return known
+
+    def _reply(self, call: Seen, route: Route, now_s: float) -> bytes | Reply:
+        try:
+            asked = read_asked(route, call.body)
+        except BadBodyError as error:
+            asked = Asked(route, Body())
+            return self._staged(call, refused(refusals.refusal(route.dialect, 400, str(error))))
+        call.model, call.stream = asked.model, asked.stream
+        try:
+            behaviour = self.book.choose(asked, call.body, call.headers, call.path, call.tag)
+        except (msgspec.MsgspecError, ValueError) as error:
+            message = f"the script in this request is wrong: {error}"
+            return self._staged(call, refused(refusals.refusal(route.dialect, 400, message)))
+        if behaviour.require_key is not None and behaviour.require_key != _key_of(call.headers):
+            return self._staged(call, refused(refusals.refusal(route.dialect, 401)))
+        if route.api not in _COMPLETION_APIS or call.method != "POST":
+            return self._staged(call, _other(route, call.path, call.method))
+        return self._answer(call, asked, behaviour, now_s)
+
+    def _answer(
+        self, call: Seen, asked: Asked, behaviour: Behaviour, now_s: float
+    ) -> bytes | Reply:
+        rendering = self._renderings.of(asked, behaviour)
+        scripted_in = behaviour.usage.input
+        tokens_in = asked.tokens_in if scripted_in is None else scripted_in
+        filling = Filling(call.seq, int(now_s), tokens_in, tokens_in + rendering.tokens_out)
+        call.tokens_in = tokens_in
+        if not behaviour.is_plain:
+            skewed_s = now_s + behaviour.date_skew_s
+            return self._staged(
+                call, staged(Scene(asked, behaviour, rendering, filling, skewed_s)), skewed_s
+            )
+        call.status = 200
+        call.tokens_out = call.tokens_sent = rendering.tokens_out
+        dialect, date = asked.route.dialect, self.date(now_s)
+        if rendering.events:
+            stream = rendering.burst(filling)
+            call.bytes_sent = len(stream)
+            return plain_head(dialect, call.seq, date, rendering.content_type, None) + stream
+        body = rendering.filled_body(filling)
+        call.bytes_sent = len(body)
+        return plain_head(dialect, call.seq, date, rendering.content_type, len(body)) + body
+
+    def _staged(self, call: Seen, reply: Reply, now_s: float | None = None) -> Reply:
+        call.status, call.fault, call.tokens_out = reply.status, reply.fault, reply.tokens_out
+        if reply.tokens_out == 0 and not 200 <= reply.status < 300:
+            call.tokens_in = 0
+        if now_s is not None and "date" not in (name.lower() for name, _ in reply.headers):
+            reply.headers.append(("date", http_date(now_s)))
+        return reply
+
+
+def _key_of(headers: Mapping[bytes, bytes]) -> str:
+    bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+    other = headers.get(b"api-key") or headers.get(b"x-api-key") or b""
+    return other.decode("latin-1") or bearer
+
+
+def _other(route: Route, path: str, method: str) -> Reply:
+    if route.api == "models" and method == "GET":
+        name = path.partition("?")[0].rpartition("/models")[2].strip("/")
+        listed = openai.model_card(name) if name else openai.models()
+        body = msgspec.json.encode(listed)
+        return Reply(length=len(body), beats=[Send(body)])
+    if route.api == "unknown":
+        message = f"Unknown request URL: {method} {path}. Please check the URL for typos."
+        return refused(refusals.refusal(route.dialect, 404, message, code="unknown_url"))
+    return refused(refusals.refusal(route.dialect, 405, f"Not allowed: {method} {path}."))
