@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Struct
 
 COMPACT_DATE = re.compile(r"(-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
-DAY_S = 86_400
 
 
 class StartsWith(Struct, frozen=True, array_like=True, tag="starts_with"):
@@ -35,15 +34,15 @@ class Regex(Struct, frozen=True, array_like=True, tag="regex"):
     pattern: str
 
 
-class Any(Struct, frozen=True, array_like=True, tag="or"):
+class AnyOf(Struct, frozen=True, array_like=True, tag="or"):
     of: tuple[Match, ...]
 
 
-class All(Struct, frozen=True, array_like=True, tag="and"):
+class AllOf(Struct, frozen=True, array_like=True, tag="and"):
     of: tuple[Match, ...]
 
 
-Match = str | StartsWith | EndsWith | Contains | Regex | Any | All
+Match = str | StartsWith | EndsWith | Contains | Regex | AnyOf | AllOf
 """A rule about a lower-case name; a bare string is the whole name. Texts are lower-case."""
 
 
@@ -60,9 +59,9 @@ def matches(rule: Match, name: str) -> bool:
             return text in name
         case Regex(pattern):
             return re.search(pattern, name) is not None
-        case Any(of):
+        case AnyOf(of):
             return any(matches(part, name) for part in of)
-        case All(of):
+        case AllOf(of):
             return all(matches(part, name) for part in of)
 
 

@@ -61,9 +61,9 @@ def _match(rule: types.MatchLogic) -> data.Match:
         case types.ClauseRegex(pattern):
             return data.Regex(pattern)
         case types.ClauseOr(of):
-            return data.Any(tuple(_match(part) for part in of))
+            return data.AnyOf(tuple(_match(part) for part in of))
         case types.ClauseAnd(of):
-            return data.All(tuple(_match(part) for part in of))
+            return data.AllOf(tuple(_match(part) for part in of))
     raise ValueError(f"a new kind of rule: {rule!r}")
 
 

@@ -29,7 +29,7 @@ LOCAL = "local"
 """The provider of the models that run in this process's own house."""
 MOST_REMEMBERED = 1024
 LONGEST_NAME = 256
-"""Longer names of models are not looked up: no provider has any."""
+"""Longer names of models are neither looked up nor remembered: no provider has any."""
 MINUTE_S = 60
 
 
@@ -202,9 +202,9 @@ class PriceBook:
         known = self._quotes.get(key)
         if known is not None and now < known.until:
             return known
-        if len(model) > LONGEST_NAME:
-            return Quote(None, self._own.get(model), now)
         quote = self._made(self._find(provider, model) if known is None else known.model, key, now)
+        if len(model) > LONGEST_NAME:
+            return quote
         if len(self._quotes) >= MOST_REMEMBERED and known is None:
             del self._quotes[next(iter(self._quotes))]
         self._quotes[key] = quote
@@ -220,7 +220,7 @@ class PriceBook:
         return Quote(found, price, float("inf") if fixed else (now // MINUTE_S + 1) * MINUTE_S)
 
     def _find(self, provider: str, model: str) -> ModelRow | None:
-        if provider == LOCAL:
+        if provider == LOCAL or len(model) > LONGEST_NAME:
             return None
         seller = self._snapshot.provider(provider)
         if seller is None:
