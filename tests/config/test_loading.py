@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.config.loading import discovered, load, loaded, locate
+from headrace.config.loading import discovered, load, loaded, locate, with_found
 from headrace.config.problems import ConfigError
 from headrace.config.schema import AzureOpenAIBackend, Config, LocalBackend, Model, OpenAIBackend
 from headrace.errors import Setup
@@ -184,6 +184,16 @@ def test_a_link_to_nowhere_is_not_taken_for_no_file(tmp_path: Path) -> None:
     assert locate(None, {}, tmp_path) == link
     with pytest.raises(ConfigError, match="no such file"):
         load(link)
+
+
+def test_a_file_with_settings_alone_keeps_them_and_serves_what_is_found() -> None:
+    made = loaded(b"server: {port: 9}\n", Path("headrace.yaml"))
+    found = with_found(made, {"GROQ_API_KEY": "x"}, False)
+    assert (found.source, found.digest) == (made.source, made.digest)
+    assert found.config.server.port == 9
+    assert list(found.config.backends) == ["groq"]
+    written = loaded(b"backends: {a: {provider: local}}\n", Path("headrace.yaml"))
+    assert with_found(written, {"GROQ_API_KEY": "x"}, False) is written
 
 
 def test_a_discovered_config_has_no_source() -> None:

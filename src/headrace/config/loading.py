@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from headrace.config.defaults import discover, resolved
+from headrace.config.defaults import completed, discover, resolved
 from headrace.config.masking import quoted
 from headrace.config.problems import ConfigError, Findings, Place, Problem
 from headrace.config.rules import Rules
@@ -94,6 +94,15 @@ def discovered(environ: Mapping[str, str], local_available: bool) -> Loaded:
     config = discover(environ, local_available)
     digest = hashlib.sha256(msgspec.json.encode(config)).hexdigest()
     return Loaded(config=config, source=None, digest=digest)
+
+
+def with_found(made: Loaded, environ: Mapping[str, str], local_available: bool) -> Loaded:
+    """For a file that has settings but neither backends nor models: adds what is found.
+
+    Any other is returned as it is. Raises `Setup` as `discovered` does.
+    """
+    config = completed(made.config, environ, local_available)
+    return made if config is made.config else replace(made, config=config)
 
 
 def _config(data: bytes, findings: Findings) -> Config | None:
