@@ -53,6 +53,7 @@ class Response:
         self.headers: list[tuple[bytes, bytes]] = []
         self.close_delimited = False
         self.length: int | None = None
+        """Of Content-Length, what the reader has not taken yet."""
         self.head_done = False
         self.whole = False
         self.error: TransportError | None = None
@@ -147,6 +148,8 @@ class Response:
         parts = self.parts
         chunk = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
+        if self.length is not None:
+            self.length -= self.unread
         self.unread = 0
         if self.paused:
             self._resume()
