@@ -323,3 +323,11 @@ def test_what_is_remembered_is_bounded() -> None:
         book.price_of("cursor", f"model-{number}")
     assert len(book._quotes) == MOST_REMEMBERED
     assert book.cost_microusd("cursor", "model-0", USAGES[3]) is None
+
+
+def test_rules_that_the_package_may_come_to_use() -> None:
+    """Of which today's data has no case: an unanchored pattern, a date that is none."""
+    assert price_data.matches(price_data.Regex("b+"), "abba")
+    row = price_data.ModelRow("m", "m-2025-02-30", None, price_data.PriceRow())
+    assert price_data.find_model([row], [], "m-2025-02-30") is row
+    assert price_data.find_model([row], [], "m-20250230") is None
