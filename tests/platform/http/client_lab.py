@@ -36,6 +36,8 @@ class Peer:
         return head, await self.reader.readexactly(size)
 
     def send(self, data: bytes) -> None:
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError("the client has gone")
         self.writer.write(data)
 
     async def answer(self, data: bytes = OK) -> None:
@@ -44,7 +46,9 @@ class Peer:
 
     def reset(self) -> None:
         """Ends the connection with RST."""
-        sock: socket.socket = self.writer.get_extra_info("socket")
+        sock: socket.socket | None = self.writer.get_extra_info("socket")
+        if sock is None or self.writer.transport.is_closing():
+            return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
@@ -154,7 +158,7 @@ def _target(fd: str) -> str:
 async def until(condition: Callable[[], bool]) -> None:
     """Returns when the condition holds; bounded against hangs only."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from client_lab import CALM, OK, Peer, Upstream, cuts, forever, nothing_left, once, transport
+from client_lab import CALM, OK, Peer, Upstream, cuts, forever, nothing_left, once, transport, until
 
 from headrace.platform.http.messages import Fault, TransportError
 
@@ -175,9 +175,9 @@ async def test_interim_responses_are_skipped() -> None:
 
 
 async def test_redirects_and_offers_to_upgrade_are_only_reported() -> None:
-    answer = b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n"
+    answer = b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nUpgrade: h2c\r\n"
     async with (
-        Upstream(forever(answer + b"Content-Length: 0\r\n\r\n")) as up,
+        Upstream(forever(answer + b"Connection: Upgrade\r\nContent-Length: 0\r\n\r\n")) as up,
         transport() as client,
     ):
         response = await client.send(up.request(), CALM)
@@ -381,6 +381,5 @@ async def test_an_idle_connection_ended_by_its_peer_leaves_the_pool(ending: str)
         await (await client.send(up.request(), CALM)).read(2)
         go.set()
         await ended.wait()
-        while client.idle_count:
-            await asyncio.sleep(0)
+        await until(lambda: client.idle_count == 0)
         assert await (await client.send(up.request(), CALM)).read(2) == b"hi"

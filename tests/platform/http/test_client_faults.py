@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from client_lab import (
@@ -408,7 +410,7 @@ async def test_a_loop_that_stood_still_does_not_time_out_what_has_come() -> None
     async with Upstream(script) as up, transport() as client:
         sending = asyncio.ensure_future(client.send(up.request(), quick(first_byte_s=0.3)))
         await asyncio.sleep(0.005)
-        time.sleep(0.5)
+        time.sleep(0.5)  # noqa: ASYNC251 - that is the point
         assert (await sending).status == 200
 
 
@@ -430,7 +432,7 @@ class Watched:
         self.gone.set()
 
 
-async def cancelled(task: asyncio.Future[object]) -> None:
+async def cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -580,10 +582,8 @@ async def test_a_thousand_aborts_leave_nothing() -> None:
                 for _ in range(index % 13):
                     await asyncio.sleep(0)
                 task.cancel()
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 (await task).close()
-            except asyncio.CancelledError:
-                pass
 
         for batch in range(20):
             await asyncio.gather(*(call(batch * 50 + index) for index in range(50)))

@@ -56,7 +56,8 @@ class HttpTransport:
         self._head_limit_bytes = head_limit_bytes
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._connections: set[Connection] = set()
-        self._dials: set[asyncio.Timeout] = set()
+        self._dials: dict[asyncio.Timeout, float] = {}
+        """Connections being made, and the monotonic second at which each is given up."""
         self._closed = False
         self._emptied: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -114,7 +115,7 @@ class HttpTransport:
         loop = asyncio.get_running_loop()
         for limit in self._dials:
             if not limit.expired():
-                limit.reschedule(loop.time())
+                limit.reschedule(0.0)
         for connection in list(self._connections):
             connection.fail(Fault.CLOSED, "the transport is closed")
         self._idle.clear()
@@ -161,8 +162,12 @@ class HttpTransport:
         self._refuse_if_closed()
         proxy = self._proxy_plan.proxy_for(origin) if self._proxy_plan is not None else None
         connection = Connection(self, origin, self._head_limit_bytes, _via_proxy(origin, proxy))
-        limit = asyncio.timeout(timeouts.connect_s)
-        self._dials.add(limit)
+        # The sweep ends it, not the loop's own timers: uvloop's run ahead by what its cached clock
+        # lags behind.
+        limit = asyncio.timeout(None)
+        self._dials[limit] = time.monotonic() + timeouts.connect_s
+        if self._sweep_s != SWEEP_S:
+            self._sweep_in(SWEEP_S)
         try:
             async with limit:
                 await dial(connection, origin, proxy, self._tls)
@@ -171,7 +176,7 @@ class HttpTransport:
             detail = f"{origin.authority}: no connection within {timeouts.connect_s:g} s"
             raise TransportError(Fault.CONNECT_TIMEOUT, detail) from None
         finally:
-            self._dials.discard(limit)
+            del self._dials[limit]
         if connection.gone:
             connection.abort()
             raise TransportError(Fault.RESET, f"{origin.authority}: it closed at once")
@@ -207,7 +212,10 @@ class HttpTransport:
             return
         self._stalled = False
         self._timer = None
-        any_busy = False
+        any_busy = bool(self._dials)
+        for limit, gives_up_at in self._dials.items():
+            if now >= gives_up_at and not limit.expired():
+                limit.reschedule(0.0)
         for connection in list(self._connections):
             if connection.busy:
                 any_busy = True
@@ -216,7 +224,7 @@ class HttpTransport:
                 connection.expires_at = now + self._idle_s
             elif now >= connection.expires_at and not connection.gone:
                 connection.abort()
-        if self._connections:
+        if self._connections or self._dials:
             self._sweep_in(SWEEP_S if any_busy else IDLE_SWEEP_S)
         else:
             self._sweep_s = 0.0

@@ -250,12 +250,23 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None:
             self.gone = True
-        elif response.close_delimited:
+        elif response.close_delimited and self._ended_by_peer():
             self._finish(response)
         elif response.head_done:
             self.fail(Fault.TRUNCATED, "the connection ended before the body did")
         else:
             self.fail(Fault.RESET, "the connection ended before the response's head")
+
+    def _ended_by_peer(self) -> bool:
+        """True for FIN, by TLS only after close_notify, without which anyone on the path may have
+        cut the body (RFC 9112, section 9.8). uvloop reports no end then; asyncio does, so ask."""
+        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return tls.read(1) == b""
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
