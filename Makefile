@@ -64,7 +64,7 @@ bench-peers: $(VENV)/bootstrap.stamp ## Install the peers that `make bench` comp
 	npm install --silent --prefix .bench/portkey @portkey-ai/gateway
 
 docs: $(VENV)/dev.stamp ## Build the documentation into site/.
-	$(BIN)/mkdocs build --strict -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
 lock: $(VENV)/bootstrap.stamp ## Renew the locks and the price snapshot.
 	$(COMPILE) --upgrade --all-extras pyproject.toml -o locks/dev.txt

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from headrace.config.loading import Loaded, discovered, load
-from headrace.config.schema import Config, Server, Store, Tls
+from headrace.config.schema import Config, LocalBackend, Server, Store, Tls
 from headrace.config.watch import Watcher, needs_restart
 from headrace.errors import Setup
 
@@ -240,9 +240,14 @@ def test_needs_restart_names_the_fields_that_wait() -> None:
     assert needs_restart(old, new) == [
         "server.port",
         "server.workers",
+        "server.drain_s",
         "server.tls",
         "store.folder",
     ]
     other_key = msgspec.structs.replace(server, tls=Tls(certificate="c", key="l"))
     assert needs_restart(new, msgspec.structs.replace(new, server=other_key)) == ["server.tls.key"]
-    assert needs_restart(old, Config(server=Server(drain_s=1.0))) == []
+    assert needs_restart(old, Config(server=Server(json_depth_limit=32))) == []
+    small, large = LocalBackend(), LocalBackend(context_tokens=8192)
+    assert needs_restart(Config(backends={"a": small}), Config(backends={"a": large})) == [
+        "backends.a"
+    ]

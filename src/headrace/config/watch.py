@@ -14,7 +14,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError  # not exported,
 
 from headrace.config.loading import Loaded, loaded, read
 from headrace.config.problems import ConfigError
-from headrace.config.schema import Config
+from headrace.config.schema import Config, LocalBackend
 from headrace.errors import Setup
 
 RESTART_FIELDS = (
@@ -24,7 +24,9 @@ RESTART_FIELDS = (
     "server.body_limit_bytes",
     "server.header_limit_bytes",
     "server.header_timeout_s",
+    "server.body_timeout_s",
     "server.keep_alive_s",
+    "server.drain_s",
     "server.max_connections",
     "server.tls",
     "store",
@@ -46,11 +48,16 @@ OnBad = Callable[[Setup], Awaitable[None]]
 
 def needs_restart(old: Config, new: Config) -> list[str]:
     """Fields that differ but take effect only at the next start, such as `server.port`."""
-    return [
+    fields = [
         name
         for field in RESTART_FIELDS
         for name in _changed(_at(old, field), _at(new, field), field)
     ]
+    # A local model runs in a process of its own, which starts with the gateway.
+    for name, backend in new.backends.items():
+        if isinstance(backend, LocalBackend) and backend != old.backends.get(name, backend):
+            fields.append(f"backends.{name}")
+    return fields
 
 
 def _at(config: Config, field: str) -> object:

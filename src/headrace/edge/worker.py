@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from headrace.config.loading import Loaded
+from headrace.config.loading import Loaded, with_found
 from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
@@ -57,12 +57,15 @@ class Worker:
         generated_key: Secret | None,
         environ: Mapping[str, str],
         logs: JsonLines | None,
+        local_available: bool = False,
     ) -> None:
-        """Raises Setup."""
+        """`local_available`: whether a reload may find embedded models. Raises Setup."""
         self._loaded = loaded
         self._endpoints = endpoints
         self._generated_key = generated_key
         self._logs = logs
+        self._environ = environ
+        self._local_available = local_available
         self._secrets = Secrets(environ, loaded.folder)
         self._wire = HttpTransport(proxy=ProxyPlan.from_environment(environ))
         self._journal = Journal(store_folder(loaded))
@@ -139,12 +142,10 @@ class Worker:
             self._reloading = asyncio.create_task(self._watcher.reload())
 
     async def _take_up(self, loaded: Loaded) -> None:
+        """Raises Setup, which the watcher hands to `_keep`."""
+        loaded = with_found(loaded, self._environ, self._local_available)
         self._secrets.reload()
-        try:
-            self._app.runtime = self._runtime(loaded.config)
-        except Setup as fault:
-            await self._keep(fault)
-            return
+        self._app.runtime = self._runtime(loaded.config)
         for field in needs_restart(self._loaded.config, loaded.config):
             log.warning("restart needed", extra={"detail": f"{field} changes at the next start"})
         log.info("configuration reloaded", extra={"detail": str(loaded.source)})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from headrace.config.loading import Loaded, discovered, load, locate
+from headrace.config.loading import Loaded, discovered, load, locate, with_found
 from headrace.config.schema import LocalBackend
 from headrace.edge.worker import Worker, store_folder
 from headrace.errors import Setup
@@ -43,7 +43,9 @@ def local_available() -> bool:
 def find_config(option: Path | None) -> Loaded:
     """The file that is named or found, else what the environment offers. Raises Setup."""
     path = locate(option, os.environ, Path.cwd())
-    return discovered(os.environ, local_available()) if path is None else load(path)
+    if path is None:
+        return discovered(os.environ, local_available())
+    return with_found(load(path), os.environ, local_available())
 
 
 async def serve(
@@ -77,7 +79,7 @@ async def serve(
 
     try:
         if config.server.workers == 1:
-            worker = Worker(loaded, endpoints, key, os.environ, logs)
+            worker = Worker(loaded, endpoints, key, os.environ, logs, local_available())
             worker.handle_signals()
             ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             ready.add_done_callback(lambda port: announce(port.result()))

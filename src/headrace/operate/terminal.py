@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 
@@ -12,9 +13,10 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from headrace.config.defaults import search
 from headrace.config.loading import Loaded
 from headrace.errors import Setup
-from headrace.operate.serve import Serving, serve
+from headrace.operate.serve import Serving, local_available, serve
 from headrace.operate.worker_process import with_server
 from headrace.platform.logs import log_to_stderr
 
@@ -47,6 +49,9 @@ def run_gateway(loaded: Loaded, *, log_level: str, as_json: bool) -> None:
     err = Console(stderr=True, highlight=False)
     for warning in loaded.warnings:
         err.print(Text(f"warning: {warning}", style="yellow"))
+    if loaded.source is None:
+        for note in search(os.environ, local_available()).notes:
+            err.print(Text(f"note: {note}", style="yellow"))
     bars = loading_bars(err)
     tasks: dict[str, TaskID] = {}
 

@@ -15,7 +15,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from headrace.config.loading import Loaded, discovered, load
+from headrace.config.loading import Loaded, discovered, load, with_found
 from headrace.config.schema import Server
 from headrace.edge.worker import Worker
 from headrace.errors import Setup
@@ -49,7 +49,7 @@ def loaded_by(order: WorkerOrder) -> Loaded:
     found = (
         discovered(os.environ, order.local_available)
         if order.config is None
-        else load(Path(order.config))
+        else with_found(load(Path(order.config)), os.environ, order.local_available)
     )
     return with_server(found, order.server)
 
@@ -72,7 +72,7 @@ def main() -> None:
 
 async def _serve(order: WorkerOrder, logs: JsonLines) -> None:
     key = None if order.generated_key is None else Secret(order.generated_key)
-    worker = Worker(loaded_by(order), order.endpoints, key, os.environ, logs)
+    worker = Worker(loaded_by(order), order.endpoints, key, os.environ, logs, order.local_available)
     worker.handle_signals()
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[int] = loop.create_future()
