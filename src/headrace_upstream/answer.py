@@ -95,7 +95,7 @@ def _pieces(asked: Asked, behaviour: Behaviour) -> list[str]:
 def _filtered(
     fault: ContentFilter, pieces: tuple[str, ...], finish: str
 ) -> tuple[tuple[str, ...], str, str]:
-    if fault.form == "finish":
+    if fault.form in ("finish", "refused"):  # only Anthropic's refusal has the shape of an answer
         return pieces[: max(fault.after, 0)], "content_filter", "filtered"
     if fault.form == "late":
         return pieces, "content_filter", "late"

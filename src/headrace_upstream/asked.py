@@ -124,7 +124,10 @@ class Asked:
         body = self.body
         if len(body.tools) or body.response_format is not None or body.input is not None:
             return None
-        return (self.route, self.model, body.stream, self.include_usage, self.max_tokens, body.n)
+        options = body.stream_options
+        usage = options is not None and options.include_usage
+        limit = body.max_completion_tokens or body.max_tokens
+        return (self.route, self.model, body.stream, usage, limit, body.n)
 
 
 def read_asked(route: Route, body: bytes) -> Asked:
@@ -161,7 +164,7 @@ def _tokens_in(body: Body) -> int:
     if body.system is not None:
         system = body.system
         total += count_tokens(system) if isinstance(system, str) else _tokens_of_parts(system)
-    return total + (len(bytes(body.tools)) + 3) // 4
+    return total + (len(body.tools) + 3) // 4
 
 
 def _tokens_of_parts(parts: list[Part]) -> int:

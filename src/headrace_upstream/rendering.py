@@ -24,15 +24,21 @@ class Renderings:
         """The answer that `behaviour` gives to `asked`."""
         shape = None if behaviour.echo else asked.shape
         if shape is None:
-            return render(asked, behaviour)
+            return _rendered(asked, behaviour)
         key = (id(behaviour), shape)
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             # The behaviour is kept too, so that its id stays its own.
-            kept = self._kept[key] = (behaviour, render(asked, behaviour))
+            kept = self._kept[key] = (behaviour, _rendered(asked, behaviour))
         return kept[1]
+
+
+def _rendered(asked: Asked, behaviour: Behaviour) -> Rendering:
+    rendering = render(asked, behaviour)
+    rendering.plain = behaviour.is_plain
+    return rendering
 
 
 def render(asked: Asked, behaviour: Behaviour) -> Rendering:

@@ -56,6 +56,7 @@ class Reply:
     beats: Iterable[Beat] = ()
     head_s: float = 0.0
     keep_alive: bool = True
+    tokens_in: int = 0
     tokens_out: int = 0
     fault: str | None = None
 

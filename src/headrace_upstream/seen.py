@@ -29,9 +29,9 @@ class Seen(Struct, kw_only=True):
     status: int = 0
     fault: str | None = None
     tokens_in: int = 0
-    """As reported in the answer's usage."""
-    tokens_out: int = 0
     """As the complete answer reports them; 0 for a refusal."""
+    tokens_out: int = 0
+    """Likewise."""
     ended: Ended = "in_flight"
     ended_ns: int = 0
     bytes_sent: int = 0

@@ -74,11 +74,13 @@ LAST_CHUNK = b"0\r\n\r\n"
 class Rendering:
     """A whole answer or a stream of one behaviour, model and shape of request, ready to fill."""
 
-    __slots__ = ("_burst", "body", "content_type", "events", "tokens_out")
+    __slots__ = ("_burst", "body", "content_type", "events", "plain", "tokens_out")
 
     def __init__(
         self, content_type: bytes, tokens_out: int, body: bytes = b"", events: Sequence[Event] = ()
     ) -> None:
+        self.plain = False
+        """Whether the behaviour leaves the wire alone, so that the answer goes out as bytes."""
         self.content_type = content_type
         self.tokens_out = tokens_out
         self.body = body

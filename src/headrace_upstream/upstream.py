@@ -72,6 +72,8 @@ class Upstream:
         self.seen.append(call)
         if self.journal is not None:
             self.journal.seen(call)
+        if self._watchers:
+            self.notify()
         return call, route, reply
 
     def end(self, call: Seen, ended: Ended) -> None:
@@ -161,13 +163,12 @@ class Upstream:
         scripted_in = behaviour.usage.input
         tokens_in = asked.tokens_in if scripted_in is None else scripted_in
         filling = Filling(call.seq, int(now_s), tokens_in, tokens_in + rendering.tokens_out)
-        call.tokens_in = tokens_in
-        if not behaviour.is_plain:
+        if not rendering.plain:
             skewed_s = now_s + behaviour.date_skew_s
             return self._staged(
                 call, staged(Scene(asked, behaviour, rendering, filling, skewed_s)), skewed_s
             )
-        call.status = 200
+        call.status, call.tokens_in = 200, tokens_in
         call.tokens_out = call.tokens_sent = rendering.tokens_out
         dialect, date = asked.route.dialect, self.date(now_s)
         if rendering.events:
@@ -179,9 +180,8 @@ class Upstream:
         return plain_head(dialect, call.seq, date, rendering.content_type, len(body)) + body
 
     def _staged(self, call: Seen, reply: Reply, now_s: float | None = None) -> Reply:
-        call.status, call.fault, call.tokens_out = reply.status, reply.fault, reply.tokens_out
-        if reply.tokens_out == 0 and not 200 <= reply.status < 300:
-            call.tokens_in = 0
+        call.status, call.fault = reply.status, reply.fault
+        call.tokens_in, call.tokens_out = reply.tokens_in, reply.tokens_out
         if now_s is not None and "date" not in (name.lower() for name, _ in reply.headers):
             reply.headers.append(("date", http_date(now_s)))
         return reply

@@ -12,7 +12,8 @@ _SENTENCE = "The mill wheel turns while the headrace brings water and the spillw
 
 def count_tokens(text: str) -> int:
     """One token per four UTF-8 bytes, rounded up."""
-    return (len(text.encode("utf-8", "replace")) + 3) // 4
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return (size + 3) // 4
 
 
 def cut_into_tokens(text: str) -> list[str]:
