@@ -16,10 +16,10 @@ from openai import (
     NotFoundError,
     RateLimitError,
 )
-from upstream_wire import CHAT, MESSAGES, ask, chat_body
 
 from headrace_upstream import ScriptedUpstream
 from headrace_upstream.openai import vector_of
+from upstream.wire import CHAT, MESSAGES, ask, chat_body
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 HELLO_TOKENS = 3 + 3 + 2

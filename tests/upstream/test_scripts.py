@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from upstream_wire import (
+
+from headrace_upstream import Behaviour, ScriptedUpstream
+from upstream.wire import (
     AZURE,
     CHAT,
     CHAT_PATHS,
@@ -19,8 +21,6 @@ from upstream_wire import (
     read_answer,
     request_bytes,
 )
-
-from headrace_upstream import Behaviour, ScriptedUpstream
 
 CJK = "水車は回る。🎡 naïve — 물레방아 👩‍👩‍👧 Ω"
 MARKED = 'Hi [[script {"text": "scripted", "fault": null}]] there'

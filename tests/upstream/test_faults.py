@@ -9,7 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from upstream_wire import (
+
+from headrace_upstream import ScriptedUpstream
+from headrace_upstream.faults import AnyFault
+from upstream.wire import (
     AZURE,
     CHAT,
     CHAT_PATHS,
@@ -20,9 +23,6 @@ from upstream_wire import (
     hang_up,
     request_bytes,
 )
-
-from headrace_upstream import ScriptedUpstream
-from headrace_upstream.faults import AnyFault
 
 STREAM = chat_body(stream=True)
 

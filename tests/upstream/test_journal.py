@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upstream_wire import (
+
+from headrace_upstream import EndedLine, ScriptedUpstream, SeenLine, read_journal
+from upstream.wire import (
     CHAT,
     CHAT_PATHS,
     ask,
@@ -23,8 +25,6 @@ from upstream_wire import (
     read_answer,
     request_bytes,
 )
-
-from headrace_upstream import EndedLine, ScriptedUpstream, SeenLine, read_journal
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""The scripted upstream on the raw socket, through SDKs, and as a process."""
