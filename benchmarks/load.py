@@ -268,13 +268,15 @@ def request_bytes(url: str, headers: list[str], body: bytes) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def _run(options: argparse.Namespace) -> Outcome:
+async def _run(options: argparse.Namespace, body: bytes) -> Outcome:
     parts = urlsplit(options.url)
     if parts.hostname != "127.0.0.1" or parts.port is None:
-        raise SystemExit("load goes to loopback only: the URL must start with http://127.0.0.1:PORT")
+        raise SystemExit(
+            "load goes to loopback only: the URL must start with http://127.0.0.1:PORT"
+        )
     load = Load(
         port=parts.port,
-        request=request_bytes(options.url, options.header, Path(options.body).read_bytes()),
+        request=request_bytes(options.url, options.header, body),
         calls=options.calls,
         connections=options.connections,
         rate_per_s=options.rate,
@@ -297,7 +299,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="calls a second, open loop; else closed loop")
     parser.add_argument("--stream", action="store_true", help="answers are event streams")
     parser.add_argument("--limit-s", type=float, default=60.0, help="give up after (default 60)")
-    outcome = uvloop.run(_run(parser.parse_args()))
+    options = parser.parse_args()
+    outcome = uvloop.run(_run(options, Path(options.body).read_bytes()))
     sys.stdout.write(json.dumps(msgspec.to_builtins(outcome)) + "\n")
 
 

@@ -137,7 +137,6 @@ def _await_answer(endpoint: Endpoint, session: Session) -> None:
     raise RuntimeError(f"no call was answered ({seen}); its last lines:\n{session.tail()}")
 
 
-
 class Measurement:
     """Measures one running gateway. `problems` collects what went wrong, for people."""
 
@@ -187,7 +186,7 @@ class Measurement:
         body = whole_request(case.body_kb * 1000)
         before = self._gateway.cpu_s()
         if self._rate_per_s > _WRK_FROM_PER_S:
-            calls, wall_s = self._wrk(body, case)
+            calls, wall_s = self.wrk(body, case)
         else:
             count = max(2 * case.connections, int(self._rate_per_s * self._plan.case_s))
             outcome = self._load(body, case.key, calls=count, connections=case.connections)
@@ -199,7 +198,7 @@ class Measurement:
             readings[f"busy/{case.key}"] = used / wall_s
         return readings
 
-    def _wrk(self, body: bytes, case: WholeCase) -> tuple[int, float]:
+    def wrk(self, body: bytes, case: WholeCase) -> tuple[int, float]:
         file = self._body_file(body)
         headers = [
             part

@@ -55,7 +55,8 @@ def _frame(event: bytes) -> bytes:
 
 
 _OPENING = _STREAM_HEAD + _frame(_event([_choice({"role": "assistant", "content": ""})]))
-_CONTENT = _frame(_event([_choice({"content": " water"})]))
+# Neighbouring events differ: LiteLLM ends a stream that says the same thing 100 times.
+_CONTENTS = [_frame(_event([_choice({"content": word})])) for word in (" water", " wheel")]
 _END = _frame(_event([_choice({}, "stop")]))
 
 
@@ -106,7 +107,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_closing(self._total))
             return
         self._left -= 1
-        self._transport.write(_CONTENT)
+        self._transport.write(_CONTENTS[self._left % 2])
         self._timer = self._loop.call_later(self._interval_s, self._next)
 
 
@@ -118,7 +119,9 @@ async def _serve(port: int, interval_s: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream_upstream", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stream_upstream", description=__doc__
+    )
     parser.add_argument("--port", type=int, required=True, help="loopback port to listen on")
     parser.add_argument("--interval-ms", type=float, default=5.0, help="pause between events")
     options = parser.parse_args()

@@ -1,6 +1,8 @@
 """Portkey's open-source gateway on Node: headless, `NODE_ENV=production`, one process.
 
 Its provider and upstream are told by headers on each call; it passes the client's key on.
+`make bench-peers` installs it with @hono/node-server 1.13.8, as with newer ones its streams fail
+("TypeError: immutable", Portkey-AI/gateway issue 1389).
 """
 
 from __future__ import annotations
