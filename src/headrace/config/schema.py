@@ -33,6 +33,14 @@ SecretRef = Annotated[
 ]
 Operation = Literal["chat", "completions", "embeddings"]
 
+PricedAs = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9-]{1,64}/[^\s]{1,256}$",
+        description="a provider and a model as `PROVIDER/MODEL`",
+    ),
+]
+
 
 class Tls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Certificate for the client port."""
@@ -116,6 +124,9 @@ class OpenAIBackend(
     """Where the provider's key is: `env:NAME` or `file:PATH`. Leave out for servers without."""
     model: str | None = None
     """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `openai/gpt-4o-mini`. Leave out to take them by the URL's host
+    and the model's name."""
     region: Name | None = None
     """Where it runs, as you name it."""
     organization: str | None = None

@@ -111,12 +111,14 @@ def _service(
                 headers.append((b"OpenAI-Organization", backend.organization.encode()))
             if backend.project is not None:
                 headers.append((b"OpenAI-Project", backend.project.encode()))
+            provider, _, priced_model = (backend.priced_as or "").partition("/")
             return OpenAIService(
                 origin=Origin.of(backend.url),
                 path=urlsplit(backend.url).path.rstrip("/"),
                 headers=headers,
                 model=backend.model,
-                provider=prices.provider_of_url(backend.url) or "unknown",
+                provider=provider or prices.provider_of_url(backend.url) or "unknown",
+                priced_as=priced_model or None,
                 include_usage=backend.include_usage,
                 operations=_operations(backend.operations),
             )

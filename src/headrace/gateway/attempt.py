@@ -144,6 +144,8 @@ class _Relay:
             if read.content:
                 content = True
                 progress.content_events += 1
+                if progress.first_content_at is None:
+                    progress.first_content_at = time.monotonic()
             if read.terminal:
                 progress.status, progress.finish = 200, "complete"
                 self.done = True
@@ -158,8 +160,6 @@ class _Relay:
         now = time.monotonic()
         if content:
             self._quiet_since = now
-            if self._progress.first_content_at is None:
-                self._progress.first_content_at = now
         elif now - self._quiet_since > idle_s:
             raise TimeoutError(f"nothing but pings for {idle_s} s")
 

@@ -32,10 +32,11 @@ models:
 FAKE_CONFIG = """\
 server: {{port: 0}}
 backends:
-  scripted: {{provider: openai, url: "{url}/v1"}}
+  scripted: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o-mini}}
+  vectors: {{provider: openai, url: "{url}/v1", priced_as: openai/text-embedding-3-small}}
 models:
   small-chat: {{pools: [[scripted]]}}
-  small-embeddings: {{pools: [[scripted]]}}
+  small-embeddings: {{pools: [[vectors]]}}
 """
 
 
