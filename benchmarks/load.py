@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import re
 import signal
@@ -301,7 +300,7 @@ def main() -> None:
     parser.add_argument("--limit-s", type=float, default=60.0, help="give up after (default 60)")
     options = parser.parse_args()
     outcome = uvloop.run(_run(options, Path(options.body).read_bytes()))
-    sys.stdout.write(json.dumps(msgspec.to_builtins(outcome)) + "\n")
+    sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
 
 
 if __name__ == "__main__":

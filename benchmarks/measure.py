@@ -68,13 +68,13 @@ FULL = Plan(
     ),
     case_s=5,
     open_loop_s=8.0,
-    streams=96,
+    streams=128,
 )
 QUICK = Plan(
     cases=(WholeCase(1, 64), WholeCase(1, 1), WholeCase(100, 64)),
     case_s=2,
     open_loop_s=3.0,
-    streams=32,
+    streams=64,
 )
 
 
@@ -281,10 +281,18 @@ class Measurement:
             argv += ["--rate", str(rate)]
         if stream:
             argv.append("--stream")
-        done = subprocess.run(argv, capture_output=True, timeout=180, cwd=REPO, check=False)
+        # Through a file: hundreds of kilobytes of latencies don't have to fit a pipe.
+        result = self._gateway.folder / "outcome.json"
+        with result.open("wb") as output:
+            done = subprocess.run(
+                argv, stdout=output, stderr=subprocess.PIPE, timeout=180, cwd=REPO, check=False
+            )
         if done.returncode:
             raise RuntimeError(f"the load generator failed:\n{done.stderr.decode()[-2000:]}")
-        outcome = msgspec.json.decode(done.stdout, type=Outcome)
+        try:
+            outcome = msgspec.json.decode(result.read_bytes(), type=Outcome)
+        except msgspec.DecodeError as error:
+            raise RuntimeError(f"the load generator's result is broken: {error}") from error
         if outcome.failed or outcome.unfinished:
             self._problems.append(
                 f"{self._who}: of {calls} calls ({what}) {outcome.failed} failed and "

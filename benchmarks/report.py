@@ -71,7 +71,7 @@ def show(run: Run, console: Console) -> None:
         for title, cells in rows:
             table.add_row(title, *cells)
         console.print(table)
-    console.print("* the gateway's core was not full: the load or the upstream was the limit")
+    console.print("* the gateway's core was not full: load, upstream or neighbours were the limit")
     for name, how in run.skipped.items():
         console.print(f"Skipped {PEERS[name].title}: not installed. To install it: {how}")
     for problem in run.problems:
@@ -119,7 +119,7 @@ def _tables(run: Run) -> str:
         "",
         *_markdown(list(names.values()), absolute_rows(run)),
         "",
-        "\\* The gateway's core was not full: the load or the upstream was the limit.",
+        "\\* The gateway's core was not full: load, upstream or neighbours were the limit.",
     ]
     if run.problems:
         lines += ["", "Calls that went wrong in this run:", ""]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from benchmarks.results import Figure
 
 
@@ -11,7 +13,9 @@ def number(value: float) -> str:
     if size >= 1000:
         digits = len(f"{size:.0f}") - 3
         return f"{round(value, -digits):,.0f}"
-    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    if size >= 1 or size == 0:
+        return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+    return f"{value:.{min(4, 2 - math.floor(math.log10(size)) - 1)}f}"
 
 
 def spread(figure: Figure, unit: str = "") -> str:
