@@ -185,7 +185,7 @@ class LocalBackend(
     queue: Annotated[int, Meta(ge=0, le=10_000)] = 16
     """Calls that may wait; more are answered with 503."""
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
-    """CPU threads; 0 takes one for each core."""
+    """CPU threads; 0 takes half of the cores, so that a busy machine does not stall them."""
     region: Name | None = None
     """Where it runs, as you name it."""
     timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)

@@ -181,6 +181,7 @@ class ModelProcess:
             parallel=settings.parallel,
             queue=settings.queue,
             threads=settings.threads,
+            chat_template=self._model.chat_template,
         )
 
     async def _keep_last_words(self, stderr: asyncio.StreamReader) -> None:

@@ -26,7 +26,9 @@ class WorkerOrder(Struct, frozen=True, kw_only=True):
     parallel: int
     queue: int
     threads: int
-    """0 takes one for each core this process may use."""
+    """0 takes half of the cores this process may use."""
+    chat_template: str | None = None
+    """Jinja; None takes the one inside the model's file."""
 
     def __repr__(self) -> str:
         return f"WorkerOrder({self.model}, port {self.port})"
