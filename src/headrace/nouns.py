@@ -68,6 +68,12 @@ class Call(Struct):
     received_at: float
     """Monotonic seconds."""
     tags: dict[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    """`Idempotency-Key`, if the client sent one."""
+    sdk_attempt: int | None = None
+    """`x-stainless-retry-count`: 0 for an SDK's first try, None if the client says nothing."""
+    fixed_sampling: bool = False
+    """The body holds a `seed` or temperature 0: the client wants the same answer each time."""
 
 
 class Outcome(Struct, frozen=True):
