@@ -105,7 +105,7 @@ def _tables(run: Run) -> str:
     names = titles(run)
     versions = ", ".join(f"{names[name]} {run.versions[name]}" for name in names)
     lines = [
-        f"Measured on {run.machine}; {len(run.rounds)} rounds"
+        f"Measured on {run.machine}; {_rounds(len(run.rounds))}"
         + (", a quick run" if run.quick else "")
         + f". {versions}.",
         "",
@@ -125,6 +125,10 @@ def _tables(run: Run) -> str:
         lines += ["", "Calls that went wrong in this run:", ""]
         lines += [f"- {problem}" for problem in run.problems]
     return "\n".join(lines)
+
+
+def _rounds(count: int) -> str:
+    return "one round" if count == 1 else f"the median of {count} rounds"
 
 
 def _markdown(head: list[str], rows: Rows) -> Iterator[str]:

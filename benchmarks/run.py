@@ -39,8 +39,8 @@ def compare(
     """Compare Headrace with nginx, Portkey and LiteLLM on this machine.
 
     Each gateway runs one worker, alone on the first core; the load and the upstreams run on the
-    others, and all traffic stays on loopback. A round takes about 4 minutes, a quick one about 2,
-    most of it LiteLLM's. Gateways that are not installed are skipped with a line that says how to
+    others, and all traffic stays on loopback. A round takes about 5 minutes, a quick one about
+    2.5, most of it LiteLLM's. Gateways that are not installed are skipped with a line that says how to
     install them.
 
     - `python -m benchmarks --quick --only headrace,nginx`: a first look, in a minute
