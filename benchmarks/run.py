@@ -40,8 +40,8 @@ def compare(
 
     Each gateway runs one worker, alone on the first core; the load and the upstreams run on the
     others, and all traffic stays on loopback. A round takes about 5 minutes, a quick one about
-    2.5, most of it LiteLLM's. Gateways that are not installed are skipped with a line that says how to
-    install them.
+    2.5, most of it LiteLLM's. Gateways that are not installed are skipped with a line that says how
+    to install them.
 
     - `python -m benchmarks --quick --only headrace,nginx`: a first look, in a minute
     - `python -m benchmarks --rounds 5 --docs`: renew docs/benchmarks.md
