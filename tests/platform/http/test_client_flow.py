@@ -176,6 +176,33 @@ async def test_an_early_answer_ends_the_upload() -> None:
         await asyncio.wait_for(gone.wait(), PATIENCE_S)
 
 
+async def test_a_request_that_was_cut_short_spoils_its_connection() -> None:
+    """Even if the upstream then reads on: it would take the next request for the rest."""
+    body = b"y" * BODY_BYTES
+    resumed, gone = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nn")
+        await answered.wait()
+        draining = asyncio.ensure_future(peer.gone())
+        await resumed.wait()
+        peer.send(b"o")
+        await draining
+        gone.set()
+
+    answered = asyncio.Event()
+    async with Upstream(script) as up, transport() as client:
+        response = await client.send(up.request(body=body), CALM)
+        (connection,) = client._connections
+        answered.set()
+        await until(lambda: not connection._write_paused)
+        resumed.set()
+        assert await response.read(9) == b"no"
+        assert client.idle_count == 0
+        await asyncio.wait_for(gone.wait(), PATIENCE_S)
+
+
 async def test_cancel_during_the_upload() -> None:
     gone = asyncio.Event()
 

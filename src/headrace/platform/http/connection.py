@@ -117,24 +117,20 @@ class Connection(asyncio.Protocol):
         """Writes a large body by slices, as fast as the socket takes it. Stops early if the
         response's head comes or the call fails; the connection is then not used again."""
         while self._unsent is not None and self._response is response:
-            if self._write_paused:
-                await self._changed(response)
-            elif response.head_done:
+            if response.head_done:
                 return
+            if self._write_paused:
+                waiter = response.waiter
+                assert waiter is not None
+                await waiter
+                if not response.head_done and response.error is None:
+                    # Woken by resume_writing: the head is still to be waited for.
+                    response.waiter = asyncio.get_running_loop().create_future()
             else:
                 piece = self._unsent[:UPLOAD_SLICE_BYTES]
                 self._unsent = self._unsent[UPLOAD_SLICE_BYTES:] or None
                 self._queued += len(piece)
                 self._transport.write(piece)
-
-    async def _changed(self, response: Response) -> None:
-        if response.head_done or response.error is not None:
-            return
-        waiter = response.waiter
-        assert waiter is not None
-        await waiter
-        if not response.head_done and response.error is None:
-            response.waiter = asyncio.get_running_loop().create_future()
 
     def resume_reading(self) -> None:
         if not self.gone:
