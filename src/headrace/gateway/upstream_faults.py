@@ -7,7 +7,6 @@ sent. The rest goes to the log, under the call's id.
 
 from __future__ import annotations
 
-import email.utils
 import re
 from collections.abc import Mapping
 
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.errors import Reason, Refused
+from headrace.gateway.retry_after import retry_after
 from headrace.platform.http.messages import Fault, TransportError
 
 CAUSE_LIMIT = 2_000
@@ -149,29 +149,6 @@ def interruption(cause: str) -> Refused:
         "The answer broke off before its end: what you got is incomplete. Please try again.",
         cause=cause[:CAUSE_LIMIT],
     )
-
-
-def retry_after(headers: Mapping[bytes, bytes]) -> float | None:
-    """Seconds to wait, of `retry-after-ms` or `Retry-After` as a number or as a date, which is
-    taken against the answer's own Date, not our clock (RFC 9110, section 10.2.3). None if absent,
-    not understood or not positive."""
-    for name, unit in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
-        text = headers.get(name, b"").decode("latin-1").strip()
-        try:
-            seconds = float(text) * unit
-        except ValueError:
-            seconds = _until(text, headers.get(b"date", b"").decode("latin-1"))
-        if 0 < seconds < 86_400:
-            return seconds
-    return None
-
-
-def _until(text: str, date: str) -> float:
-    try:
-        then = email.utils.parsedate_to_datetime(text)
-        return (then - email.utils.parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _rejected(status: int, code: str, fault: _Fault, asked: bytes, cause: str) -> Refused:

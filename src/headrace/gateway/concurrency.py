@@ -1,0 +1,75 @@
+"""How many calls may run on a backend at once: additive increase, multiplicative decrease.
+
+Not Envoy's gradient of latencies, since a model's answer takes as long as it is long. What tells
+overload is a 429, and server errors and slow first tokens when there are many of them. Pure.
+"""
+
+from __future__ import annotations
+
+from headrace.config.policies import ConcurrencyPolicy
+
+_MEMORY = 0.05
+"""Weight of the newest outcome in the share of strained ones: about the last 20 count."""
+
+
+class Limit:
+    """A limit on calls that run at once. `now` and `began` are monotonic seconds.
+
+    Until it is cut for the first time it is a mere safety net and grows with every success; after
+    that it grows by one for as many successes as it is high. It grows only while at least half of
+    it is in use.
+    """
+
+    __slots__ = ("_credit", "_cut_at", "_exact", "_strain", "ceiling", "policy")
+
+    def __init__(self, policy: ConcurrencyPolicy) -> None:
+        self.policy = policy
+        self._exact = float(min(max(policy.start, policy.least), policy.most))
+        self._credit = 0
+        self._cut_at: float | None = None
+        self._strain = 0.0
+        self.ceiling = int(self._exact)
+        """Calls that may run at once."""
+
+    def admits(self, running: int) -> bool:
+        """Whether one more call may join those that are running."""
+        return running < self.ceiling
+
+    def succeeded(self, running: int) -> None:
+        """A call was answered in time; `running` counts it too."""
+        if self._strain:
+            self._strain *= 1.0 - _MEMORY
+        if running + running < self.ceiling or self.ceiling >= self.policy.most:
+            return
+        self._credit += 1
+        if self._cut_at is None or self._credit >= self.ceiling:
+            self._credit = 0
+            self._exact = min(self._exact + 1.0, float(self.policy.most))
+            self.ceiling = int(self._exact)
+
+    def refused(self, began: float, running: int, now: float) -> None:
+        """A call that began at `began` was answered with 429."""
+        self._strain += _MEMORY * (1.0 - self._strain)
+        self._cut(began, running, now)
+
+    def strained(self, began: float, running: int, now: float) -> None:
+        """A call that began at `began` had a server error or a slow first token."""
+        self._strain += _MEMORY * (1.0 - self._strain)
+        if self._strain >= self.policy.strained_share:
+            self._cut(began, running, now)
+
+    def _cut(self, began: float, running: int, now: float) -> None:
+        """At most once in `cut_every_s` and once in a round trip: a call that began before the
+        last cut tells nothing about the limit since. A limit far above what runs falls to near it
+        at once."""
+        policy, cut_at = self.policy, self._cut_at
+        stepped_back = cut_at is not None and now < cut_at
+        if cut_at is not None and not stepped_back:
+            too_soon = now - cut_at < policy.cut_every_s
+            if too_soon or began < cut_at:
+                return
+        self._cut_at = now
+        self._credit = 0
+        near = min(self._exact, 2.0 * running)
+        self._exact = max(near * policy.cut, float(policy.least))
+        self.ceiling = int(self._exact)
