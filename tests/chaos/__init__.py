@@ -1,0 +1,1 @@
+"""Faults, cuts and races through the real port."""

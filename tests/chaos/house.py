@@ -1,0 +1,57 @@
+"""A gateway process under test, and what it wrote about its calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Gateway:
+    """`root` is the URL without a path, `url` the one with `/v1`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], serving: dict[str, Any], folder: Path):
+        self.pid = process.pid
+        self.url: str = serving["url"]
+        self.root = self.url.removesuffix("/v1")
+        self.key: str | None = serving["key"]
+        self.folder = folder
+
+    @property
+    def port(self) -> int:
+        return int(self.root.rsplit(":", 1)[1])
+
+    def log_lines(self, call: str) -> list[dict[str, Any]]:
+        """What the log says of one call."""
+        lines = map(json.loads, (self.folder / "log.jsonl").read_text().splitlines())
+        return [line for line in lines if line.get("call") == call]
+
+
+@contextmanager
+def running_gateway(
+    config_text: str, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Gateway]:
+    (folder / "headrace.yaml").write_text(config_text)
+    with (folder / "log.jsonl").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "headrace.cli", "serve", "--json", "--port", "0"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), **(env or {})},
+        )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, (folder / "log.jsonl").read_text()
+        yield Gateway(process, json.loads(line), folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        process.stdout.close()

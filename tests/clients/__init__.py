@@ -1,0 +1,1 @@
+"""Real SDKs through the real port."""

@@ -1,0 +1,106 @@
+"""One gateway before one scripted upstream for all tests of this folder; each test finds the
+upstream without scripts and without memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+import pytest_asyncio
+
+from chaos.house import Gateway, running_gateway
+from support.scripted import ScriptedThread, scripted_thread
+
+CLIENT_KEY = "client-key-0123456789abcdef"
+NARROW_KEY = "narrow-key-0123456789abcdef"
+PROVIDER_KEY = "sk-provider-0123456789abcdef"
+AZURE_KEY = "azure0123456789abcdef0123456789ab"
+BODY_LIMIT = 1024 * 1024
+
+CONFIG = """
+server: {{body_limit_bytes: {limit}}}
+keys:
+  client: {{secret: env:CLIENT_KEY}}
+  narrow: {{secret: env:NARROW_KEY, models: [gpt-4o]}}
+backends:
+  plain: {{provider: openai, url: "{url}/v1", credential: env:PROVIDER_KEY}}
+  renamed: {{provider: openai, url: "{url}/v1", credential: env:PROVIDER_KEY, model: gpt-4o-mini}}
+  dated:
+    {{provider: azure_openai, url: "{url}", deployment: east, api_version: "2024-10-21",
+     credential: env:AZURE_KEY, model: gpt-4o}}
+  v1:
+    {{provider: azure_openai, url: "{url}", deployment: west, api_version: v1,
+     credential: env:AZURE_KEY, model: gpt-4o}}
+models:
+  gpt-4o: {{pools: [[plain]]}}
+  gpt-4o-mini: {{pools: [[plain]]}}
+  text-embedding-3-small: {{pools: [[plain]]}}
+  alias: {{pools: [[renamed]]}}
+  azure-dated: {{pools: [[dated]]}}
+  azure-v1: {{pools: [[v1]]}}
+"""
+
+
+EXCLUSIONS = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A standard test of LangChain that skips itself fails here unless the page tells why."""
+    report = yield
+    if report.skipped and f"`{item.originalname}`" not in EXCLUSIONS:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but docs/clients.md does not list it: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def scripted_session() -> Iterator[ScriptedThread]:
+    with scripted_thread() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(scripted_session: ScriptedThread) -> ScriptedThread:
+    scripted_session.reset()
+    return scripted_session
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    scripted_session: ScriptedThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    env = {
+        "CLIENT_KEY": CLIENT_KEY,
+        "NARROW_KEY": NARROW_KEY,
+        "PROVIDER_KEY": PROVIDER_KEY,
+        "AZURE_KEY": AZURE_KEY,
+    }
+    config = CONFIG.format(url=scripted_session.url, limit=BODY_LIMIT)
+    with running_gateway(config, tmp_path_factory.mktemp("gateway"), env=env) as running:
+        yield running
+
+
+@pytest.fixture
+def client(gateway: Gateway, upstream: ScriptedThread) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=gateway.url, api_key=CLIENT_KEY, max_retries=0) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def aclient(gateway: Gateway, upstream: ScriptedThread) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=gateway.url, api_key=CLIENT_KEY, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def raw(gateway: Gateway, upstream: ScriptedThread) -> Iterator[httpx.Client]:
+    """Plain HTTP, for what an SDK would not send or would hide."""
+    headers = {"authorization": f"Bearer {CLIENT_KEY}", "content-type": "application/json"}
+    with httpx.Client(base_url=gateway.root, headers=headers, timeout=30) as made:
+        yield made
