@@ -1,0 +1,71 @@
+"""When two requests ask the same: a body in one canonical form, and its digest.
+
+Costs about as much as reading the body once more; nothing calls it unless a feature that shares
+answers is on and the call may use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.nouns import Call
+
+FORM = frozenset({"stream", "stream_options"})
+"""How the answer comes, not what it says."""
+UNASKED = frozenset({"model", "user", "safety_identifier", "prompt_cache_key", "metadata"})
+"""Who asks, and marks for the provider's own records; the model's name counts as the call has
+it, since Azure's dialect puts it into the path."""
+
+BODY_LIMIT_BYTES = 1024 * 1024
+"""A longer body equals no other: to find out would hold up the other calls."""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Canonical(NamedTuple):
+    """A body's members that matter for the answer."""
+
+    members: dict[str, Any]
+    text: bytes
+    """JSON, without blanks, with sorted names."""
+
+
+def canonical(body: bytes) -> Canonical | None:
+    """None if the body is no object or can be read in two ways (a name that stands twice, a
+    number that JSON readers differ on): such a request equals no other."""
+    if len(body) > BODY_LIMIT_BYTES:
+        return None
+    try:
+        members = msgspec.json.decode(body)
+        if not isinstance(members, dict):
+            return None
+        left_out = {n: members.pop(n) for n in FORM | UNASKED if n in members}
+        text = _encode(members)
+        names = _names(text) + _names(_encode(left_out))
+    except (msgspec.MsgspecError, RecursionError, OverflowError, ValueError):
+        return None
+    if names != _names(body):
+        return None
+    return Canonical(members, text)
+
+
+def digest(call: Call, read: Canonical, scope: str = "") -> bytes:
+    """SHA-256 of what decides the answer. `scope` names what else may: the version of the
+    policies that the call goes through. The tenant is not in it: whoever keeps answers keeps
+    tenants apart."""
+    total = hashlib.sha256()
+    for part in (scope, call.operation.value, call.model):
+        data = part.encode("utf-8", "surrogatepass")
+        total.update(b"%d:%b" % (len(data), data))
+    total.update(read.text)
+    return total.digest()
+
+
+def _names(text: bytes) -> int:
+    """Members of all objects in a JSON text: each has one colon outside of strings."""
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return sum(part.count(b":") for part in text.split(b'"')[::2])

@@ -1,0 +1,39 @@
+"""An answer that came to its end, kept to be given again."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headrace.errors import Refused
+from headrace.nouns import Usage
+
+_COST = b"x-headrace-cost-usd:"
+
+
+class Recorded(Struct, frozen=True):
+    """An answer to its proper end: a whole body, or all events of a stream, or a refusal."""
+
+    about: bytes
+    """Header lines that told the first client what was done."""
+    body: bytes | None = None
+    events: tuple[bytes, ...] = ()
+    """Runs of whole events, in order; the last holds the terminal one."""
+    refused: Refused | None = None
+    usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """An answer and not a refusal."""
+        return self.refused is None
+
+    @property
+    def size_bytes(self) -> int:
+        if self.body is not None:
+            return len(self.about) + len(self.body)
+        return len(self.about) + sum(map(len, self.events))
+
+
+def about_of_another(about: bytes, answered_by: str) -> bytes:
+    """Header lines for a client whose answer was made for another: it cost this one nothing."""
+    lines = [line for line in about.splitlines(keepends=True) if not line.startswith(_COST)]
+    return b"%bx-headrace-answered-by: %b\r\n" % (b"".join(lines), answered_by.encode())

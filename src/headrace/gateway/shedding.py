@@ -1,0 +1,98 @@
+"""Refuses calls while the gateway itself has too much to do, the least important first. Pure.
+
+Measured by how late the event loop is and how much memory is in use. A level is entered at its
+threshold and left at half of its lag, or a tenth below its share of memory, so that it does not
+flutter. Lag has no time to hold beyond that: a loop that has caught up can work.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+
+from headrace.config.policies import SheddingPolicy
+from headrace.errors import Reason, Refused
+
+LAG_LEFT = 0.5
+"""Of the threshold: below it a level is left."""
+MEMORY_LEFT = 0.9
+
+
+class Priority(enum.IntEnum):
+    """How important a call is."""
+
+    BATCH = 0
+    NORMAL = 1
+    CRITICAL = 2
+
+
+class Level(enum.IntEnum):
+    """What is refused."""
+
+    CALM = 0
+    BATCH = 1
+    """Calls of the class batch."""
+    ALL_BUT_CRITICAL = 2
+
+
+_NAMES = {b"batch": Priority.BATCH, b"normal": Priority.NORMAL, b"critical": Priority.CRITICAL}
+
+
+def priority_of(
+    header: bytes | None,
+    allowed: Priority = Priority.NORMAL,
+    default: Priority = Priority.NORMAL,
+) -> Priority:
+    """The class of a call by its `x-headrace-priority`, at most what its key allows. What is not
+    understood counts as not sent."""
+    if header is None:
+        return default
+    return min(_NAMES.get(header.strip().lower(), default), allowed)
+
+
+class Shedder:
+    """Decides by the last measurement. `capacity` is how many calls may be in flight at once; the
+    policy's share of it is kept for critical ones."""
+
+    def __init__(self, policy: SheddingPolicy, capacity: int, rng: random.Random) -> None:
+        self._policy = policy
+        self._capacity = capacity
+        self._for_all = capacity - round(capacity * policy.critical_share)
+        self._rng = rng
+        self.level = Level.CALM
+
+    def observe(self, lag_s: float, memory_share: float | None) -> Level:
+        """Takes a measurement: seconds that the loop is late, and memory in use as a share of its
+        limit, None if that cannot be known. Returns the level from now on."""
+        policy, lag_ms = self._policy, lag_s * 1000
+        level = Level.CALM
+        for step, most_lag_ms, most_memory in (
+            (Level.BATCH, policy.batch_lag_ms, policy.batch_memory_share),
+            (Level.ALL_BUT_CRITICAL, policy.all_lag_ms, policy.all_memory_share),
+        ):
+            if self.level >= step:  # entered: it is left below the threshold
+                most_lag_ms *= LAG_LEFT
+                most_memory *= MEMORY_LEFT
+            if lag_ms > most_lag_ms or (memory_share is not None and memory_share > most_memory):
+                level = step
+        self.level = level
+        return level
+
+    def admit(self, priority: Priority, in_flight: int) -> None:
+        """Raises Refused(OVERLOADED). `in_flight` counts the calls before this one."""
+        if self.level is Level.CALM and in_flight < self._for_all:
+            return
+        if priority is Priority.CRITICAL:
+            if in_flight < self._capacity:
+                return
+        elif in_flight < self._for_all and priority >= self.level:
+            return
+        raise self._overloaded()
+
+    def _overloaded(self) -> Refused:
+        policy = self._policy
+        return Refused(
+            Reason.OVERLOADED,
+            "This gateway has more to do than it can just now. Please try again shortly.",
+            retry_after_s=self._rng.uniform(policy.retry_after_least_s, policy.retry_after_most_s),
+        )
