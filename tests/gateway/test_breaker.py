@@ -45,6 +45,12 @@ def probe(breaker: Breaker, now: float) -> Permit:
     return permit
 
 
+def until(breaker: Breaker, now: float) -> float:
+    instant = breaker.available(now).until
+    assert instant is not None
+    return instant
+
+
 # --- the reference: lists of events and the rules as one would say them
 
 
@@ -98,12 +104,14 @@ class Reference:
             self.events.append(event)
         return event
 
-    def trip(self, now: float) -> None:
+    def trip(self, now: float, probe_began: float | None = None) -> None:
         if self.phase == "closed":
             self.doublings = max(0, self.doublings - int((now - self.since) / 60))
-        span = min(300.0, 5.0 * 2**self.doublings)
-        self.doublings += span < 300
-        self.enter("open", now, span)
+        took = 0.0 if probe_began is None else now - probe_began
+        cap = min(300.0, max(20.0, 20 * took))
+        span = 5.0 * 2**self.doublings
+        self.doublings += span < cap
+        self.enter("open", now, min(span, cap))
 
     def judge(self, now: float) -> None:
         kinds = [e.what for e in self.events]
@@ -132,7 +140,7 @@ class Reference:
                     self.phase = "half-open"
                     self.win(now)
                 elif outcome is Outcome.FAILED:
-                    self.trip(now)
+                    self.trip(now, permit.real.began)
         elif self.phase == "half-open":
             self.probe = None
             if outcome is Outcome.DENIED:
@@ -140,7 +148,7 @@ class Reference:
             elif outcome is Outcome.OK and not slow:
                 self.win(now)
             elif outcome is not Outcome.NEUTRAL:
-                self.trip(now)
+                self.trip(now, permit.real.began)
         elif outcome is Outcome.OK:
             self.row = 0
             self.note("ok", now)
@@ -367,25 +375,32 @@ def test_denied_opens_for_a_minute_and_says_so() -> None:
 
 def test_time_out_doubles_is_capped_and_forgiven() -> None:
     breaker = opened()
-    now, spans = 0.0, []
-    for _ in range(9):
-        until = breaker.available(now).until
-        assert until is not None
-        spans.append(until - now)
-        now = until
+    now = until(breaker, 0.0)
+    spans = [now]
+    for _ in range(4):
         breaker.record(probe(breaker, now), Outcome.FAILED, now)
-    assert spans == pytest.approx([5, 10, 20, 40, 80, 160, 300, 300, 300])
-    until = breaker.available(now).until
-    assert until is not None
-    now = until
+        spans.append(until(breaker, now) - now)
+        now += spans[-1]
+    assert spans == pytest.approx([5, 10, 20, 20, 20])
     for _ in range(2):
         breaker.record(probe(breaker, now), Outcome.OK, now)
-    now += 125.0  # two minutes of health forgive two doublings: 320 -> 80
+    now += 65.0  # a minute of health forgives one doubling
     for _ in range(5):
         attempt(breaker, Outcome.FAILED, now)
-    until = breaker.available(now).until
-    assert until is not None
-    assert until - now == pytest.approx(80.0)
+    assert until(breaker, now) - now == pytest.approx(10.0)
+
+
+def test_probes_that_cost_callers_long_are_rarer() -> None:
+    breaker = opened()
+    now = until(breaker, 0.0)
+    spans = []
+    for _ in range(9):
+        permit = probe(breaker, now)
+        now += 15.0  # the time limit to the first token
+        breaker.record(permit, Outcome.FAILED, now)
+        spans.append(until(breaker, now) - now)
+        now += spans[-1]
+    assert spans == pytest.approx([10, 20, 40, 80, 160, 300, 300, 300, 300])
 
 
 def test_time_out_is_jittered() -> None:

@@ -34,8 +34,13 @@ class BreakerPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """It opens when this share of the window's attempts was slow."""
     open_s: Span = 5.0
     """How long it is out the first time; doubled each time it fails again."""
-    open_cap_s: Span = 300.0
+    open_cap_s: Span = 20.0
     """The longest that doubling leads to, before jitter."""
+    probing_share: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    """Probes are calls of users. If one that failed took long, the cap is higher, so that calls
+    wait for probes in at most this share of the time."""
+    longest_open_s: Span = 300.0
+    """The cap grows to at most this."""
     open_jitter: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     """Each time out is longer or shorter by up to this share, by chance."""
     forgive_s: Span = 60.0

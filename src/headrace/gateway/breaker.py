@@ -65,6 +65,12 @@ class Breaker:
         self.plain = True
         """Closed, at its full share, neither paused nor isolated: nothing else needs a look."""
 
+    def use(self, policy: BreakerPolicy) -> None:
+        """New settings; what is known stays."""
+        if (policy.window_s, policy.buckets) != (self.policy.window_s, self.policy.buckets):
+            self._window = Window(policy.window_s, policy.buckets)
+        self.policy = policy
+
     def state(self, now: float) -> State:
         self._advance(now)
         return State.ISOLATED if self._isolated else self._state
@@ -107,7 +113,7 @@ class Breaker:
             return self._late(permit, outcome, now)
         slow = ttft_s is not None and ttft_s > self.policy.slow_first_token_s
         if permit.probe:
-            return self._probed(outcome, now, slow)
+            return self._probed(permit, outcome, now, slow)
         if outcome is Outcome.OK:
             self._in_a_row = 0
             self._window.succeed(now)
@@ -128,7 +134,7 @@ class Breaker:
         if self._state is State.CLOSED:
             return self._failed(now)
         if self._state is State.HALF_OPEN and permit.probe and permit.epoch == self._epoch:
-            return self._trip(now, "probe failed")
+            return self._trip(now, "probe failed", permit)
         return None
 
     def cancel(self, permit: Permit, now: float) -> None:
@@ -263,7 +269,9 @@ class Breaker:
             return self._trip(now, "slow")
         return None
 
-    def _probed(self, outcome: Outcome, now: float, slow: bool) -> Transition | None:
+    def _probed(
+        self, permit: Permit, outcome: Outcome, now: float, slow: bool
+    ) -> Transition | None:
         self._probe = None
         if outcome is Outcome.OK and not slow:
             return self._succeeded(now)
@@ -271,7 +279,7 @@ class Breaker:
             return self._open(now, self.policy.denied_s, "denied")
         if outcome is Outcome.NEUTRAL:
             return None
-        return self._trip(now, "probe slow" if slow else "probe failed")
+        return self._trip(now, "probe slow" if slow else "probe failed", permit)
 
     def _late(self, permit: Permit, outcome: Outcome, now: float) -> Transition | None:
         """The outcome of a permit that is out of date: it counts if it was the probe that was
@@ -283,7 +291,7 @@ class Breaker:
             self._state = State.HALF_OPEN
             return self._succeeded(now)
         if outcome is Outcome.FAILED:
-            return self._trip(now, "probe failed")
+            return self._trip(now, "probe failed", permit)
         return None
 
     def _succeeded(self, now: float) -> Transition | None:
@@ -296,12 +304,16 @@ class Breaker:
         healthy_s = max(0.0, now - self._since)
         return max(0, self._doublings - int(healthy_s / self.policy.forgive_s))
 
-    def _trip(self, now: float, why: str) -> Transition:
+    def _trip(self, now: float, why: str, probe: Permit | None = None) -> Transition:
         policy = self.policy
+        cap_s = policy.open_cap_s
+        if probe is not None:
+            by_cost = min((now - probe.began) / policy.probing_share, policy.longest_open_s)
+            cap_s = max(cap_s, by_cost)
         doublings = self._doublings_left(now)
         seconds = policy.open_s * 2.0**doublings
-        self._doublings = doublings + 1 if seconds < policy.open_cap_s else doublings
-        return self._open(now, self._jittered(min(seconds, policy.open_cap_s)), why)
+        self._doublings = doublings + 1 if seconds < cap_s else doublings
+        return self._open(now, self._jittered(min(seconds, cap_s)), why)
 
     def _reopen(self, at: float) -> None:
         """A probe told nothing: open for the shortest time, and nothing is held against it."""

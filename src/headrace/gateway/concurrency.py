@@ -31,6 +31,12 @@ class Limit:
         self.ceiling = int(self._exact)
         """Calls that may run at once."""
 
+    def use(self, policy: ConcurrencyPolicy) -> None:
+        """New settings; what was learnt stays within the new bounds."""
+        self.policy = policy
+        self._exact = min(max(self._exact, float(policy.least)), float(policy.most))
+        self.ceiling = int(self._exact)
+
     def admits(self, running: int) -> bool:
         """Whether one more call may join those that are running."""
         return running < self.ceiling

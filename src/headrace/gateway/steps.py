@@ -1,0 +1,70 @@
+"""What a call's plan says to do next, and what it has done."""
+
+from __future__ import annotations
+
+import enum
+
+from msgspec import Struct
+
+from headrace.errors import Refused
+from headrace.gateway.fleet import BackendState
+from headrace.gateway.health import Permit
+
+
+class Move(enum.Enum):
+    """Why a backend is asked."""
+
+    FIRST = "first"
+    RETRY = "retry"
+    """The same backend again."""
+    FAILOVER = "failover"
+    PROBE = "probe"
+    """To see whether a backend has recovered."""
+    CONTEXT_FALLBACK = "context_fallback"
+    """A backend with a larger context window."""
+
+
+class Go:
+    """Ask this backend now. Times are monotonic seconds."""
+
+    __slots__ = ("backend", "began", "ended", "move", "permit", "result")
+
+    def __init__(self, backend: BackendState, move: Move, permit: Permit, began: float) -> None:
+        self.backend = backend
+        self.move = move
+        self.permit = permit
+        self.began = began
+        self.ended: float | None = None
+        self.result = "running"
+
+
+class Wait(Struct, frozen=True):
+    """Come back after so many seconds."""
+
+    seconds: float
+    why: str
+
+
+class GiveUp(Struct, frozen=True):
+    """No attempt is left. `refused` is what the client is told, None if no backend was asked or
+    the last failure is no answer for a client; `retry_after_s` is when a new call makes sense."""
+
+    why: str
+    refused: Refused | None
+    retry_after_s: float | None
+
+
+Step = Go | Wait | GiveUp
+
+
+class Decision(Struct, frozen=True, omit_defaults=True):
+    """One line of the explanation of a call."""
+
+    at_s: float
+    """Seconds since the call's plan was made."""
+    did: str
+    """A `Move`, "skipped", "waits" or "gives up"."""
+    backend: str | None = None
+    why: str = ""
+    """Of an attempt: its result."""
+    took_s: float | None = None
