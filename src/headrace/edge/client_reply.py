@@ -10,13 +10,14 @@ from headrace.platform.http.exchange import Exchange, Interrupted
 class ClientReply:
     """A `gateway.reply.Reply` on an HTTP exchange."""
 
-    __slots__ = ("_call_id", "_exchange", "_id_line", "committed")
+    __slots__ = ("_call_id", "_exchange", "_id_line", "committed", "send")
 
     def __init__(self, exchange: Exchange, call_id: str) -> None:
         self._exchange = exchange
         self._call_id = call_id
         self._id_line = b"x-request-id: %b\r\n" % call_id.encode()
         self.committed = False
+        self.send = exchange.send
 
     @property
     def interrupted_by_drain(self) -> bool:
@@ -29,9 +30,6 @@ class ClientReply:
     def begin(self, about: bytes) -> None:
         self.committed = True
         self._exchange.begin(200, openai.SSE_HEAD + self._id_line + about)
-
-    def send(self, events: bytes) -> None:
-        self._exchange.send(events)
 
     @property
     def congested(self) -> bool:

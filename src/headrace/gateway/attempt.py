@@ -17,7 +17,7 @@ from headrace.gateway.reply import Reply
 from headrace.nouns import Call
 from headrace.platform.http.messages import Timeouts, Transport, TransportError, WireResponse
 from headrace.platform.http.sse import EventSplitter, EventTooLarge
-from headrace.services.service import BadAnswer, StreamReader
+from headrace.services.service import BadAnswer, EventRead, StreamReader
 
 WHOLE_LIMIT_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_BYTES = 64 * 1024 * 1024
@@ -75,14 +75,13 @@ async def stream(
             try:
                 if response.status != 200:
                     raise await _refusal(response, call)
-                relay = _Relay(target.service.stream_reader(call), about, reply, progress)
+                reader = target.service.stream_reader(call)
+                relay = _Relay(reader, about, reply, progress, patience.idle_s)
                 while not relay.done:
-                    chunk = await response.next_chunk()
-                    if not chunk:
+                    ended = await response.relay(relay.take)
+                    if ended and not relay.done:
                         raise BadAnswer("the bytes ended before the stream's terminal event")
-                    if relay.take(chunk, patience.idle_s) and not relay.clocked:
-                        relay.clocked = True
-                        clock.reschedule(started + patience.stream_s)
+                    clock.reschedule(started + patience.stream_s)  # it has its first token
                     if reply.congested:
                         await reply.drained()
                 clock.reschedule(asyncio.get_running_loop().time() + TAIL_S)
@@ -101,82 +100,95 @@ class _Relay:
         "_about",
         "_bytes",
         "_held",
+        "_idle_s",
         "_progress",
         "_quiet_since",
         "_reader",
         "_reply",
         "_splitter",
-        "clocked",
         "done",
     )
 
     def __init__(
-        self, reader: StreamReader, about: bytes, reply: Reply, progress: Progress
+        self,
+        reader: StreamReader,
+        about: bytes,
+        reply: Reply,
+        progress: Progress,
+        idle_s: float,
     ) -> None:
         self._reader = reader
         self._splitter = EventSplitter()
         self._about = about
         self._reply = reply
         self._progress = progress
+        self._idle_s = idle_s
         self._held: list[bytes] = []
         self._bytes = 0
         self._quiet_since = time.monotonic()
-        self.clocked = False
         self.done = False
 
-    def take(self, chunk: bytes, idle_s: float) -> bool:
-        """Relays a chunk; True once the answer is committed. Raises BadAnswer, EventTooLarge."""
+    def take(self, chunk: bytes) -> bool:
+        """Relays a chunk. True if the caller has something to do before the next one: the answer
+        was just committed, the stream is done, or the client is slow. Raises BadAnswer,
+        EventTooLarge, TimeoutError."""
         self._bytes += len(chunk)
         if self._bytes > STREAM_LIMIT_BYTES:
             raise BadAnswer(f"the stream is over {STREAM_LIMIT_BYTES:,} bytes")
-        progress, reply = self._progress, self._reply
-        out = self._held
+        reply, out = self._reply, self._held
         content = False
-        for event in self._splitter.feed(chunk):
-            read = self._reader.read(event)
-            if read.error is not None:
-                self._flush(out, commit=False)
-                raise BadAnswer(f"an error inside the stream: {read.error!r}")
+        for event, data in self._splitter.pairs(chunk):
+            read = self._reader.read(event, data)
             if read.forward:
                 out.append(read.forward)
-            if read.usage is not None:
-                progress.usage = read.usage
             if read.content:
                 content = True
-                progress.content_events += 1
-                if progress.first_content_at is None:
-                    progress.first_content_at = time.monotonic()
-            if read.terminal:
-                progress.status, progress.finish = 200, "complete"
-                self.done = True
-                self._flush(out, commit=True, last=True)
-                return True
-        self._check_quiet(content, idle_s)
-        self._flush(out, commit=content)
-        return reply.committed
-
-    def _check_quiet(self, content: bool, idle_s: float) -> None:
-        """Pings do not count as progress."""
+                self._progress.content_events += 1
+            if read.special:
+                self._note(read)
+                if self.done:
+                    return True
         now = time.monotonic()
         if content:
             self._quiet_since = now
-        elif now - self._quiet_since > idle_s:
-            raise TimeoutError(f"nothing but pings for {idle_s} s")
+        elif now - self._quiet_since > self._idle_s:
+            raise TimeoutError(f"nothing but pings for {self._idle_s} s")
+        if reply.committed:
+            if out:
+                self._flush(out)
+            return reply.congested
+        if content:
+            self._commit(now)
+            self._flush(out)
+        return content
 
-    def _flush(self, out: list[bytes], *, commit: bool, last: bool = False) -> None:
-        reply = self._reply
-        if not reply.committed:
-            if not commit:
-                return
-            reply.begin(self._about)
-            self._progress.status, self._progress.finish = 200, "incomplete"
-        events = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        if last:
+    def _note(self, read: EventRead) -> None:
+        """What only few events of a stream bring."""
+        if read.error is not None:
+            if self._reply.committed:
+                self._flush(self._held)
+            raise BadAnswer(f"an error inside the stream: {read.error!r}")
+        if read.usage is not None:
+            self._progress.usage = read.usage
+        if read.terminal:
+            self.done = True
+            if not self._reply.committed:
+                self._commit(time.monotonic())
             self._progress.finish = "complete"
-            reply.end(events)
-        elif events:
-            reply.send(events)
+            self._reply.end(b"".join(self._held))
+
+    def _commit(self, now: float) -> None:
+        """From here on the client has something of this answer."""
+        progress = self._progress
+        progress.status, progress.finish = 200, "incomplete"
+        if progress.content_events:
+            progress.first_content_at = now
+        self._reply.begin(self._about)
+
+    def _flush(self, out: list[bytes]) -> None:
+        if out:
+            self._reply.send(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
 
 
 async def _body_of(response: WireResponse, call: Call) -> bytes:

@@ -23,7 +23,7 @@ from headrace.platform.http.messages import (
     WireResponse,
     encode_head,
 )
-from headrace.platform.http.sse import EventSplitter, data_of
+from headrace.platform.http.sse import EventSplitter
 
 TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=120.0, idle_s=120.0)
 LIMIT_BYTES = 16 * 1024 * 1024
@@ -110,8 +110,7 @@ async def _first_model(wire: HttpTransport, gateway: _Gateway) -> str:
 async def _print_stream(response: WireResponse) -> int:
     splitter = EventSplitter()
     while chunk := await response.next_chunk():
-        for event in splitter.feed(chunk):
-            data = data_of(event)
+        for _, data in splitter.pairs(chunk):
             if data is None:
                 continue
             if data == b"[DONE]":

@@ -7,10 +7,9 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headrace.nouns import Call, Operation, Usage
-from headrace.platform.http.sse import data_of
 from headrace.services.service import BadAnswer, EventRead, WholeRead
 
 NULL = b"null"
@@ -42,7 +41,20 @@ class _Answer(Struct):
     error: Raw = Raw(b"")
 
 
+class _LaterChoice(Struct, gc=False):
+    """A choice once the answer has begun: what it holds no longer matters."""
+
+
+class _LaterEvent(Struct, gc=False):
+    """An event once the answer has begun."""
+
+    choices: list[_LaterChoice]
+    usage: _Usage | UnsetType | None = UNSET
+    error: UnsetType | None = UNSET
+
+
 _answers = msgspec.json.Decoder(_Answer)
+_later_events = msgspec.json.Decoder(_LaterEvent, strict=False)
 _usages = msgspec.json.Decoder(_Usage, strict=False)
 _objects = msgspec.json.Decoder(dict[str, Raw])
 _values = msgspec.json.Decoder()
@@ -124,40 +136,52 @@ class OpenAIStreamReader:
     event that brings it is held back, and `"usage":null` taken out of the others.
     """
 
-    __slots__ = ("_hide_usage",)
+    __slots__ = ("_hide_usage", "_started")
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._hide_usage = hide_usage
+        self._started = False
 
-    def read(self, event: bytes) -> EventRead:
+    def read(self, event: bytes, data: bytes | None) -> EventRead:
         """Raises BadAnswer."""
-        data = data_of(event)
         if data is None:
-            return EventRead(forward=event)
+            return EventRead(event)
         if data == b"[DONE]":
-            return EventRead(forward=event, terminal=True)
+            return EventRead(event, special=True, terminal=True)
+        if self._started:
+            # Nearly every event of a stream comes this way: it is read as little as can be.
+            try:
+                later = _later_events.decode(data)
+            except (msgspec.MsgspecError, RecursionError):
+                return self._read_closely(event, data)
+            if later.usage is UNSET or (not self._hide_usage and later.usage is None):
+                return EventRead(event, bool(later.choices))
+            if later.usage is None and USAGE_NULL in event:
+                return EventRead(event.replace(USAGE_NULL, b"", 1), bool(later.choices))
+        return self._read_closely(event, data)
+
+    def _read_closely(self, event: bytes, data: bytes) -> EventRead:
         try:
             chunk = _answers.decode(data)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadAnswer(f"not an event: {error}") from error
         if _present(chunk.error):
-            return EventRead(forward=b"", error=bytes(chunk.error))
-        if chunk.choices is None:
+            return EventRead(b"", special=True, error=bytes(chunk.error))
+        choices = chunk.choices
+        if choices is None:
             raise BadAnswer("an event without choices")
-        finish = None
-        content = False
-        for choice in chunk.choices:
-            finish = choice.finish_reason or finish
-            content = content or _has_content(choice)
+        # Once begun, any choice is progress; before, only what a client would call content is.
+        content = bool(choices) and (self._started or any(map(_has_content, choices)))
+        if content:
+            self._started = True
+        if not chunk.usage:
+            return EventRead(event, content)
         usage = usage_of(chunk.usage)
-        if self._hide_usage and chunk.usage:
+        if self._hide_usage:
             event = _without_usage(event, data, chunk, had_usage=usage is not None)
-        return EventRead(
-            forward=event,
-            content=content or finish is not None,
-            finish=finish,
-            usage=usage,
-        )
+        if usage is None:
+            return EventRead(event, content)
+        return EventRead(event, content, special=True, usage=usage)
 
 
 def _present(raw: Raw) -> bool:
@@ -165,21 +189,23 @@ def _present(raw: Raw) -> bool:
 
 
 def _has_content(choice: _Choice) -> bool:
+    if choice.finish_reason is not None:
+        return True
     if choice.text and bytes(choice.text) not in (b'""', NULL):
         return True
     delta = bytes(choice.delta)
     if not delta or delta == b"{}":
         return False
-    if delta.startswith(b'{"content":"') and not delta.startswith(b'{"content":""'):
-        return True
     members = _values.decode(delta)
     return isinstance(members, dict) and any(v for k, v in members.items() if k != "role")
 
 
 def _without_usage(event: bytes, data: bytes, chunk: _Answer, *, had_usage: bool) -> bytes:
-    if not had_usage and USAGE_NULL in event:
+    if not had_usage:
         # The quotes make it sure: inside a JSON string they would be escaped.
-        return event.replace(USAGE_NULL, b"", 1)
+        shorter = event.replace(USAGE_NULL, b"", 1)
+        if len(shorter) != len(event):
+            return shorter
     if had_usage and not chunk.choices:
         return b""
     members = _objects.decode(data)

@@ -10,13 +10,15 @@ from headrace.nouns import Call, Operation, Usage
 from headrace.platform.http.messages import WireRequest
 
 
-class EventRead(Struct, frozen=True):
+class EventRead(Struct, frozen=True, gc=False):
     """What one event of a stream means."""
 
     forward: bytes
     """The event as the client shall see it; b"" if it shall not."""
     content: bool = False
     """It carries something of the answer: from here on there is no other try."""
+    special: bool = False
+    """One of the members below is set."""
     terminal: bool = False
     """The protocol's own end of a complete stream."""
     finish: str | None = None
@@ -40,8 +42,8 @@ class BadAnswer(Exception):  # noqa: N818 - the name says what was found
 class StreamReader(Protocol):
     """Reads one stream. May keep state between events."""
 
-    def read(self, event: bytes) -> EventRead:
-        """Raises BadAnswer."""
+    def read(self, event: bytes, data: bytes | None) -> EventRead:
+        """`data` is the event's data, None if it has none. Raises BadAnswer."""
         ...
 
 

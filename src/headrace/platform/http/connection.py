@@ -212,6 +212,12 @@ class Connection(asyncio.Protocol):
                 # Chunk extensions or trailers without end (RFC 9112, section 7.1.1).
                 self.fail(Fault.PROTOCOL, "chunk extensions or trailers over the limit")
                 return
+            if response.sink is not None:
+                if response.parts:
+                    response.pour()
+                else:
+                    self.restart_clock()
+                return
             waiter = response.waiter
             if waiter is not None and response.unread >= response.wanted:
                 response.waiter = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -124,6 +124,12 @@ class WireResponse(Protocol):
     async def next_chunk(self) -> bytes:
         """The next bytes of the body as they come, b"" at its end. Raises TransportError.
         Cancelling it closes the connection."""
+        ...
+
+    async def relay(self, sink: Callable[[bytes], bool]) -> bool:
+        """Hands the body to `sink` as it comes until `sink` returns True for enough, without a
+        switch of tasks for each chunk. True if the body has ended. What `sink` raises is raised
+        here. Raises TransportError; cancelling it closes the connection."""
         ...
 
     async def read(self, limit: int) -> bytes:

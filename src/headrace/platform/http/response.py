@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Callable
 from typing import Protocol
 
 from headrace.platform.http.messages import Fault, TransportError
@@ -40,6 +42,8 @@ class Response:
         "length",
         "parts",
         "paused",
+        "sink",
+        "sink_fault",
         "source",
         "status",
         "unread",
@@ -62,6 +66,8 @@ class Response:
         self.high_water = HIGH_WATER_BYTES
         self.wanted = 0
         self.paused = False
+        self.sink: Callable[[bytes], bool] | None = None
+        self.sink_fault: Exception | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.source: Source | None = source
 
@@ -83,6 +89,50 @@ class Response:
                 raise self.error
             await self._wait_for(1)
         return self._take()
+
+    async def relay(self, sink: Callable[[bytes], bool]) -> bool:
+        """Hands the body to `sink` as it comes, each time all that is unread, until `sink` returns
+        True for enough. True if the body has ended, False if `sink` had enough; may be called
+        again. `sink` runs in the connection's own callback, which saves a turn of the loop and a
+        switch of tasks for each chunk; what it raises is raised here. Raises TransportError after
+        the bytes that came before it. Cancelling it closes the connection."""
+        while True:
+            if self.parts and sink(self._take()):
+                return self.whole
+            if self.whole:
+                return True
+            if self.error is not None:
+                raise self.error
+            self.sink = sink
+            try:
+                await self._wait_for(sys.maxsize)
+            finally:
+                enough, self.sink = self.sink is None, None
+            if self.sink_fault is not None:
+                fault, self.sink_fault = self.sink_fault, None
+                raise fault
+            if enough:
+                return False
+
+    def pour(self) -> None:
+        """New bytes have come while `relay` waits."""
+        sink, source, parts = self.sink, self.source, self.parts
+        assert sink is not None
+        if len(parts) == 1 and self.length is None and not self.paused:
+            chunk = parts.pop()  # as `_take`, for what nearly every chunk of a stream is
+            self.unread = 0
+        else:
+            chunk = self._take()
+        try:
+            enough = sink(chunk)
+        except Exception as fault:
+            self.sink_fault = fault
+            enough = True
+        if enough:
+            self.sink = None
+            self.wake()
+        elif source is not None:
+            source.restart_clock()
 
     async def read(self, limit: int) -> bytes:
         """The body, or what `next_chunk` left of it. Raises TransportError, TOO_LARGE (and closes

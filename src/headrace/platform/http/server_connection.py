@@ -37,7 +37,8 @@ class ServerConnection(asyncio.Protocol):
         self.peer = ""
         self.congested = False
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
+        self._open = False
         self._task: asyncio.Task[None] | None = None
         self._incoming: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -53,6 +54,7 @@ class ServerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._open = True
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
@@ -64,6 +66,7 @@ class ServerConnection(asyncio.Protocol):
             self.deadline = server.loop.time() + server.limits.header_timeout_s
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._open = False
         self.server.connections.discard(self)
         self._release_body()
         self.interrupt(Interrupted.CLIENT_GONE)
@@ -181,7 +184,7 @@ class ServerConnection(asyncio.Protocol):
             self._run(incoming)
         else:
             self._waiting.append(incoming)
-            if len(self._waiting) >= PIPELINE_LIMIT and self._transport is not None:
+            if len(self._waiting) >= PIPELINE_LIMIT:
                 self._transport.pause_reading()
 
     # --- exchanges
@@ -213,8 +216,7 @@ class ServerConnection(asyncio.Protocol):
         if not exchange.keep_alive or self.server.draining:
             self.close()
         elif self._waiting:
-            if self._transport is not None:
-                self._transport.resume_reading()
+            self._transport.resume_reading()
             self._run(self._waiting.popleft())
         else:
             self.deadline = self.server.loop.time() + self.server.limits.keep_alive_s
@@ -232,7 +234,7 @@ class ServerConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Writes unless the connection is gone."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._open:
             self._transport.write(data)
 
     async def drained(self) -> None:
@@ -246,7 +248,8 @@ class ServerConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes after what is written has left."""
-        if self._transport is not None:
+        if self._open:
+            self._open = False
             self._transport.close()
 
     def close_when_idle(self) -> None:
@@ -256,8 +259,8 @@ class ServerConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Breaks the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._open = False
+        self._transport.abort()
 
     def timed_out(self) -> None:
         """The sweep found the deadline passed."""
@@ -286,10 +289,9 @@ class ServerConnection(asyncio.Protocol):
             b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (STATUS_LINES[violation.value], self.server.date_line, headers, len(body), body)
         )
-        if self._transport is not None:
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
-            self.deadline = self.server.loop.time() + LINGER_S
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self.deadline = self.server.loop.time() + LINGER_S
 
     def _release_body(self) -> None:
         self.server.body_bytes_held -= self._body_bytes

@@ -35,14 +35,20 @@ class EventSplitter:
         return self._held
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Raises EventTooLarge."""
+        """The events that end in this chunk. Raises EventTooLarge."""
+        return [event for event, _ in self.pairs(chunk)]
+
+    def pairs(self, chunk: bytes) -> list[tuple[bytes, bytes | None]]:
+        """The same, each with its data (see `data_of`)."""
         if (
-            not self._held
-            and chunk.find(b"\n\n") == len(chunk) - 2
-            and 2 <= len(chunk) <= self._limit
+            chunk.find(b"\n") == len(chunk) - 2
+            and chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n")
+            and not self._held
             and b"\r" not in chunk
+            and len(chunk) <= self._limit
         ):
-            return [chunk]  # one whole event: what nearly every chunk is
+            return [(chunk, chunk[6:-2])]  # one event of one line: what nearly every chunk is
         data = self._held + chunk if self._held else chunk
         events: list[bytes] = []
         start = 0
@@ -54,7 +60,7 @@ class EventSplitter:
         self._held = data[start:]
         if len(self._held) > self._limit or any(len(e) > self._limit for e in events):
             raise EventTooLarge(f"an event is over {self._limit:,} bytes")
-        return events
+        return [(event, data_of(event)) for event in events]
 
 
 def data_of(event: bytes) -> bytes | None:
