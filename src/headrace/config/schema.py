@@ -7,6 +7,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from headrace.config.policies import (
+    BalancePolicy,
+    BreakerPolicy,
+    ConcurrencyPolicy,
+    RetryPolicy,
+    SheddingPolicy,
+)
+from headrace.config.sharing import (
+    AnswerCachePolicy,
+    CoalescingPolicy,
+    IdempotencyPolicy,
+    Mode,
+)
+
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Name = Annotated[
@@ -31,6 +45,7 @@ SecretRef = Annotated[
         extra={"secret": True},
     ),
 ]
+ContextTokens = Annotated[int, Meta(ge=256, le=100_000_000)]
 Operation = Literal["chat", "completions", "embeddings"]
 
 PricedAs = Annotated[
@@ -133,6 +148,8 @@ class OpenAIBackend(
     """Sent as `OpenAI-Organization`."""
     project: str | None = None
     """Sent as `OpenAI-Project`."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
     include_usage: bool = True
     """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
     operations: list[Operation] | None = None
@@ -163,6 +180,8 @@ class AzureOpenAIBackend(
     """The model behind the deployment, for prices; leave out if the deployment has its name."""
     region: Name | None = None
     """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
     include_usage: bool = True
     """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
     operations: list[Operation] | None = None
@@ -195,11 +214,55 @@ class LocalBackend(
 AnyBackend = OpenAIBackend | AzureOpenAIBackend | LocalBackend
 
 
+class Fallback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a client gets when no backend can answer."""
+
+    cache: bool = False
+    """Give the answer that the very same request had before, if it is kept. Complete answers of
+    this model are then kept in memory, by tenant; see `resilience.kept_answers`."""
+    message: str | None = None
+    """A friendly sentence, else one that says what was the matter."""
+    as_answer: bool = False
+    """Give the message as a normal completion, marked by the header
+    `x-headrace-answered-by: message`, in place of an error with status 503."""
+
+
 class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A name that clients ask for, and what answers it."""
 
     pools: list[list[Name]]
     """Tiers of backends: the first tier is used while any of it can answer."""
+    context_fallback: list[Name] = field(default_factory=list)
+    """Backends with a larger context window, asked only when a conversation is too long for the
+    pools'. They and the pools' backends must say their `context_tokens`."""
+    balance: BalancePolicy = BalancePolicy()
+    """Which backend of a tier gets a call."""
+    retry: RetryPolicy = RetryPolicy()
+    """How often and when a failed attempt is repeated."""
+    timeouts: Timeouts | None = None
+    """How long backends may take for this model; leave out to take each backend's own."""
+    fallback: Fallback = Fallback()
+    """What a client gets when no backend can answer."""
+    coalesce: Mode | None = None
+    """Whether equal calls in flight share one answer; leave out to take
+    `resilience.coalescing.mode`."""
+
+
+class Resilience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the gateway stands up to faults, for all models."""
+
+    breaker: BreakerPolicy = BreakerPolicy()
+    """When a backend is taken out because it fails, and how it comes back."""
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
+    """Calls that may run on one backend at once."""
+    shedding: SheddingPolicy = SheddingPolicy()
+    """When the gateway itself is overloaded and refuses calls."""
+    idempotency: IdempotencyPolicy = IdempotencyPolicy()
+    """What a repeated call gets instead of a second answer."""
+    coalescing: CoalescingPolicy = CoalescingPolicy()
+    """Equal calls in flight, answered by one upstream call."""
+    kept_answers: AnswerCachePolicy = AnswerCachePolicy()
+    """Answers kept for when no backend can answer."""
 
 
 class Store(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -221,5 +284,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     models: dict[ModelName, Model] = field(default_factory=dict)
     """Names that clients ask for, and the backends that answer them. The name `"*"` catches every
     name that is not listed. Leave out to offer each backend by its own name and its model's."""
+    resilience: Resilience = Resilience()
+    """How the gateway stands up to faults, for all models."""
     store: Store = Store()
     """Where Headrace keeps what must not be lost."""
