@@ -207,7 +207,9 @@ class ServerConnection(asyncio.Protocol):
             exchange.abort()
         except Exception:
             log.exception("a handler failed")
-            exchange.abort()
+            exchange.finished = True
+            if self.exchange is exchange:  # also where it failed while it wrote its end
+                self.abort()
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """The answer is written: goes on to the next request or closes."""

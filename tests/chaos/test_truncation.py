@@ -1,0 +1,170 @@
+"""T02: a stream that was cut never looks complete, wherever and however it was cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import pytest_asyncio
+
+from chaos.conftest import SOAK
+from chaos.house import Gateway
+from chaos.wire import AZURE, DIALECTS, DONE, OPENAI, Dialect, ask
+from support.accounts import settled
+from support.scripted import ScriptedThread, own_script
+
+HOW = ("eof", "rst", "clean_end", "broken_chunk")
+COUNT = 1_000 if SOAK else 60
+"""Streams for each way of cutting in each dialect."""
+AT_ONCE = 8
+TOKENS = 6
+
+
+def _stream_bytes(upstream: ScriptedThread, dialect: Dialect) -> bytes:
+    """The uncut stream, as the upstream sends it to the gateway."""
+    path = dialect.path if dialect is OPENAI else dialect.path.replace("dated", "east")
+    body = {
+        "model": dialect.model,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "user": own_script(tokens=TOKENS),
+    }
+    return httpx.post(upstream.url + path, json=body).content
+
+
+def _cuts(whole: bytes) -> list[int]:
+    """Offsets: before all, inside and after the role's event, after each event, in the middle of
+    each, right before `[DONE]`, and with the last byte alone missing; the rest by dice."""
+    ends = [at + 2 for at in range(len(whole)) if whole.startswith(b"\n\n", at)]
+    assert whole.endswith(DONE)
+    named = [0, *ends[:-1], *[end - 40 for end in ends], len(whole) - 1, len(whole) - 2]
+    dice = random.Random(2)
+    more = [dice.randrange(len(whole)) for _ in range(max(0, COUNT - len(named)))]
+    return [*named, *more]
+
+
+@pytest_asyncio.fixture
+async def sdk(gateway: Gateway) -> AsyncIterator[dict[str, openai.AsyncOpenAI]]:
+    async with (
+        openai.AsyncOpenAI(base_url=gateway.url, api_key=gateway.key, max_retries=0) as plain,
+        openai.AsyncAzureOpenAI(
+            azure_endpoint=gateway.root,
+            api_key=gateway.key,
+            api_version="2024-10-21",
+            max_retries=0,
+        ) as azure,
+    ):
+        yield {OPENAI.name: plain, AZURE.name: azure}
+
+
+async def _read_all(client: openai.AsyncOpenAI, model: str, script: dict[str, Any]) -> None:
+    stream = await client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": "Hello"}],
+        stream=True,
+        user=own_script(**script),
+    )
+    async with stream:
+        async for _ in stream:
+            pass
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+async def test_cut_streams(
+    gateway: Gateway,
+    upstream: ScriptedThread,
+    sdk: dict[str, openai.AsyncOpenAI],
+    dialect: Dialect,
+    how: str,
+) -> None:
+    """Each cut twice: by the SDK, which must raise, and on the raw socket."""
+    whole = _stream_bytes(upstream, dialect)
+    first_content = whole.index(b'"content":"', whole.index(b'"role"') + 40)
+    slots = asyncio.Semaphore(AT_ONCE)
+    calls: dict[str, int] = {}
+
+    async def one(at: int) -> None:
+        script = {"tokens": TOKENS, "fault": {"kind": "cut", "how": how, "at_byte": at}}
+        async with slots:
+            with pytest.raises(openai.APIError) as caught:
+                await _read_all(sdk[dialect.name], dialect.model, script)
+            answer = await ask(gateway, dialect, stream=True, script=script)
+        assert isinstance(caught.value.body, dict), at
+        assert b"[DONE]" not in answer.raw, at
+        assert answer.error is not None, at
+        assert answer.error["request_id"] == answer.header("x-request-id"), at
+        if answer.is_stream:
+            assert answer.error["code"] == "stream_incomplete", at
+            assert at > first_content, at
+        else:
+            assert (answer.status, answer.error["code"]) == (502, "upstream_failed"), at
+        calls[answer.error["request_id"]] = answer.status
+        calls[caught.value.body["request_id"]] = answer.status
+
+    cuts = _cuts(whole)
+    await asyncio.gather(*map(one, cuts))
+    assert len(calls) == 2 * len(cuts) >= 2 * COUNT
+    assert set(calls.values()) == {200, 502}
+    accounts = settled(gateway.folder / ".headrace", calls)
+    for call, status in calls.items():
+        settlement = accounts[call].settlement
+        expected = "incomplete" if status == 200 else "refused"
+        assert (settlement.status, settlement.finish) == (status, expected)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+async def test_whole_answers_that_are_cut(
+    gateway: Gateway, upstream: ScriptedThread, dialect: Dialect
+) -> None:
+    for how in HOW:
+        for at in (0, 1, 40, None):
+            script = {"fault": {"kind": "cut", "how": how, "at_byte": at}}
+            answer = await ask(gateway, dialect, stream=False, script=script)
+            assert answer.status == 502, (how, at)
+            assert answer.error is not None
+            assert answer.error["code"] == "upstream_failed"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+async def test_all_but_done(
+    gateway: Gateway,
+    upstream: ScriptedThread,
+    sdk: dict[str, openai.AsyncOpenAI],
+    dialect: Dialect,
+) -> None:
+    """Every token and the finish reason came, only the terminal event did not."""
+    with pytest.raises(openai.APIError, match="broke off"):
+        await _read_all(sdk[dialect.name], dialect.model, {"fault": "missing_done"})
+    answer = await ask(gateway, dialect, stream=True, script={"fault": "missing_done"})
+    assert any(json.loads(e).get("choices", [{}])[0:1] for e in answer.events)
+    assert answer.error is not None
+    assert answer.error["code"] == "stream_incomplete"
+    assert b"[DONE]" not in answer.raw
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+async def test_uncut_streams_are_complete(
+    gateway: Gateway,
+    upstream: ScriptedThread,
+    sdk: dict[str, openai.AsyncOpenAI],
+    dialect: Dialect,
+) -> None:
+    """The same, without a cut and with one right behind the last byte, is no fault."""
+    whole = _stream_bytes(upstream, dialect)
+    await _read_all(sdk[dialect.name], dialect.model, {"tokens": TOKENS})
+    for how in HOW:
+        script = {
+            "tokens": TOKENS,
+            "fault": {"kind": "cut", "how": how, "at_byte": len(whole)},
+        }
+        answer = await ask(gateway, dialect, stream=True, script=script)
+        assert answer.body.endswith(DONE), how
+        assert answer.error is None
