@@ -62,6 +62,8 @@ class Refused(Exception):  # noqa: N818 - reads as what happened: the call was r
         self.cause = cause
         self.status = status
         """Overrides the reason's usual HTTP status (an upstream's own 4xx)."""
+        self.exhausted = False
+        """All that could be tried was: the client's SDK is told not to try again by itself."""
 
 
 class Setup(Exception):  # noqa: N818

@@ -23,6 +23,14 @@ class Operation(enum.Enum):
     EMBEDDINGS = "embeddings"
 
 
+class Priority(enum.IntEnum):
+    """How important a call is."""
+
+    BATCH = 0
+    NORMAL = 1
+    CRITICAL = 2
+
+
 class Caller(Struct, frozen=True):
     """Who calls: the identity that a credential proved."""
 
@@ -72,6 +80,12 @@ class Call(Struct):
     """`Idempotency-Key`, if the client sent one."""
     sdk_attempt: int | None = None
     """`x-stainless-retry-count`: 0 for an SDK's first try, None if the client says nothing."""
+    priority: Priority = Priority.NORMAL
+    """By which it is refused, or not, when the gateway has too much to do."""
+    explain: bool = False
+    """The client wants to know why: `x-headrace-explain: 1`."""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """The client's headers, names in lower case."""
     fixed_sampling: bool = False
     """The body holds a `seed` or temperature 0: the client wants the same answer each time."""
 

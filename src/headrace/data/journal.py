@@ -33,6 +33,8 @@ class Intent(Struct, frozen=True, tag="intent", tag_field="kind", omit_defaults=
     tenant: str
     team: str | None = None
     stream: bool = False
+    attempt: int = 1
+    """Of this call: each attempt has an intent of its own."""
 
 
 class Settlement(Struct, frozen=True, tag="settlement", tag_field="kind", omit_defaults=True):
@@ -51,6 +53,7 @@ class Settlement(Struct, frozen=True, tag="settlement", tag_field="kind", omit_d
     ttft_ms: float | None = None
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    attempts: int = 0
     reason: str | None = None
 
     def usage(self) -> Usage:

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from headrace.edge import openai, reading
 from headrace.edge.client_reply import ClientReply
+from headrace.edge.headers import Said
 from headrace.edge.routes import Page, Route, route_of
 from headrace.errors import Reason, Refused
 from headrace.gateway.pipeline import Pipeline
+from headrace.gateway.shedding import priority_of
 from headrace.nouns import Call, Operation
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import Violation
@@ -65,9 +67,9 @@ class App:
     def _call(
         self, exchange: Exchange, route: Route, operation: Operation, call_id: str, runtime: Runtime
     ) -> Call:
-        credential, encoding = _headers_of(exchange)
-        caller = runtime.pipeline.identity.identify(credential)
-        if encoding is not None and encoding.lower() != b"identity":
+        said = Said.of(exchange.headers)
+        caller = runtime.pipeline.identity.identify(said.credential)
+        if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
         asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
         model = route.name or asked.model
@@ -85,6 +87,12 @@ class App:
             wants_usage=options is not None and bool(options.include_usage),
             caller=caller,
             received_at=time.monotonic(),
+            idempotency_key=said.idempotency_key,
+            sdk_attempt=said.sdk_attempt,
+            priority=priority_of(said.priority),
+            explain=said.explain,
+            headers=exchange.headers,
+            fixed_sampling=asked.fixed_sampling,
         )
 
     def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str) -> None:
@@ -97,7 +105,7 @@ class App:
             exchange.respond(503 if missing else 200, headers, openai.readiness_body(missing))
             return
         models = self.runtime.pipeline.models
-        caller = self.runtime.pipeline.identity.identify(_headers_of(exchange)[0])
+        caller = self.runtime.pipeline.identity.identify(Said.of(exchange.headers).credential)
         names = models.names(caller)
         if page is Page.MODELS:
             exchange.respond(200, headers, openai.models_body(names, self._started_unix_s))
@@ -122,17 +130,3 @@ def correlation_id(offered: bytes | None) -> str:
     if offered is not None and _CLIENT_ID.match(offered):
         return offered.decode("ascii")
     return os.urandom(12).hex()
-
-
-def _headers_of(exchange: Exchange) -> tuple[bytes | None, bytes | None]:
-    """The credential (`Authorization: Bearer`, else `api-key`) and the content encoding."""
-    bearer = api_key = encoding = None
-    for name, value in exchange.headers:
-        if name == b"authorization":
-            scheme, _, token = value.partition(b" ")
-            bearer = token.strip() if scheme.lower() == b"bearer" else None
-        elif name == b"api-key":
-            api_key = value
-        elif name == b"content-encoding":
-            encoding = value
-    return bearer or api_key, encoding

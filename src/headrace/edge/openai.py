@@ -34,6 +34,8 @@ def error_headers(refused: Refused) -> bytes:
     lines = JSON_TYPE
     if refused.retry_after_s is not None:
         lines += b"retry-after: %d\r\n" % max(1, math.ceil(refused.retry_after_s))
+    if refused.exhausted:
+        lines += b"x-should-retry: false\r\n"
     return lines
 
 

@@ -21,9 +21,18 @@ class Asked(Struct):
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    seed: Raw = Raw(b"")
+    temperature: Raw = Raw(b"")
     messages: Raw = Raw(b"")
     prompt: Raw = Raw(b"")
     input: Raw = Raw(b"")
+
+    @property
+    def fixed_sampling(self) -> bool:
+        """The client wants the same answer each time."""
+        if self.seed and bytes(self.seed) != b"null":
+            return True
+        return bool(self.temperature) and bytes(self.temperature) in _ZEROS
 
 
 class StreamOptions(Struct):
@@ -32,6 +41,7 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+_ZEROS = frozenset({b"0", b"0.0", b"0.00", b"-0", b"0e0"})
 _decoder = msgspec.json.Decoder(Asked)
 _NEEDED = {
     Operation.CHAT: ("messages", b"["),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import random
 import signal
 import ssl
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,19 +18,30 @@ from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
 from headrace.edge.app import App
 from headrace.errors import Setup
+from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
+from headrace.gateway.fleet import BackendState, Fleet
+from headrace.gateway.health import Transition
 from headrace.gateway.metering import Metering
+from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
+from headrace.gateway.sharing import Sharing
+from headrace.gateway.shedding import Shedder
+from headrace.gateway.stories import Stories
 from headrace.platform.http.client import HttpTransport
 from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
 from headrace.platform.http.server import HttpServer
 from headrace.platform.logs import JsonLines
+from headrace.platform.pressure import Memory, PressureGauge
 from headrace.platform.secrets import Scrubber, Secret, Secrets
 from headrace.services.local.process import Endpoint
 
 log = logging.getLogger("headrace.worker")
+
+CALLS_AT_ONCE = 10_000
+"""Calls that one worker has in work at most; each costs some 20 kB."""
 
 
 class ConfiguredRuntime:
@@ -40,11 +53,19 @@ class ConfiguredRuntime:
 
     def readiness(self) -> list[str]:
         missing = []
-        if not any(t.service.usable() for t in self.pipeline.models.targets()):
+        if not self._any_backend():
             missing.append("no usable backend")
-        if not self.pipeline.metering.writable():
+        if not self.pipeline.parts.metering.writable():
             missing.append("the journal cannot be written")
         return missing
+
+    def _any_backend(self) -> bool:
+        now, fleet = time.monotonic(), self.pipeline.parts.fleet
+        return any(
+            fleet[target.name].breaker.available(now).ok
+            for target in self.pipeline.models.targets()
+            if target.name in fleet
+        )
 
 
 class Worker:
@@ -67,10 +88,20 @@ class Worker:
         self._environ = environ
         self._local_available = local_available
         self._secrets = Secrets(environ, loaded.folder)
-        self._wire = HttpTransport(proxy=ProxyPlan.from_environment(environ))
         self._journal = Journal(store_folder(loaded))
-        self._prices = PriceBook.shipped()
-        self._metering = Metering(self._journal, self._prices)
+        resilience = loaded.config.resilience
+        prices = PriceBook.shipped()
+        self._parts = Parts(
+            fleet=Fleet(random.Random(), changed=_tell_change),
+            metering=Metering(self._journal, prices),
+            prices=prices,
+            wire=HttpTransport(proxy=ProxyPlan.from_environment(environ)),
+            sharing=Sharing(resilience.idempotency, resilience.coalescing),
+            shedder=Shedder(resilience.shedding, CALLS_AT_ONCE, random.Random()),
+            answers=MemoryAnswers(resilience.kept_answers),
+            stories=Stories(),
+        )
+        self._gauge = PressureGauge(self._feel, Memory())
         self._app = App(self._runtime(loaded.config))
         self._stopping = asyncio.Event()
         self._watcher: Watcher | None = None
@@ -92,6 +123,7 @@ class Worker:
             ) from error
         watching = self._watch()
         _settle_memory()
+        self._gauge.start()
         try:
             ready.set_result(port)
             await self._stopping.wait()
@@ -102,7 +134,9 @@ class Worker:
             if watching is not None:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
-            await self._wire.close()
+            self._gauge.stop()
+            await self._parts.sharing.drain()
+            await self._parts.wire.close()
             self._journal.close()
 
     def stop(self) -> None:
@@ -118,18 +152,17 @@ class Worker:
 
     def _runtime(self, config: Config) -> ConfiguredRuntime:
         pipeline = assemble(
-            config,
-            self._secrets,
-            self._endpoints,
-            self._generated_key,
-            self._metering,
-            self._wire,
-            self._prices,
+            config, self._secrets, self._endpoints, self._generated_key, self._parts
         )
+        shedding = config.resilience.shedding
+        self._parts.shedder = Shedder(shedding, CALLS_AT_ONCE, random.Random())
         if self._logs is not None:
             own = () if self._generated_key is None else (self._generated_key,)
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
         return ConfiguredRuntime(pipeline, config.server.json_depth_limit)
+
+    def _feel(self, lag_s: float, memory_share: float | None) -> None:
+        self._parts.shedder.observe(lag_s, memory_share)
 
     def _watch(self) -> asyncio.Task[None] | None:
         if self._loaded.source is None:
@@ -152,6 +185,12 @@ class Worker:
 
     async def _keep(self, fault: Setup) -> None:
         log.error("configuration not taken up, the old one goes on", extra={"detail": str(fault)})
+
+
+def _tell_change(backend: BackendState, change: Transition) -> None:
+    level = logging.ERROR if change.why == "denied" else logging.WARNING
+    text = f"{change.before.value} -> {change.after.value}: {change.why}"
+    log.log(level, "backend changed", extra={"backend": backend.name, "detail": text})
 
 
 def _settle_memory() -> None:

@@ -12,17 +12,19 @@ from headrace.config.schema import (
     AzureOpenAIBackend,
     Config,
     LocalBackend,
+    Model,
     OpenAIBackend,
     Timeouts,
 )
 from headrace.errors import Setup
+from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.identity import Identity, fingerprint
-from headrace.gateway.metering import Metering
-from headrace.gateway.models import Models, Patience, Target
+from headrace.gateway.models import Chosen, Models, Patience, Target
+from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
 from headrace.nouns import Caller, Operation
-from headrace.platform.http.messages import Origin, Transport
+from headrace.platform.http.messages import Origin
 from headrace.platform.secrets import Secret, Secrets
 from headrace.services.azure_openai import azure_openai_service
 from headrace.services.local.admission import Admission
@@ -34,6 +36,8 @@ from headrace.services.service import Service
 
 SHORTEST_KEY = 16
 GENERATED = "generated"
+FIRST_TOKEN_ATTEMPTS = 2
+"""A client of a stream waits for so many first tokens' time, over all attempts."""
 
 
 def assemble(
@@ -41,17 +45,15 @@ def assemble(
     secrets: Secrets,
     endpoints: Mapping[str, Endpoint],
     generated_key: Secret | None,
-    metering: Metering,
-    wire: Transport,
-    prices: PriceBook,
+    parts: Parts,
 ) -> Pipeline:
     """Raises Setup for a secret that cannot be read or a local model that is not running."""
-    return Pipeline(
-        identity=Identity(_callers(config, secrets, generated_key)),
-        models=_models(config, secrets, endpoints, prices),
-        metering=metering,
-        wire=wire,
-    )
+    models = _models(config, secrets, endpoints, parts.prices, parts.fleet)
+    identity = Identity(_callers(config, secrets, generated_key))
+    modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
+    resilience = config.resilience
+    parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
+    return Pipeline(identity, models, parts)
 
 
 def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Caller]:
@@ -73,22 +75,67 @@ def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> 
 
 
 def _models(
-    config: Config, secrets: Secrets, endpoints: Mapping[str, Endpoint], prices: PriceBook
+    config: Config,
+    secrets: Secrets,
+    endpoints: Mapping[str, Endpoint],
+    prices: PriceBook,
+    fleet: Fleet,
 ) -> Models:
+    services = {
+        name: _service(name, backend, config, secrets, endpoints, prices)
+        for name, backend in config.backends.items()
+    }
+    resilience = config.resilience
+    for name in config.backends:
+        fleet.enlist(name, breaker=resilience.breaker, concurrency=resilience.concurrency)
+    fleet.retain(config.backends.keys())
+    return Models(
+        {
+            name: {
+                operation: chosen
+                for operation in Operation
+                if (chosen := _chosen(model, operation, config, services, fleet)) is not None
+            }
+            for name, model in config.models.items()
+        }
+    )
+
+
+def _chosen(
+    model: Model,
+    operation: Operation,
+    config: Config,
+    services: Mapping[str, Service],
+    fleet: Fleet,
+) -> Chosen | None:
+    """What answers this operation of a model, None if nothing of it can."""
+    tiers = [[n for n in tier if services[n].serves(operation)] for tier in model.pools]
+    tiers = [tier for tier in tiers if tier]
+    if not tiers:
+        return None
+    wider = [name for name in model.context_fallback if services[name].serves(operation)]
+    names = {name for tier in (*tiers, wider) for name in tier}
     targets = {
         name: Target(
             name=name,
-            service=_service(name, backend, config, secrets, endpoints, prices),
-            patience=_patience(backend.timeouts),
-            region=backend.region,
+            service=services[name],
+            patience=_patience(model.timeouts or config.backends[name].timeouts),
+            region=config.backends[name].region,
         )
-        for name, backend in config.backends.items()
+        for name in names
     }
-    return Models(
-        {
-            name: [[targets[backend] for backend in tier] for tier in model.pools]
-            for name, model in config.models.items()
-        }
+    windows = {n: w for n in names if (w := config.backends[n].context_tokens) is not None}
+    patience = [target.patience for target in targets.values()]
+    return Chosen(
+        route=Route(
+            fleet, tiers, retry=model.retry, balance=model.balance, windows=windows, wider=wider
+        ),
+        targets=targets,
+        fallback=model.fallback,
+        affinity=model.balance.affinity,
+        affinity_header=model.balance.affinity_header.lower().encode(),
+        first_token_s=FIRST_TOKEN_ATTEMPTS * max(p.first_token_s for p in patience),
+        whole_s=max(p.whole_s for p in patience),
     )
 
 

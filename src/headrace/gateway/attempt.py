@@ -1,6 +1,6 @@
 """One attempt on one backend: ask it, check what comes, hand it on.
 
-Until the first content of a stream nothing has reached the client: `Refused` then means that
+Until the first content of a stream nothing has reached the client: `AttemptFailed` says that
 another attempt would be invisible. After it the stream is committed, and a fault ends it in-band.
 """
 
@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+
+from msgspec import Struct
 
 from headrace.errors import Reason, Refused
 from headrace.gateway import upstream_faults
-from headrace.gateway.models import Target
+from headrace.gateway.failure import AttemptFailed
+from headrace.gateway.load import Load
+from headrace.gateway.models import Patience, Target
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.nouns import Call
@@ -22,61 +27,82 @@ from headrace.services.service import BadAnswer, EventRead, StreamReader
 WHOLE_LIMIT_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_BYTES = 64 * 1024 * 1024
 ERROR_LIMIT_BYTES = 256 * 1024
+FEW_HEADERS = 4
+"""An answer with no more holds no rate limits worth looking for."""
+Committed = Callable[[float], None]
+"""Told the monotonic instant of a stream's first content, before the client gets it."""
+LEAST_S = 0.001
 TAIL_S = 1.0
 """How long the end of a complete stream is waited for, to keep its connection."""
 
 
-async def whole(target: Target, call: Call, progress: Progress, wire: Transport) -> bytes:
-    """Asks for a whole answer and returns its body, checked. Raises Refused."""
-    patience = target.patience
-    timeouts = Timeouts(patience.connect_s, patience.whole_s, patience.idle_s)
+class Attempt(Struct):
+    """What is asked of whom, and until when. `deadline` is monotonic seconds: for a whole answer,
+    or for the first content of a stream."""
+
+    target: Target
+    call: Call
+    progress: Progress
+    wire: Transport
+    deadline: float
+    load: Load
+
+
+async def whole(attempt: Attempt) -> bytes:
+    """Asks for a whole answer and returns its body, checked. Raises AttemptFailed, Refused."""
+    target, call, patience = attempt.target, attempt.call, attempt.target.patience
+    now = time.monotonic()
+    left_s = max(LEAST_S, min(patience.whole_s, attempt.deadline - now))
     request = target.service.request(call)
-    progress.sent_upstream = True
-    started = asyncio.get_running_loop().time()
+    attempt.progress.sent_upstream = True
     try:
-        response = await wire.send(request, timeouts)
+        response = await attempt.wire.send(request, _timeouts(patience, left_s))
         try:
+            if len(response.headers) > FEW_HEADERS:
+                attempt.load.read(dict(response.headers), now)
             if response.whole:  # nearly always, and a timer costs more than the rest of this
                 body = await _body_of(response, call)
             else:
-                async with asyncio.timeout_at(started + patience.whole_s):
+                async with asyncio.timeout(max(0.0, now + left_s - time.monotonic())):
                     body = await _body_of(response, call)
         finally:
             response.close()
     except TransportError as error:
-        raise upstream_faults.refusal_of_transport(error) from error
+        raise AttemptFailed(upstream_faults.failure_of_transport(error)) from error
     except TimeoutError as error:
-        raise upstream_faults.refusal_of_timeout("the whole answer's time is over") from error
+        cause = "the whole answer's time is over"
+        raise AttemptFailed(upstream_faults.failure_of_timeout(cause)) from error
     try:
         read = target.service.read_whole(call, body)
     except BadAnswer as error:
-        raise upstream_faults.refusal_of_bad_answer(
-            f"{error}: {body[:400].decode('utf-8', 'replace')}"
-        ) from error
+        cause = f"{error}: {body[:400].decode('utf-8', 'replace')}"
+        raise AttemptFailed(upstream_faults.failure_of_bad_answer(cause)) from error
     if read.error is not None:
-        raise upstream_faults.refusal_of_status(500, {}, b'{"error":%b}' % read.error, call.body)
-    progress.usage = read.usage
-    progress.first_content_at = time.monotonic()
+        failure = upstream_faults.failure_of_error(read.error, call.body)
+        raise AttemptFailed(failure)
+    attempt.progress.usage = read.usage
+    attempt.progress.first_content_at = time.monotonic()
     return body
 
 
-async def stream(
-    target: Target, call: Call, about: bytes, reply: Reply, progress: Progress, wire: Transport
-) -> None:
-    """Asks for a stream and relays it. Raises Refused, also after the commit point."""
-    patience = target.patience
-    timeouts = Timeouts(patience.connect_s, patience.first_token_s, patience.idle_s)
-    request = target.service.request(call)
-    progress.sent_upstream = True
+async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Committed) -> None:
+    """Asks for a stream and relays it; `committed` is told when its first content is there.
+    Raises AttemptFailed before that, Refused after it."""
+    target, patience = attempt.target, attempt.target.patience
+    left_s = max(LEAST_S, min(patience.first_token_s, attempt.deadline - time.monotonic()))
+    request = target.service.request(attempt.call)
+    attempt.progress.sent_upstream = True
     started = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(patience.first_token_s) as clock:
-            response = await wire.send(request, timeouts)
+        async with asyncio.timeout(left_s) as clock:
+            response = await attempt.wire.send(request, _timeouts(patience, left_s))
             try:
+                if len(response.headers) > FEW_HEADERS:
+                    attempt.load.read(dict(response.headers), time.monotonic())
                 if response.status != 200:
-                    raise await _refusal(response, call)
-                reader = target.service.stream_reader(call)
-                relay = _Relay(reader, about, reply, progress, patience.idle_s)
+                    raise await _failure(response, attempt.call)
+                reader = target.service.stream_reader(attempt.call)
+                relay = _Relay(reader, about, reply, attempt, committed)
                 while not relay.done:
                     ended = await response.relay(relay.take)
                     if ended and not relay.done:
@@ -89,8 +115,12 @@ async def stream(
             finally:
                 response.close()
     except (TransportError, TimeoutError, BadAnswer, EventTooLarge) as error:
-        if progress.finish != "complete":
+        if attempt.progress.finish != "complete":
             raise _stream_fault(error, reply) from error
+
+
+def _timeouts(patience: Patience, left_s: float) -> Timeouts:
+    return Timeouts(min(patience.connect_s, left_s), left_s, patience.idle_s)
 
 
 class _Relay:
@@ -99,6 +129,7 @@ class _Relay:
     __slots__ = (
         "_about",
         "_bytes",
+        "_committed",
         "_held",
         "_idle_s",
         "_progress",
@@ -114,15 +145,16 @@ class _Relay:
         reader: StreamReader,
         about: bytes,
         reply: Reply,
-        progress: Progress,
-        idle_s: float,
+        attempt: Attempt,
+        committed: Committed,
     ) -> None:
+        self._committed = committed
         self._reader = reader
         self._splitter = EventSplitter()
         self._about = about
         self._reply = reply
-        self._progress = progress
-        self._idle_s = idle_s
+        self._progress = attempt.progress
+        self._idle_s = attempt.target.patience.idle_s
         self._held: list[bytes] = []
         self._bytes = 0
         self._quiet_since = time.monotonic()
@@ -183,6 +215,7 @@ class _Relay:
         progress.status, progress.finish = 200, "incomplete"
         if progress.content_events:
             progress.first_content_at = now
+        self._committed(now)
         self._reply.begin(self._about)
 
     def _flush(self, out: list[bytes]) -> None:
@@ -193,25 +226,26 @@ class _Relay:
 
 async def _body_of(response: WireResponse, call: Call) -> bytes:
     if response.status != 200:
-        raise await _refusal(response, call)
+        raise await _failure(response, call)
     return await response.read(WHOLE_LIMIT_BYTES)
 
 
-async def _refusal(response: WireResponse, call: Call) -> Refused:
+async def _failure(response: WireResponse, call: Call) -> AttemptFailed:
     body = await response.read(ERROR_LIMIT_BYTES)
-    return upstream_faults.refusal_of_status(
-        response.status, dict(response.headers), body, call.body
+    return AttemptFailed(
+        upstream_faults.failure_of_status(response.status, dict(response.headers), body, call.body)
     )
 
 
-def _stream_fault(error: Exception, reply: Reply) -> Refused:
+def _stream_fault(error: Exception, reply: Reply) -> Exception:
     if reply.committed:
         return upstream_faults.interruption(f"{type(error).__name__}: {error}")
     if isinstance(error, TransportError):
-        return upstream_faults.refusal_of_transport(error)
+        return AttemptFailed(upstream_faults.failure_of_transport(error))
     if isinstance(error, TimeoutError):
-        return upstream_faults.refusal_of_timeout(str(error) or "no first token in time")
-    return upstream_faults.refusal_of_bad_answer(str(error))
+        cause = str(error) or "no first token in time"
+        return AttemptFailed(upstream_faults.failure_of_timeout(cause))
+    return AttemptFailed(upstream_faults.failure_of_cut(str(error)))
 
 
 def drained_away() -> Refused:

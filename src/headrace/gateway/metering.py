@@ -29,7 +29,7 @@ class Metering:
     def writable(self) -> bool:
         return self._journal.writable()
 
-    def intend(self, call: Call, target: Target) -> None:
+    def intend(self, call: Call, target: Target, attempt: int) -> None:
         """Raises Refused(STORE_UNAVAILABLE): a call that cannot be accounted is not made."""
         caller = call.caller
         try:
@@ -44,6 +44,7 @@ class Metering:
                     tenant=caller.tenant,
                     team=caller.team,
                     stream=call.stream,
+                    attempt=attempt,
                 )
             )
         except OSError as error:
@@ -55,9 +56,10 @@ class Metering:
                 cause=f"journal: {error}",
             ) from error
 
-    def price(self, call: Call, target: Target, progress: Progress) -> None:
+    def price(self, call: Call, progress: Progress) -> None:
         """Fills in the cost of what is known to be used."""
-        if progress.cost_microusd is None and progress.sent_upstream:
+        target = progress.target
+        if target is not None and progress.cost_microusd is None and progress.sent_upstream:
             progress.cost_microusd = self._prices.cost_microusd(
                 target.service.provider,
                 target.service.priced_as or call.model,
@@ -73,7 +75,8 @@ class Metering:
             call=call.id,
             status=progress.status,
             finish=progress.finish,
-            backend=progress.backend,
+            backend=None if progress.target is None else progress.target.name,
+            attempts=progress.attempts,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cached_tokens=usage.cached_tokens,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 
+from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
-from headrace.nouns import Call, Caller
+from headrace.gateway.fleet import Route
+from headrace.nouns import Call, Caller, Operation
 from headrace.services.service import Service
 
 ANY = "*"
@@ -33,49 +35,61 @@ class Target(Struct, frozen=True):
     region: str | None = None
 
 
-class Models:
-    """Models by name, each with tiers of targets. `*` stands for every name not listed."""
+class Chosen(Struct, frozen=True):
+    """What answers one operation of one model."""
 
-    def __init__(self, tiers: Mapping[str, Sequence[Sequence[Target]]]) -> None:
-        self._tiers = {name: tuple(tuple(tier) for tier in t) for name, t in tiers.items()}
-        self._turn = 0
+    route: Route
+    targets: Mapping[str, Target]
+    """By backend's name, with this model's patience."""
+    fallback: Fallback
+    affinity: str
+    """none, user or header."""
+    affinity_header: bytes
+    first_token_s: float
+    """Seconds that a client waits for a stream's first token, over all attempts."""
+    whole_s: float
+    """Seconds that a client waits for a whole answer, over all attempts."""
+
+
+class Models:
+    """What answers each model's name, by operation. `*` stands for every name not listed."""
+
+    def __init__(self, chosen: Mapping[str, Mapping[Operation, Chosen]]) -> None:
+        self._chosen = {name: dict(by_operation) for name, by_operation in chosen.items()}
 
     def names(self, caller: Caller) -> list[str]:
         """Names that the caller may ask for, sorted."""
-        return sorted(n for n in self._tiers if n != ANY and caller.may_use(n))
+        return sorted(n for n in self._chosen if n != ANY and caller.may_use(n))
 
-    def knows(self, name: str) -> bool:
-        return name in self._tiers or ANY in self._tiers
+    def targets(self) -> list[Target]:
+        """All targets, some more than once."""
+        return [
+            target
+            for by_operation in self._chosen.values()
+            for chosen in by_operation.values()
+            for target in chosen.targets.values()
+        ]
 
-    def targets(self) -> set[Target]:
-        """All targets of all models."""
-        return {target for tiers in self._tiers.values() for tier in tiers for target in tier}
-
-    def choose(self, call: Call) -> Target:
-        """The target of a call: the first tier that serves its operation, in turn.
-
-        Raises Refused.
-        """
+    def choose(self, call: Call) -> Chosen:
+        """What answers a call. Raises Refused."""
         if not call.caller.may_use(call.model):
             raise Refused(
                 Reason.MODEL_FORBIDDEN,
-                f"Your key may not use the model {call.model!r}. "
+                f"Your key may not use the model {call.model[:64]!r}. "
                 f"It may use: {', '.join(self.names(call.caller)) or 'none'}.",
                 param="model",
             )
-        tiers = self._tiers.get(call.model) or self._tiers.get(ANY)
-        if tiers is None:
+        by_operation = self._chosen.get(call.model) or self._chosen.get(ANY)
+        if by_operation is None:
             raise self.unknown(call.model, call.caller)
-        for tier in tiers:
-            able = [t for t in tier if t.service.serves(call.operation)]
-            if able:
-                self._turn += 1
-                return able[self._turn % len(able)]
-        raise Refused(
-            Reason.UNSUPPORTED_OPERATION,
-            f"The model {call.model!r} does not do {call.operation.value}.",
-            param="model",
-        )
+        chosen = by_operation.get(call.operation)
+        if chosen is None:
+            raise Refused(
+                Reason.UNSUPPORTED_OPERATION,
+                f"The model {call.model[:64]!r} does not do {call.operation.value}.",
+                param="model",
+            )
+        return chosen
 
     def unknown(self, model: str, caller: Caller) -> Refused:
         """The refusal of a name that leads nowhere, with what to write instead."""

@@ -7,14 +7,20 @@ import logging
 import time
 
 from headrace.errors import Reason, Refused
-from headrace.gateway import attempt
+from headrace.gateway import answer_cache, attempt, last_resort
+from headrace.gateway.about import about, explained
+from headrace.gateway.attempt import Attempt
+from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.identity import Identity
-from headrace.gateway.metering import Metering
-from headrace.gateway.models import Models, Target
+from headrace.gateway.models import Chosen, Models, Target
+from headrace.gateway.parts import Parts
+from headrace.gateway.plan import CallPlan
 from headrace.gateway.progress import Progress
+from headrace.gateway.recording import Recorder
 from headrace.gateway.reply import Reply
+from headrace.gateway.session import session_of
+from headrace.gateway.steps import GiveUp, Go, Wait
 from headrace.nouns import Call
-from headrace.platform.http.messages import Transport
 
 log = logging.getLogger("headrace.pipeline")
 
@@ -22,75 +28,148 @@ log = logging.getLogger("headrace.pipeline")
 class Pipeline:
     """Answers calls by the policies of one configuration."""
 
-    def __init__(
-        self, identity: Identity, models: Models, metering: Metering, wire: Transport
-    ) -> None:
+    def __init__(self, identity: Identity, models: Models, parts: Parts) -> None:
         self.identity = identity
         self.models = models
-        self.metering = metering
-        self.wire = wire
+        self.parts = parts
 
     async def answer(self, call: Call, reply: Reply) -> None:
-        """Answers one call of an identified caller. Every way out of it is settled."""
-        progress = Progress()
-        target: Target | None = None
+        """Answers one call of an identified caller, with an answer of its own or an equal
+        call's. Every way out of it is settled."""
+        sharing = self.parts.sharing
+        if sharing.concerns(call):
+            await sharing.answer(call, reply, self)
+        else:
+            await self.serve(call, reply)
+
+    async def serve(self, call: Call, reply: Reply) -> None:
+        """Answers with an upstream's help. Every way out of it is settled."""
+        parts, progress = self.parts, Progress()
+        parts.running += 1
         try:
-            target = self.models.choose(call)
-            self.metering.intend(call, target)
-            await self._attempt(target, call, reply, progress)
+            parts.shedder.admit(call.priority, parts.running - 1)
+            chosen = self.models.choose(call)
+            if chosen.fallback.cache:
+                await self._kept(call, chosen, reply, progress)
+            else:
+                await self._answered(call, chosen, None, reply, progress)
         except Refused as refused:
-            self._refuse(refused, call, reply, progress)
+            self.refuse(refused, call, reply, progress)
         except asyncio.CancelledError:
             if not reply.interrupted_by_drain:
                 raise
-            self._refuse(attempt.drained_away(), call, reply, progress)
+            self.refuse(attempt.drained_away(), call, reply, progress)
         except Exception:
             log.exception("a fault of our own", extra={"call": call.id})
-            self._refuse(_internal(), call, reply, progress)
+            self.refuse(_internal(), call, reply, progress)
         finally:
-            if target is not None:
-                self.metering.price(call, target, progress)
-            self.metering.settle(call, progress, time.monotonic())
+            parts.running -= 1
+            self.settle(call, progress)
 
-    async def _attempt(self, target: Target, call: Call, reply: Reply, progress: Progress) -> None:
-        progress.backend = target.name
-        progress.attempts += 1
-        place = target.service.enter(time.monotonic())
+    async def _kept(self, call: Call, chosen: Chosen, reply: Reply, progress: Progress) -> None:
+        """Keeps the answer for the day when no backend can give one."""
+        answers, key = self.parts.answers, answer_cache.key_of(call)
+        recorder = Recorder(last_resort.RECORD_LIMIT_BYTES, direct=reply)
+        await self._answered(call, chosen, key, recorder, progress)
+        recorded = recorder.recorded()
+        if key is not None and recorded is not None and progress.finish == "complete":
+            await answers.put(key, recorded, time.monotonic())
+
+    async def _answered(
+        self,
+        call: Call,
+        chosen: Chosen,
+        key: answer_cache.CacheKey | None,
+        reply: Reply,
+        progress: Progress,
+    ) -> None:
+        """Carries out the call's plan: attempts and waits, then the last resort."""
+        parts = self.parts
+        patience_s = chosen.first_token_s if call.stream else chosen.whole_s
+        deadline = call.received_at + patience_s
+        session = None if chosen.affinity == "none" else session_of(call, chosen)
+        plan = CallPlan(
+            parts.fleet,
+            chosen.route,
+            time.monotonic(),
+            deadline,
+            stream=call.stream,
+            session=session,
+        )
+        parts.stories.keep(call.id, plan.decisions)
+        failure: Failure | None = None
         try:
+            while True:
+                step = plan.next(time.monotonic(), failure)
+                if type(step) is Go:
+                    target = chosen.targets[step.backend.name]
+                    one = Attempt(target, call, progress, parts.wire, deadline, step.backend.load)
+                    failure = await self._attempt(one, plan, reply)
+                    if failure is None:
+                        return
+                elif type(step) is Wait:
+                    failure = None
+                    await asyncio.sleep(step.seconds)
+                elif type(step) is GiveUp:
+                    progress.explanation = explained(call, plan)
+                    kept = (parts.answers, key)
+                    await last_resort.fall_back(call, chosen, step, kept, reply, progress)
+                    return
+        finally:
+            plan.cancelled(time.monotonic())
+
+    async def _attempt(self, one: Attempt, plan: CallPlan, reply: Reply) -> Failure | None:
+        """One attempt, told to the journal before it is sent and to the plan when it ended."""
+        target, call, progress = one.target, one.call, one.progress
+        progress.target = target
+        progress.attempts += 1
+        try:
+            place = target.service.enter(time.monotonic())
+        except Refused as busy:
+            return Failure(Kind.BUSY_HERE, busy, busy.retry_after_s)
+        try:
+            self.parts.metering.intend(call, target, progress.attempts)
             if call.stream:
-                await attempt.stream(target, call, about(progress), reply, progress, self.wire)
+                lines = about(progress) + explained(call, plan)
+                await attempt.stream(one, lines, reply, plan.first_token)
+                plan.ended(time.monotonic())
             else:
-                body = await attempt.whole(target, call, progress, self.wire)
-                self.metering.price(call, target, progress)
+                body = await attempt.whole(one)
+                plan.ended(time.monotonic())
+                self.parts.metering.price(call, progress)
                 progress.status, progress.finish = 200, "complete"
-                reply.whole(body, about(progress))
+                reply.whole(body, about(progress) + explained(call, plan))
+        except AttemptFailed as failed:
+            self._note(failed.failure, call, target)
+            return failed.failure
+        except Refused:
+            plan.broke(time.monotonic())
+            raise
         finally:
             target.service.leave(place, time.monotonic())
+        return None
 
-    def _refuse(self, refused: Refused, call: Call, reply: Reply, progress: Progress) -> None:
+    def _note(self, failure: Failure, call: Call, target: Target) -> None:
+        log.info(
+            f"attempt failed: {failure.kind.value}",
+            extra={"call": call.id, "backend": target.name, "cause": failure.refused.cause},
+        )
+
+    def refuse(self, refused: Refused, call: Call, reply: Reply, progress: Progress) -> None:
+        """Tells the client, the log and `progress`."""
         committed = reply.committed
-        progress.status = reply.refuse(refused, about(progress))
+        progress.status = reply.refuse(refused, about(progress) + progress.explanation)
         progress.reason = refused.reason.value
         progress.finish = "incomplete" if committed else "refused"
         if refused.cause is not None:
-            log.warning(
-                refused.reason.value,
-                extra={"call": call.id, "backend": progress.backend, "cause": refused.cause},
-            )
+            name = None if progress.target is None else progress.target.name
+            extra = {"call": call.id, "backend": name, "cause": refused.cause}
+            log.warning(refused.reason.value, extra=extra)
 
-
-def about(progress: Progress) -> bytes:
-    """Header lines that tell a client what was done for it."""
-    if progress.backend is None:
-        return b""
-    lines = b"x-headrace-backend: %b\r\nx-headrace-attempts: %d\r\n" % (
-        progress.backend.encode(),
-        progress.attempts,
-    )
-    cost = progress.cost_microusd
-    if cost is None:
-        return lines
-    return b"%bx-headrace-cost-usd: %d.%06d\r\n" % (lines, cost // 1_000_000, cost % 1_000_000)
+    def settle(self, call: Call, progress: Progress) -> None:
+        """The end of a call, whatever it was."""
+        self.parts.metering.price(call, progress)
+        self.parts.metering.settle(call, progress, time.monotonic())
 
 
 def _internal() -> Refused:

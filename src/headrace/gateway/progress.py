@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from headrace.gateway.models import Target
 from headrace.nouns import Usage
 
 BYTES_PER_TOKEN = 4
@@ -17,7 +18,8 @@ class Progress(Struct):
     status: int = 499
     """What the client saw. 499, as nginx has it, until there is something to see."""
     finish: str = "client_gone"
-    backend: str | None = None
+    target: Target | None = None
+    """The last backend that was asked."""
     attempts: int = 0
     first_content_at: float | None = None
     """Monotonic seconds."""
@@ -27,6 +29,8 @@ class Progress(Struct):
     content_events: int = 0
     reason: str | None = None
     sent_upstream: bool = False
+    explanation: bytes = b""
+    """Header lines for a client that asked why."""
 
     def usage_or_estimate(self, body_bytes: int) -> Usage:
         """The upstream's own figures, else what can be known without it."""

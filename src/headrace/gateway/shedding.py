@@ -12,18 +12,11 @@ import random
 
 from headrace.config.policies import SheddingPolicy
 from headrace.errors import Reason, Refused
+from headrace.nouns import Priority
 
 LAG_LEFT = 0.5
 """Of the threshold: below it a level is left."""
 MEMORY_LEFT = 0.9
-
-
-class Priority(enum.IntEnum):
-    """How important a call is."""
-
-    BATCH = 0
-    NORMAL = 1
-    CRITICAL = 2
 
 
 class Level(enum.IntEnum):

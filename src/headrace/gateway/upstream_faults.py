@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.errors import Reason, Refused
+from headrace.gateway.failure import Failure, Kind
 from headrace.gateway.retry_after import retry_after
 from headrace.platform.http.messages import Fault, TransportError
 
@@ -37,6 +38,18 @@ _CONTEXT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+_KINDS = {
+    Reason.UPSTREAM_BUSY: Kind.THROTTLED,
+    Reason.CONTEXT_TOO_LONG: Kind.CONTEXT,
+    Reason.CONTENT_FILTERED: Kind.FILTERED,
+    Reason.UNKNOWN_MODEL: Kind.NO_SUCH_MODEL,
+    Reason.UPSTREAM_REJECTED: Kind.REJECTED,
+}
+_SPENT = re.compile(
+    rb"insufficient_quota|billing_hard_limit_reached|credit_balance_(?:exhausted|too_low)|"
+    rb"enforced_spend_limit_reached|quota_exceeded_for_month"
+)
+"""Codes of a 429 that means money, of OpenAI and Anthropic."""
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -52,6 +65,50 @@ class _Body(Struct):
 
 
 _bodies = msgspec.json.Decoder(_Body)
+
+
+def failure_of_status(
+    status: int, headers: Mapping[bytes, bytes], body: bytes, asked: bytes
+) -> Failure:
+    """What follows from an upstream's answer other than 200."""
+    refused = refusal_of_status(status, headers, body, asked)
+    kind = _KINDS.get(refused.reason, Kind.SERVER)
+    if status in (401, 403):
+        kind = Kind.DENIED
+    elif kind is Kind.THROTTLED and (status == 402 or _is_spent(body)):
+        kind = Kind.SPENT
+    return Failure(kind, refused, retry_after(headers))
+
+
+def failure_of_error(error: bytes, asked: bytes) -> Failure:
+    """What follows from an error object where an answer was due (F11)."""
+    body = b'{"error":%b}' % error
+    code = str(_fault_of(body).code)
+    status = 400 if code in _FILTER_CODES or code in _CONTEXT_CODES else 500
+    return failure_of_status(status, {}, body, asked)
+
+
+def failure_of_transport(error: TransportError) -> Failure:
+    """What follows when the exchange itself broke."""
+    refused = refusal_of_transport(error)
+    if error.fault in (Fault.FIRST_BYTE_TIMEOUT, Fault.IDLE_TIMEOUT):
+        return Failure(Kind.SLOW, refused)
+    return Failure(Kind.CUT if error.response_started else Kind.UNREACHABLE, refused)
+
+
+def failure_of_timeout(cause: str) -> Failure:
+    """What follows when an upstream took too long."""
+    return Failure(Kind.SLOW, refusal_of_timeout(cause))
+
+
+def failure_of_bad_answer(cause: str) -> Failure:
+    """What follows when a 200 held something else than an answer."""
+    return Failure(Kind.SERVER, refusal_of_bad_answer(cause))
+
+
+def failure_of_cut(cause: str) -> Failure:
+    """What follows when a stream broke off before its first content."""
+    return Failure(Kind.CUT, refusal_of_bad_answer(cause))
 
 
 def refusal_of_status(
@@ -164,6 +221,10 @@ def _rejected(status: int, code: str, fault: _Fault, asked: bytes, cause: str) -
         cause=cause,
         status=status,
     )
+
+
+def _is_spent(body: bytes) -> bool:
+    return _SPENT.search(body[:CAUSE_LIMIT]) is not None
 
 
 def _is_context(code: str, fault: _Fault) -> bool:

@@ -93,6 +93,3 @@ class OpenAIService:
 
     def leave(self, place: int, now: float) -> None:
         """See `enter`."""
-
-    def usable(self) -> bool:
-        return True

@@ -78,7 +78,3 @@ class Service(Protocol):
     def leave(self, place: int, now: float) -> None:
         """Gives the place back."""
         ...
-
-    def usable(self) -> bool:
-        """Whether a call has a chance right now (for readiness)."""
-        ...

@@ -1,0 +1,46 @@
+"""What a client says in its headers, as far as the gateway heeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+
+class Said(Struct):
+    """Values as they came."""
+
+    credential: bytes | None = None
+    """Of `Authorization: Bearer`, else of `api-key`."""
+    encoding: bytes | None = None
+    idempotency_key: str | None = None
+    sdk_attempt: int | None = None
+    priority: bytes | None = None
+    explain: bool = False
+
+    def __repr__(self) -> str:
+        return "Said()"
+
+    @classmethod
+    def of(cls, headers: Sequence[tuple[bytes, bytes]]) -> Said:
+        """`headers` with their names in lower case."""
+        said = cls()
+        api_key: bytes | None = None
+        for name, value in headers:
+            if name == b"authorization":
+                scheme, _, token = value.partition(b" ")
+                said.credential = (token.strip() or None) if scheme.lower() == b"bearer" else None
+            elif name == b"api-key":
+                api_key = value
+            elif name == b"content-encoding":
+                said.encoding = value
+            elif name == b"idempotency-key":
+                said.idempotency_key = value.decode("latin-1")
+            elif name == b"x-stainless-retry-count":
+                said.sdk_attempt = int(value) if value.isdigit() and len(value) < 4 else None
+            elif name == b"x-headrace-priority":
+                said.priority = value
+            elif name == b"x-headrace-explain":
+                said.explain = value.strip() == b"1"
+        said.credential = said.credential or api_key
+        return said

@@ -1,0 +1,29 @@
+"""What outlives a configuration: one of each for a worker's life."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headrace.gateway.answer_cache import AnswerCache
+from headrace.gateway.fleet import Fleet
+from headrace.gateway.metering import Metering
+from headrace.gateway.prices import PriceBook
+from headrace.gateway.sharing import Sharing
+from headrace.gateway.shedding import Shedder
+from headrace.gateway.stories import Stories
+from headrace.platform.http.messages import Transport
+
+
+class Parts(Struct):
+    """Shared by the pipelines of all configurations of one worker."""
+
+    fleet: Fleet
+    metering: Metering
+    prices: PriceBook
+    wire: Transport
+    sharing: Sharing
+    shedder: Shedder
+    answers: AnswerCache
+    stories: Stories
+    running: int = 0
+    """Calls that are being served."""
