@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from chaos.house import Gateway, running_gateway
@@ -16,6 +17,14 @@ SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
 
 CONFIG = """
+# One attempt, and no memory of earlier faults: these tests look at what one fault becomes.
+resilience:
+  concurrency: {{least: 1000, start: 1000, most: 1000}}
+  breaker:
+    {{min_calls: 100000, failures_in_a_row: 100000, open_s: 0.000001, open_cap_s: 0.000001,
+     longest_open_s: 0.000001,
+     probe_successes: 1, slow_start_s: 0.000001, denied_s: 0.000001, spent_s: 0.000001,
+     unhinted_throttle_s: 0.000001, longest_throttle_s: 0.000001}}
 backends:
   plain: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}
   dated:
@@ -35,13 +44,13 @@ backends:
   unknown-host: {{provider: openai, url: "http://no-such-host.invalid/v1"}}
   no-tls: {{provider: openai, url: "{https}/v1"}}
 models:
-  plain: {{pools: [[plain]]}}
-  dated: {{pools: [[dated]]}}
-  hasty: {{pools: [[hasty]]}}
-  hasty-dated: {{pools: [[hasty-dated]]}}
-  closed: {{pools: [[closed]]}}
-  unknown-host: {{pools: [[unknown-host]]}}
-  no-tls: {{pools: [[no-tls]]}}
+  plain: {{pools: [[plain]], retry: {{attempts: 1}}}}
+  dated: {{pools: [[dated]], retry: {{attempts: 1}}}}
+  hasty: {{pools: [[hasty]], retry: {{attempts: 1}}}}
+  hasty-dated: {{pools: [[hasty-dated]], retry: {{attempts: 1}}}}
+  closed: {{pools: [[closed]], retry: {{attempts: 1}}}}
+  unknown-host: {{pools: [[unknown-host]], retry: {{attempts: 1}}}}
+  no-tls: {{pools: [[no-tls]], retry: {{attempts: 1}}}}
 """
 
 
@@ -52,7 +61,15 @@ def scripted_session() -> Iterator[ScriptedThread]:
 
 
 @pytest.fixture
-def upstream(scripted_session: ScriptedThread) -> ScriptedThread:
+def upstream(scripted_session: ScriptedThread, gateway: Gateway) -> ScriptedThread:
+    """Without scripts and memory, and no backend of it out of use: one good call each brings back
+    what a test before this one took out."""
+    scripted_session.reset()
+    for model in ("plain", "dated", "hasty", "hasty-dated"):
+        body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+        headers = {"authorization": f"Bearer {gateway.key}"}
+        answer = httpx.post(f"{gateway.url}/chat/completions", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
     scripted_session.reset()
     return scripted_session
 

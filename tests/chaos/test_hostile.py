@@ -3,7 +3,6 @@ the log by its id."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import Any
 
@@ -87,9 +86,10 @@ def test_there_are_enough() -> None:
 async def test_hostile_bodies(
     gateway: Gateway, upstream: ScriptedThread, dialect: Dialect, stream: bool
 ) -> None:
-    answers = await asyncio.gather(
-        *(ask(gateway, dialect, stream=stream, script=script) for script in BODIES.values())
-    )
+    # One after another: a backend that refused the gateway's credential gets one call at a time.
+    answers = [
+        await ask(gateway, dialect, stream=stream, script=script) for script in BODIES.values()
+    ]
     calls = set()
     for name, answer in zip(BODIES, answers, strict=True):
         assert _leaks(answer) == [], name
@@ -108,7 +108,7 @@ async def test_hostile_bodies(
         call = answer.header("x-request-id")
         assert log.count(str(call)) == 1, name
         (line,) = gateway.log_lines(str(call))
-        assert line["backend"] == dialect.model, name
+        assert line.get("backend") == dialect.model, (name, answer.header("x-headrace-explain"))
     logged = [line for call in calls for line in gateway.log_lines(call)]
     assert sum(CANARY in line.get("cause", "") for line in logged) >= 60  # it went there instead
 

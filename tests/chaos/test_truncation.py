@@ -76,6 +76,9 @@ async def _read_all(client: openai.AsyncOpenAI, model: str, script: dict[str, An
             pass
 
 
+# The SDK leaves its asynchronous generator to the collector when a stream raises, which that may
+# meet while it still runs. It has nothing to do with what is tested.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 async def test_cut_streams(
@@ -105,14 +108,14 @@ async def test_cut_streams(
             assert answer.error["code"] == "stream_incomplete", at
             assert at > first_content, at
         else:
-            assert (answer.status, answer.error["code"]) == (502, "upstream_failed"), at
+            assert (answer.status, answer.error["code"]) == (503, "upstream_failed"), at
         calls[answer.error["request_id"]] = answer.status
         calls[caught.value.body["request_id"]] = answer.status
 
     cuts = _cuts(whole)
     await asyncio.gather(*map(one, cuts))
     assert len(calls) == 2 * len(cuts) >= 2 * COUNT
-    assert set(calls.values()) == {200, 502}
+    assert set(calls.values()) == {200, 503}
     accounts = settled(gateway.folder / ".headrace", calls)
     for call, status in calls.items():
         settlement = accounts[call].settlement
@@ -128,7 +131,7 @@ async def test_whole_answers_that_are_cut(
         for at in (0, 1, 40, None):
             script = {"fault": {"kind": "cut", "how": how, "at_byte": at}}
             answer = await ask(gateway, dialect, stream=False, script=script)
-            assert answer.status == 502, (how, at)
+            assert answer.status == 503, (how, at)
             assert answer.error is not None
             assert answer.error["code"] == "upstream_failed"
 

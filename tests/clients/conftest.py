@@ -19,8 +19,17 @@ NARROW_KEY = "narrow-key-0123456789abcdef"
 PROVIDER_KEY = "sk-provider-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
 BODY_LIMIT = 1024 * 1024
+BUSY_BACKENDS = 8
+"""For tests that leave a backend throttled."""
 
 CONFIG = """
+# One attempt, and no memory of earlier faults: these tests look at what one fault becomes.
+resilience:
+  concurrency: {{least: 1000, start: 1000, most: 1000}}
+  breaker:
+    {{min_calls: 100000, failures_in_a_row: 100000, open_s: 0.000001, open_cap_s: 0.000001,
+     longest_open_s: 0.000001,
+     probe_successes: 1, slow_start_s: 0.000001, denied_s: 0.000001, spent_s: 0.000001}}
 server: {{body_limit_bytes: {limit}}}
 keys:
   client: {{secret: env:CLIENT_KEY}}
@@ -34,13 +43,17 @@ backends:
   v1:
     {{provider: azure_openai, url: "{url}", deployment: west, api_version: v1,
      credential: env:AZURE_KEY, model: gpt-4o}}
+  patient: {{provider: openai, url: "{url}/v1", credential: env:PROVIDER_KEY}}
+{busy_backends}
 models:
-  gpt-4o: {{pools: [[plain]]}}
-  gpt-4o-mini: {{pools: [[plain]]}}
-  text-embedding-3-small: {{pools: [[plain]]}}
-  alias: {{pools: [[renamed]]}}
-  azure-dated: {{pools: [[dated]]}}
-  azure-v1: {{pools: [[v1]]}}
+{busy_models}
+  patient: {{pools: [[patient]]}}
+  gpt-4o: {{pools: [[plain]], retry: {{attempts: 1}}}}
+  gpt-4o-mini: {{pools: [[plain]], retry: {{attempts: 1}}}}
+  text-embedding-3-small: {{pools: [[plain]], retry: {{attempts: 1}}}}
+  alias: {{pools: [[renamed]], retry: {{attempts: 1}}}}
+  azure-dated: {{pools: [[dated]], retry: {{attempts: 1}}}}
+  azure-v1: {{pools: [[v1]], retry: {{attempts: 1}}}}
 """
 
 
@@ -81,7 +94,18 @@ def gateway(
         "PROVIDER_KEY": PROVIDER_KEY,
         "AZURE_KEY": AZURE_KEY,
     }
-    config = CONFIG.format(url=scripted_session.url, limit=BODY_LIMIT)
+    url = scripted_session.url
+    config = CONFIG.format(
+        url=url,
+        limit=BODY_LIMIT,
+        busy_backends="\n".join(
+            f'  busy-{n}: {{provider: openai, url: "{url}/v1"}}' for n in range(BUSY_BACKENDS)
+        ),
+        busy_models="\n".join(
+            f"  busy-{n}: {{pools: [[busy-{n}]], retry: {{attempts: 1}}}}"
+            for n in range(BUSY_BACKENDS)
+        ),
+    )
     with running_gateway(config, tmp_path_factory.mktemp("gateway"), env=env) as running:
         yield running
 

@@ -131,10 +131,11 @@ def test_errors(any_client: openai.OpenAI, upstream: ScriptedThread) -> None:
     with pytest.raises(openai.NotFoundError, match="Did you mean 'gpt-4o'"):
         any_client.chat.completions.create(model="gpt-4oo", messages=ASK)
     assert upstream.seen == []
-    upstream.always(fault={"kind": "rate_limited", "retry_after": 7})
-    with pytest.raises(openai.RateLimitError) as caught:
+    upstream.always(fault={"kind": "rate_limited", "retry_after": 1})
+    with pytest.raises(openai.InternalServerError, match="provider's limit") as caught:
         any_client.chat.completions.create(model="azure-dated", messages=ASK)
-    assert caught.value.response.headers["retry-after"] == "7"
+    assert caught.value.response.headers["retry-after"] == "1"
+    assert caught.value.response.headers["x-should-retry"] == "false"
     upstream.reset()
     upstream.always(status=500)
     with pytest.raises(openai.InternalServerError):

@@ -17,7 +17,14 @@ from headrace.gateway.reply import Reply
 from headrace.gateway.steps import GiveUp
 from headrace.nouns import Call, Operation
 
-FINAL = frozenset({Reason.UPSTREAM_REJECTED, Reason.CONTENT_FILTERED, Reason.CONTEXT_TOO_LONG})
+FINAL = frozenset(
+    {
+        Reason.UPSTREAM_REJECTED,
+        Reason.CONTENT_FILTERED,
+        Reason.CONTEXT_TOO_LONG,
+        Reason.UNKNOWN_MODEL,
+    }
+)
 """The client's own request is at fault: nothing stands in for its answer."""
 DEFAULT_RETRY_AFTER_S = 5.0
 RECORD_LIMIT_BYTES = 4 * 1024 * 1024
@@ -35,8 +42,10 @@ async def fall_back(
 ) -> None:
     """Answers from what was kept, or with the message as an answer. Raises Refused otherwise."""
     if give_up.refused is not None and give_up.refused.reason in FINAL:
-        give_up.refused.exhausted = True
-        raise give_up.refused
+        last = give_up.refused
+        again = Refused(last.reason, last.detail, param=last.param, status=last.status)
+        again.exhausted = True
+        raise again
     if chosen.fallback.cache:
         recorded = await answer_cache.answer_for(*kept, call, time.monotonic())
         if recorded is not None:
@@ -63,8 +72,7 @@ def refusal(chosen: Chosen, give_up: GiveUp) -> Refused:
     wait_s = give_up.retry_after_s
     if wait_s is None:
         wait_s = (last and last.retry_after_s) or DEFAULT_RETRY_AFTER_S
-    cause = give_up.why if last is None else f"{give_up.why}; last: {last.cause}"
-    refused = Refused(reason, detail, retry_after_s=wait_s, cause=cause, status=503)
+    refused = Refused(reason, detail, retry_after_s=wait_s, cause=give_up.why, status=503)
     refused.exhausted = True
     return refused
 

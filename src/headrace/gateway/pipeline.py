@@ -12,7 +12,7 @@ from headrace.gateway.about import about, explained
 from headrace.gateway.attempt import Attempt
 from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.identity import Identity
-from headrace.gateway.models import Chosen, Models, Target
+from headrace.gateway.models import Chosen, Models
 from headrace.gateway.parts import Parts
 from headrace.gateway.plan import CallPlan
 from headrace.gateway.progress import Progress
@@ -140,7 +140,8 @@ class Pipeline:
                 progress.status, progress.finish = 200, "complete"
                 reply.whole(body, about(progress) + explained(call, plan))
         except AttemptFailed as failed:
-            self._note(failed.failure, call, target)
+            kind, cause = failed.failure.kind.value, failed.failure.refused.cause
+            progress.troubles.append(f"{target.name} {kind}: {cause}")
             return failed.failure
         except Refused:
             plan.broke(time.monotonic())
@@ -149,12 +150,6 @@ class Pipeline:
             target.service.leave(place, time.monotonic())
         return None
 
-    def _note(self, failure: Failure, call: Call, target: Target) -> None:
-        log.info(
-            f"attempt failed: {failure.kind.value}",
-            extra={"call": call.id, "backend": target.name, "cause": failure.refused.cause},
-        )
-
     def refuse(self, refused: Refused, call: Call, reply: Reply, progress: Progress) -> None:
         """Tells the client, the log and `progress`."""
         committed = reply.committed
@@ -162,14 +157,22 @@ class Pipeline:
         progress.reason = refused.reason.value
         progress.finish = "incomplete" if committed else "refused"
         if refused.cause is not None:
-            name = None if progress.target is None else progress.target.name
-            extra = {"call": call.id, "backend": name, "cause": refused.cause}
-            log.warning(refused.reason.value, extra=extra)
+            progress.troubles.append(refused.cause)
 
     def settle(self, call: Call, progress: Progress) -> None:
         """The end of a call, whatever it was."""
         self.parts.metering.price(call, progress)
         self.parts.metering.settle(call, progress, time.monotonic())
+        if progress.troubles:
+            _log(call, progress)
+
+
+def _log(call: Call, progress: Progress) -> None:
+    """One line for a call that met with trouble, with the words of upstreams that no client saw."""
+    level = logging.INFO if progress.finish == "complete" else logging.WARNING
+    name = None if progress.target is None else progress.target.name
+    extra = {"call": call.id, "backend": name, "cause": "; ".join(progress.troubles)}
+    log.log(level, progress.reason or "answered after trouble", extra=extra)
 
 
 def _internal() -> Refused:

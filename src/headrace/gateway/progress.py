@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from headrace.gateway.models import Target
 from headrace.nouns import Usage
@@ -29,6 +29,8 @@ class Progress(Struct):
     content_events: int = 0
     reason: str | None = None
     sent_upstream: bool = False
+    troubles: list[str] = field(default_factory=list)
+    """What went wrong on the way, for the log alone."""
     explanation: bytes = b""
     """Header lines for a client that asked why."""
 
