@@ -83,7 +83,8 @@ async def test_bytes_are_the_upstreams_own(
             stream_options=options,
         )
         path = dialect.path if dialect is OPENAI else dialect.path.replace("dated", "east")
-        direct = httpx.post(
+        direct = await asyncio.to_thread(
+            httpx.post,
             upstream.url + path,
             json={
                 "model": dialect.model,

@@ -59,7 +59,7 @@ class Answer(NamedTuple):
         if self.header("transfer-encoding") != "chunked":
             assert len(raw) == int(self.header("content-length") or -1), self.raw
             return raw
-        parts = []
+        parts: list[bytes] = []
         while True:
             size, crlf, raw = raw.partition(b"\r\n")
             assert crlf, "the chunked body has no end"

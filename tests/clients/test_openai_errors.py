@@ -106,7 +106,7 @@ def test_too_large(client: openai.OpenAI, upstream: ScriptedThread) -> None:
     assert upstream.seen == []
 
 
-BUSY = [
+BUSY: list[tuple[dict[str, Any], str]] = [
     ({"retry_after": 20}, "20"),
     ({"retry_after": 1.5}, "2"),
     ({"retry_after_ms": 2500}, "3"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -96,7 +97,7 @@ class Lab:
         await until(lambda: len(self.upstream.asked) == count)
 
 
-def keyed(key: str = "k-1", **fields: object) -> Call:
+def keyed(key: str = "k-1", **fields: Any) -> Call:
     return call(idempotency_key=key, **fields)
 
 
@@ -149,7 +150,7 @@ async def test_the_sdks_own_retry_joins_the_call_in_flight(stream: bool) -> None
     ],
 )
 @pytest.mark.parametrize("done", [True, False])
-async def test_another_payload_is_refused_422(other: dict[str, object], done: bool) -> None:
+async def test_another_payload_is_refused_422(other: dict[str, Any], done: bool) -> None:
     lab = Lab()
     _, task = lab.start(keyed())
     await lab.running()

@@ -100,13 +100,13 @@ async def test_the_first_follower_sets_the_pace_until_it_leaves() -> None:
     pace.stop_reading()
     recorder.begin(ABOUT)
     recorder.send(EVENTS[0])
-    assert recorder.congested
+    assert bool(recorder.congested)
     working = asyncio.create_task(recorder.drained())
     await asyncio.sleep(0)
     assert not working.done()
     tasks[0].cancel()
     await working
-    assert not recorder.congested
+    assert not bool(recorder.congested)
     recorder.end(EVENTS[1])
     await tasks[1]
     assert other.text == b"".join(EVENTS[:2])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from headrace.config.policies import SheddingPolicy
 from headrace.errors import Reason, Refused
-from headrace.gateway.shedding import Level, Priority, Shedder, priority_of
+from headrace.gateway.shedding import Level, Shedder, priority_of
+from headrace.nouns import Priority
 
 
 def shedder(capacity: int = 100, **policy: float) -> Shedder:
