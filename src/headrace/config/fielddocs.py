@@ -1,17 +1,18 @@
-"""The docstrings under the fields of `schema.py`, which Python itself does not keep."""
+"""The docstrings under the fields of the configuration's structs, which Python does not keep."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 
-from headrace.config import schema
+from headrace.config import policies, schema, sharing
 
 
 def field_docs() -> dict[str, dict[str, str]]:
     """The docstring of each field, by the names of struct and field."""
     docs: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(schema)).body:
+    modules = (schema, policies, sharing)
+    for node in (n for module in modules for n in ast.parse(inspect.getsource(module)).body):
         if not isinstance(node, ast.ClassDef):
             continue
         fields = docs.setdefault(node.name, {})
