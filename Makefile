@@ -54,14 +54,17 @@ lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
 
 soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long).
 	HEADRACE_SOAK=1 $(BIN)/pytest
+	$(BIN)/python -m benchmarks.leak
 
 bench: $(VENV)/dev.stamp ## Compare with nginx, LiteLLM and Portkey; writes docs/benchmarks.md.
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --docs
 
 bench-peers: $(VENV)/bootstrap.stamp ## Install the peers that `make bench` compares with into .bench/.
-	$(BIN)/uv venv -q .bench/litellm
-	VIRTUAL_ENV=$(CURDIR)/.bench/litellm $(BIN)/uv pip install -q 'litellm[proxy]'
-	npm install --silent --prefix .bench/portkey @portkey-ai/gateway
+	$(BIN)/uv venv -q --allow-existing --python $(BIN)/python .bench/litellm
+	$(BIN)/uv pip install -q --python .bench/litellm/bin/python 'litellm[proxy]==1.106.0'
+	mkdir -p .bench/portkey
+	cp benchmarks/peers/portkey-package.json .bench/portkey/package.json
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .bench/portkey
 
 docs: $(VENV)/dev.stamp ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
