@@ -125,6 +125,12 @@ def test_usage_that_the_stream_hid_comes_from_the_record_or_it_is_a_miss() -> No
     [
         whole(None, tool_calls=[{"id": "1"}]),
         whole("a", audio={"id": "1"}),
+        Recorded(
+            about=b"",
+            body=(whole().body or b"").replace(
+                b'"logprobs": null', b'"logprobs": {"content": [1]}'
+            ),
+        ),
         whole("", refusal="I will not."),
         stream(["a"], tool_calls=[{"index": 0}]),
         stream(["a"], finish=None),
@@ -171,6 +177,13 @@ async def test_only_answers_to_their_natural_end_are_kept(
     cache, key = MemoryAnswers(AnswerCachePolicy()), CacheKey("t", b"d", operation)
     assert await cache.put(key, recorded, 0.0) is kept
     assert (await cache.get(key, 1.0) is recorded) is kept
+
+
+async def test_what_stood_in_for_an_answer_is_not_kept_as_one() -> None:
+    cache, key = MemoryAnswers(AnswerCachePolicy()), CacheKey("t", b"d", Operation.CHAT)
+    for name in (b"cache", b"message"):
+        lines = b"x-headrace-answered-by: %b\r\n" % name
+        assert not await cache.put(key, msgspec.structs.replace(whole(), about=lines), 0.0)
 
 
 def test_one_choice_of_several_that_was_cut_spoils_the_answer() -> None:

@@ -13,7 +13,7 @@ from headrace.gateway.coalescing import Coalescing, FlightKey, key_of
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.gateway.sharing import Sharing
-from headrace.nouns import Call, Caller, Dialect, Operation
+from headrace.nouns import Call, Caller, Dialect, Operation, Priority
 from support.replies import Listener, call, until
 
 KEY = FlightKey("default", b"digest", False, False)
@@ -166,6 +166,55 @@ async def test_who_comes_while_it_is_cancelled_begins_anew() -> None:
     assert us.clients[1].body == b'{"answer":2}'
 
 
+async def test_cancelled_work_that_takes_its_time_is_not_joined() -> None:
+    us = crowd(0)
+    begun: list[asyncio.Event] = []
+
+    async def work(reply: Reply) -> None:
+        cleaned = asyncio.Event()
+        begun.append(cleaned)
+        number = len(begun)
+        try:
+            await us.work.open.wait()
+        except asyncio.CancelledError:
+            await cleaned.wait()
+            raise
+        reply.whole(b'{"answer":%d}' % number, b"")
+
+    leaver, comer = Listener(), Listener()
+    leaving = asyncio.create_task(us.coalescing.answer(KEY, work, leaver, Progress()))
+    await until(lambda: len(begun) == 1)
+    leaving.cancel()
+    await until(lambda: us.coalescing.in_flight == 0)
+    coming = asyncio.create_task(us.coalescing.answer(KEY, work, comer, Progress()))
+    await until(lambda: len(begun) == 2)
+    us.work.open.set()
+    await coming
+    assert comer.body == b'{"answer":2}'
+    begun[0].set()
+    await asyncio.wait({leaving})
+
+
+async def test_an_answer_that_has_ended_is_not_joined_while_its_work_ends() -> None:
+    us = crowd(0)
+    tail, runs = asyncio.Event(), 0
+
+    async def work(reply: Reply) -> None:
+        nonlocal runs
+        runs += 1
+        reply.whole(b'{"answer":%d}' % runs, b"")
+        await tail.wait()
+
+    first, second = Listener(), Listener()
+    tasks = [asyncio.create_task(us.coalescing.answer(KEY, work, first, Progress()))]
+    await until(lambda: first.ended)
+    tasks.append(asyncio.create_task(us.coalescing.answer(KEY, work, second, Progress())))
+    await until(lambda: second.ended)
+    assert second.body == b'{"answer":2}'
+    tail.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_a_late_one_gets_the_prefix_of_a_stream() -> None:
     us = crowd(1, stream=True)
     await until(lambda: bool(us.clients[0].sent))
@@ -258,6 +307,7 @@ def test_calls_that_differ_in_what_counts_have_different_keys() -> None:
         fixed(body(temperature=0, seed=1)),
         fixed(body(temperature=0, max_tokens=5)),
         fixed(body(temperature=0), model="n"),
+        fixed(body(temperature=0), priority=Priority.BATCH),
         fixed(body(temperature=0), stream=True),
         fixed(body(temperature=0), stream=True, wants_usage=True),
         fixed(body(temperature=0), operation=Operation.COMPLETIONS),

@@ -112,6 +112,31 @@ async def test_the_first_follower_sets_the_pace_until_it_leaves() -> None:
     assert other.text == b"".join(EVENTS[:2])
 
 
+async def test_the_work_goes_on_when_the_first_follower_has_read_enough() -> None:
+    recorder, client = Recorder(10_000), Listener()
+    task = asyncio.create_task(recorder.follow(client, Progress()))
+    await until(lambda: recorder.followers == 1)
+    client.stop_reading()
+    recorder.begin(ABOUT)
+    recorder.send(EVENTS[0])
+    working = asyncio.create_task(recorder.drained())
+    await asyncio.sleep(0)
+    assert not working.done()
+    client.read_on()
+    await working
+    recorder.end(EVENTS[1])
+    await task
+    assert client.text == b"".join(EVENTS[:2])
+
+
+async def test_a_whole_answer_over_the_limit_is_passed_on_but_not_kept() -> None:
+    client = Listener()
+    recorder = Recorder(limit_bytes=3, direct=client)
+    recorder.whole(b"long", ABOUT)
+    assert client.body == b"long"
+    assert recorder.recorded() is None and not recorder.joinable
+
+
 async def test_a_follower_that_falls_behind_the_limit_is_cut_in_band() -> None:
     recorder = Recorder(limit_bytes=30)
     pace, slow, progress = Listener(), Listener(), Progress()
@@ -279,6 +304,7 @@ async def test_a_replay_is_the_recorded_answer(recorded: Recorded) -> None:
     assert client.refused is recorded.refused
     assert client.about == about_of_another(ABOUT, "replay")
     assert b"cost" not in client.about
+    assert about_of_another(client.about, "cache").count(b"answered-by") == 1
     assert progress.finish == ("complete" if recorded.complete else "refused")
 
 

@@ -107,7 +107,7 @@ class MemoryAnswers:
         size = recorded.size_bytes
         if size > min(policy.answer_bytes, policy.most_bytes):
             return False
-        if not answer_forms.stopped(recorded, key.operation):
+        if recorded.stands_in or not answer_forms.stopped(recorded, key.operation):
             return False
         if key in self._order:
             self._drop(key)

@@ -26,7 +26,7 @@ from headrace.gateway.flight import Flight, Work
 from headrace.gateway.follower import Abandoned
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
-from headrace.nouns import Call, Operation
+from headrace.nouns import Call, Operation, Priority
 
 SHARED = "shared"
 """In `x-headrace-answered-by`, for those who did not begin the work."""
@@ -39,6 +39,8 @@ class FlightKey(NamedTuple):
     digest: bytes
     stream: bool
     shows_usage: bool
+    priority: Priority = Priority.NORMAL
+    """A refusal under load is shared too: it must not reach those who are more important."""
 
 
 def key_of(call: Call, mode: Mode, scope: str = "") -> FlightKey | None:
@@ -51,7 +53,9 @@ def key_of(call: Call, mode: Mode, scope: str = "") -> FlightKey | None:
     if mode == "fixed_sampling" and not _same_each_time(call, read):
         return None
     digest = canonical.digest(call, read, scope)
-    return FlightKey(call.caller.tenant, digest, call.stream, call.stream and call.wants_usage)
+    return FlightKey(
+        call.caller.tenant, digest, call.stream, call.stream and call.wants_usage, call.priority
+    )
 
 
 def promising(call: Call) -> bool:
@@ -98,15 +102,12 @@ class Coalescing:
         with suppress(Abandoned):
             await flight.follow(reply, progress, SHARED)
             return
-        if flight.successor is not None:
-            mine, again = False, flight.successor
-        else:
-            joined = self._open(key)
-            mine, again = joined is None, joined or self._begin(key, work)
-            flight.successor = again
+        promoted = flight.successor is None
+        again = flight.successor or self._begin(key, work)
+        flight.successor = again
         try:
-            await again.follow(reply, progress, "" if mine else SHARED)
-            if mine:
+            await again.follow(reply, progress, "" if promoted else SHARED)
+            if promoted:
                 await again.done()
         except Abandoned:
             raise _died() from None

@@ -51,8 +51,6 @@ class Flight:
         try:
             await self.recorder.follow(reply, progress, answered_by)
         finally:
-            if not self._begun:
-                await asyncio.sleep(0)  # work that is never begun would never be settled
             if not self.recorder.over and not self.recorder.followers:
                 self.recorder.drains = reply.interrupted_by_drain
                 if self._keep_running_s and not self.recorder.drains:
@@ -70,6 +68,8 @@ class Flight:
 
     async def cancel(self) -> None:
         """Ends the work and waits until it has settled."""
+        if not self._begun:
+            await asyncio.sleep(0)  # work that is never begun would never be settled
         self._task.cancel()
         await asyncio.wait({self._task})
 

@@ -87,8 +87,7 @@ class Idempotency:
             return
         if isinstance(found, Flight):
             recorder = found.recorder
-            joins = not recorder.over and bool(call.sdk_attempt)
-            if not recorder.joinable or not (recorder.answered or joins):
+            if not recorder.joinable or not (recorder.answered or call.sdk_attempt):
                 raise self._in_flight()
             try:
                 await found.follow(reply, progress, REPLAY)
@@ -139,6 +138,8 @@ class Idempotency:
             await work(recorder)
         finally:
             recorded = recorder.recorded() if recorder.answered else None
+            if recorded is not None and recorded.is_message:
+                recorded = None
             self._unkeyed.end(key, recorder, recorded, len(call.body), self._clock())
             recorder.abandon()
 
@@ -186,7 +187,9 @@ def _checked(key: str) -> str:
 
 
 def _lasting(recorded: Recorded) -> bool:
-    return recorded.refused is None or recorded.refused.reason in LASTING
+    if recorded.refused is None:
+        return not recorded.is_message
+    return recorded.refused.reason in LASTING
 
 
 def _mismatch() -> Refused:

@@ -8,6 +8,8 @@ from headrace.errors import Refused
 from headrace.nouns import Usage
 
 _COST = b"x-headrace-cost-usd:"
+_ANSWERED_BY = b"x-headrace-answered-by:"
+_BY_MESSAGE = b"x-headrace-answered-by: message\r\n"
 
 
 class Recorded(Struct, frozen=True):
@@ -27,6 +29,16 @@ class Recorded(Struct, frozen=True):
         return self.refused is None
 
     @property
+    def stands_in(self) -> bool:
+        """Something was given where no backend answered: a kept answer, or the message."""
+        return _ANSWERED_BY in self.about
+
+    @property
+    def is_message(self) -> bool:
+        """It is the friendly message, given as an answer."""
+        return _BY_MESSAGE in self.about
+
+    @property
     def size_bytes(self) -> int:
         if self.body is not None:
             return len(self.about) + len(self.body)
@@ -35,5 +47,9 @@ class Recorded(Struct, frozen=True):
 
 def about_of_another(about: bytes, answered_by: str) -> bytes:
     """Header lines for a client whose answer was made for another: it cost this one nothing."""
-    lines = [line for line in about.splitlines(keepends=True) if not line.startswith(_COST)]
+    lines = [
+        line
+        for line in about.splitlines(keepends=True)
+        if not line.startswith((_COST, _ANSWERED_BY))
+    ]
     return b"%bx-headrace-answered-by: %b\r\n" % (b"".join(lines), answered_by.encode())
