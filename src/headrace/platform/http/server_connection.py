@@ -141,7 +141,10 @@ class ServerConnection(asyncio.Protocol):
                 lengths = int(value)
             elif name == b"expect":
                 expect = value
-        if head_bytes > self.server.limits.header_bytes:
+        if self._parser.should_upgrade():
+            # llhttp takes what follows for another protocol, so the body could not be read.
+            self._refusal = (Violation.MALFORMED, "protocol upgrades are not served here")
+        elif head_bytes > self.server.limits.header_bytes:
             self._refusal = (Violation.HEADERS_TOO_LARGE, self._head_limit_text())
         elif version not in ("1.1", "1.0") or hosts > 1 or (hosts == 0 and version == "1.1"):
             self._refusal = (Violation.MALFORMED, "one Host header is needed")
