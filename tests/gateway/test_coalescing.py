@@ -117,6 +117,7 @@ async def test_when_the_work_is_killed_one_of_the_waiters_begins_it_again() -> N
     assert {c.body for c in us.clients[1:]} == {b'{"answer":2}'}
     assert isinstance(results[0], Refused)  # the one whose own work was killed
     assert results[1:] == [None] * 999
+    assert sum(b"answered-by: shared" in c.about for c in us.clients[1:]) == 998
     assert us.coalescing.in_flight == 0
 
 
@@ -197,13 +198,14 @@ async def test_cancelled_work_that_takes_its_time_is_not_joined() -> None:
 
 async def test_an_answer_that_has_ended_is_not_joined_while_its_work_ends() -> None:
     us = crowd(0)
-    tail, runs = asyncio.Event(), 0
+    tail, runs, finished = asyncio.Event(), 0, 0
 
     async def work(reply: Reply) -> None:
-        nonlocal runs
+        nonlocal runs, finished
         runs += 1
         reply.whole(b'{"answer":%d}' % runs, b"")
         await tail.wait()
+        finished += 1
 
     first, second = Listener(), Listener()
     tasks = [asyncio.create_task(us.coalescing.answer(KEY, work, first, Progress()))]
@@ -213,6 +215,7 @@ async def test_an_answer_that_has_ended_is_not_joined_while_its_work_ends() -> N
     assert second.body == b'{"answer":2}'
     tail.set()
     await asyncio.gather(*tasks)
+    assert finished == 2
 
 
 async def test_a_late_one_gets_the_prefix_of_a_stream() -> None:

@@ -462,6 +462,16 @@ def test_a_key_with_another_fingerprint_is_a_mismatch(data: st.DataObject) -> No
     assert repeats.find("k", b"a", 1.0) is not None
 
 
+def test_an_answer_is_kept_until_its_time_and_no_longer() -> None:
+    repeats: Repeats[str] = Repeats(keep_s=10.0)
+    repeats.begin("k", b"", "work")
+    recorded = Recorded(about=b"", body=b"x")
+    repeats.end("k", "work", recorded, 0, 5.0)
+    assert repeats.find("k", b"", 14.999) is recorded
+    assert repeats.find("k", b"", 15.0) is None
+    assert (len(repeats), repeats.kept_bytes) == (0, 0)
+
+
 class RepeatsMachine(RuleBasedStateMachine):
     """Against a list of all that was ever kept."""
 
