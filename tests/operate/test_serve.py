@@ -1,0 +1,203 @@
+"""The gateway as a person or an orchestrator runs it: real processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chaos.house import Gateway, running_gateway
+from support.scripted import ScriptedThread, scripted_thread
+
+PATIENCE_S = 20.0
+CONFIG = """
+server: {{workers: {workers}, drain_s: 2}}
+backends:
+  up: {{provider: openai, url: "{url}/v1"}}
+models:
+  one: {{pools: [[up]]}}
+"""
+
+
+@pytest.fixture
+def upstream() -> Iterator[ScriptedThread]:
+    with scripted_thread() as made:
+        yield made
+
+
+def ask(
+    gateway: Gateway, model: str = "one", text: str = "Hello", **body: object
+) -> httpx.Response:
+    return httpx.post(
+        f"{gateway.url}/chat/completions",
+        json={"model": model, "messages": [{"role": "user", "content": text}], **body},
+        headers={"authorization": f"Bearer {gateway.key}"},
+        timeout=PATIENCE_S,
+    )
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+def headrace(
+    *arguments: str, folder: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    clean = {k: os.environ[k] for k in ("PATH",)} | {"HOME": str(folder), **(env or {})}
+    return subprocess.run(
+        [sys.executable, "-m", "headrace.cli", *arguments],
+        cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def test_a_changed_file_is_taken_up_and_a_bad_one_is_not(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    text = CONFIG.format(url=upstream.url, workers=1)
+    with running_gateway(text, tmp_path) as gateway:
+        assert ask(gateway, "two").status_code == 404
+        (tmp_path / "headrace.yaml").write_text(text + "  two: {pools: [[up]]}\n")
+        until(lambda: ask(gateway, "two").status_code == 200)
+        (tmp_path / "headrace.yaml").write_text(text + "  two: {pools: [[nowhere]]}\n")
+        log = tmp_path / "log.jsonl"
+        until(lambda: "not taken up" in log.read_text())
+        assert "nowhere" in log.read_text()
+        assert ask(gateway, "two").status_code == 200  # the old configuration goes on
+
+
+def test_sighup_reloads(upstream: ScriptedThread, tmp_path: Path) -> None:
+    with running_gateway(CONFIG.format(url=upstream.url, workers=1), tmp_path) as gateway:
+        os.kill(gateway.pid, signal.SIGHUP)
+        until(lambda: "configuration reloaded" in (tmp_path / "log.jsonl").read_text())
+        assert ask(gateway).status_code == 200
+
+
+def test_sigterm_drains(upstream: ScriptedThread, tmp_path: Path) -> None:
+    """A call that ends in time is whole; a stream past the limit gets an error event."""
+    with running_gateway(CONFIG.format(url=upstream.url, workers=1), tmp_path) as gateway:
+        body = {"model": "one", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+        headers = {"authorization": f"Bearer {gateway.key}"}
+        slow = {"user": 'script:{"tokens": 5, "gap_ms": 100}'}
+        endless = {"user": 'script:{"tokens": 1000, "gap_ms": 100}'}
+        with httpx.Client(timeout=PATIENCE_S, headers=headers) as client:
+            url = f"{gateway.url}/chat/completions"
+            with (
+                client.stream("POST", url, json=body | slow) as first,
+                client.stream("POST", url, json=body | endless) as second,
+            ):
+                lines = [first.iter_lines(), second.iter_lines()]
+                assert next(lines[0]).startswith("data: ")
+                assert next(lines[1]).startswith("data: ")
+                os.kill(gateway.pid, signal.SIGTERM)
+                told = [[line for line in each if line] for each in lines]
+        assert told[0][-1] == "data: [DONE]"
+        assert json.loads(told[1][-1].removeprefix("data: "))["error"]["code"] == "draining"
+        until(lambda: not Path(f"/proc/{gateway.pid}").exists() or exited(gateway.pid))
+        with pytest.raises(httpx.ConnectError):
+            ask(gateway)
+
+
+def exited(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_workers_share_the_port_and_a_killed_one_comes_back(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    with running_gateway(CONFIG.format(url=upstream.url, workers=2), tmp_path) as gateway:
+        workers = children(gateway.pid)
+        assert len(workers) == 2
+        assert all(ask(gateway).status_code == 200 for _ in range(10))
+        os.kill(workers[0], signal.SIGKILL)
+        until(lambda: len(children(gateway.pid)) == 2 and children(gateway.pid) != workers)
+        until(lambda: "a worker ended" in (tmp_path / "log.jsonl").read_text())
+        for _ in range(10):
+            assert ask(gateway).status_code == 200
+        assert len(list((tmp_path / ".headrace").glob("journal-*"))) == 3
+
+
+def test_workers_end_with_their_parent(upstream: ScriptedThread, tmp_path: Path) -> None:
+    with running_gateway(CONFIG.format(url=upstream.url, workers=2), tmp_path) as gateway:
+        workers = children(gateway.pid)
+        os.kill(gateway.pid, signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() and not exited(pid) for pid in workers))
+
+
+def test_the_generated_key_is_private_and_kept(upstream: ScriptedThread, tmp_path: Path) -> None:
+    text = CONFIG.format(url=upstream.url, workers=1)
+    with running_gateway(text, tmp_path) as gateway:
+        first = gateway.key
+        path = tmp_path / ".headrace" / "key"
+        assert path.stat().st_mode & 0o777 == 0o600
+    with running_gateway(text, tmp_path) as gateway:
+        assert gateway.key == first
+        assert ask(gateway).status_code == 200
+        chat = headrace("chat", "Hello", "--url", gateway.url, folder=tmp_path)
+        assert chat.returncode == 0, chat.stderr
+        assert chat.stdout.strip()
+        wrong = headrace(
+            "chat", "Hello", "--url", gateway.url, folder=tmp_path, env={"HEADRACE_KEY": "hr_wrong"}
+        )
+        assert wrong.returncode != 0
+        assert "not known here" in wrong.stderr
+
+
+def test_readiness_follows_the_backends(upstream: ScriptedThread, tmp_path: Path) -> None:
+    with running_gateway(CONFIG.format(url=upstream.url, workers=1), tmp_path) as gateway:
+        assert httpx.get(f"{gateway.root}/healthz").json() == {"status": "alive"}
+        assert httpx.get(f"{gateway.root}/readyz").status_code == 200
+        upstream.always(status=500)
+        until(
+            lambda: (
+                ask(gateway).status_code == 503
+                and httpx.get(f"{gateway.root}/readyz").status_code == 503
+            )
+        )
+        assert httpx.get(f"{gateway.root}/readyz").json()["missing"] == ["no usable backend"]
+        assert httpx.get(f"{gateway.root}/healthz").status_code == 200
+
+
+def test_a_taken_port_and_nothing_to_serve_are_told_of(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    with running_gateway(CONFIG.format(url=upstream.url, workers=1), tmp_path) as gateway:
+        for workers in ("1", "2"):
+            taken = headrace(
+                "serve", "--port", str(gateway.port), "--workers", workers, folder=tmp_path
+            )
+            assert taken.returncode == 3
+            assert "Choose another port" in taken.stderr
+    (tmp_path / "headrace.yaml").write_text("models: {a: {pools: [[b]]}}\n")
+    bad = headrace("serve", folder=tmp_path)
+    assert bad.returncode == 3
+    assert "headrace.yaml:1" in bad.stderr
+
+
+def test_commands_for_machines(tmp_path: Path) -> None:
+    (tmp_path / "headrace.yaml").write_text("server: {port: eighty}\n")
+    checked = headrace("config", "check", "--json", folder=tmp_path)
+    assert checked.returncode == 3
+    (problem,) = json.loads(checked.stdout)["problems"]
+    assert (problem["line"], problem["key"]) == (1, "server.port")
+    assert json.loads(headrace("config", "schema", folder=tmp_path).stdout)["title"]
+    assert json.loads(headrace("version", "--json", folder=tmp_path).stdout)["version"]
+    listed = json.loads(headrace("models", "list", "--json", folder=tmp_path).stdout)
+    assert {"smollm2-135m-instruct", "all-minilm-l6-v2"} <= {m["name"] for m in listed["models"]}
+    assert headrace("serve", "--nonsense", folder=tmp_path).returncode not in (0, 3)
+    assert "Exit codes" in headrace("--help", folder=tmp_path).stdout
