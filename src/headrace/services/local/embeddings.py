@@ -11,8 +11,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from headrace.platform.http.exchange import Exchange
 from headrace.services.local.embedder import Embedder
-from headrace.services.local.http_server import Answer, Request, error
+from headrace.services.local.serving import JSON, refuse
 
 _MAX_INPUTS = 2048
 """As OpenAI has it."""
@@ -53,26 +54,30 @@ class EmbeddingsApi:
         self._embedder = embedder
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="embed")
 
-    async def __call__(self, request: Request) -> Answer:
-        if request.path not in (b"/v1/embeddings", b"/embeddings"):
-            return error(404, f"{self._model} is an embeddings model: use /v1/embeddings")
-        if request.method != b"POST":
-            return error(405, "use POST")
+    async def __call__(self, exchange: Exchange) -> None:
+        if exchange.target.partition(b"?")[0] != b"/v1/embeddings":
+            refuse(exchange, 404, f"{self._model} is an embeddings model: use /v1/embeddings")
+            return
+        if exchange.method != b"POST":
+            refuse(exchange, 405, "use POST")
+            return
         try:
-            asked = _decode(request.body)
+            asked = _decode(exchange.body)
+            texts = _texts(asked.input)
+            if asked.dimensions is not None:
+                raise _Unfit(
+                    f"{self._model} gives vectors of one length: leave out 'dimensions'",
+                    "dimensions",
+                )
+        except _Unfit as fault:
+            refuse(exchange, 400, fault.detail, param=fault.param)
+            return
         except msgspec.ValidationError as fault:
-            return error(400, f"the body is not an embeddings request: {fault}")
+            refuse(exchange, 400, f"the body is not an embeddings request: {fault}")
+            return
         except msgspec.DecodeError:
-            return error(400, "the body is not valid JSON")
-        texts = _texts(asked.input)
-        if isinstance(texts, Answer):
-            return texts
-        if asked.dimensions is not None:
-            return error(
-                400,
-                f"{self._model} gives vectors of one length: leave out 'dimensions'",
-                param="dimensions",
-            )
+            refuse(exchange, 400, "the body is not valid JSON")
+            return
         loop = asyncio.get_running_loop()
         embedded = await loop.run_in_executor(self._threads, self._embedder.embed, texts)
         face = _base64 if asked.encoding_format == "base64" else _floats
@@ -81,25 +86,32 @@ class EmbeddingsApi:
             self._model,
             _Usage(embedded.tokens, embedded.tokens),
         )
-        return Answer(200, msgspec.json.encode(answer))
+        exchange.respond(200, JSON, msgspec.json.encode(answer))
 
 
-def _texts(given: Any) -> list[str] | Answer:
-    """The texts of `input`, or the error that says why they are none."""
+class _Unfit(Exception):  # noqa: N818
+    """The request asks for what this model cannot give."""
+
+    def __init__(self, detail: str, param: str = "input") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.param = param
+
+
+def _texts(given: Any) -> list[str]:
+    """The texts of `input`. Raises _Unfit."""
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts:
-        return error(400, "'input' must be a text or a list of texts", param="input")
+        raise _Unfit("'input' must be a text or a list of texts")
     if any(isinstance(text, (int, list)) for text in texts):
-        return error(
-            400,
+        raise _Unfit(
             "this local model takes texts, not arrays of tokens: send 'input' as text "
-            "(in LangChain: check_embedding_ctx_length=False)",
-            param="input",
+            "(in LangChain: check_embedding_ctx_length=False)"
         )
     if len(texts) > _MAX_INPUTS:
-        return error(400, f"'input' may hold at most {_MAX_INPUTS} texts", param="input")
+        raise _Unfit(f"'input' may hold at most {_MAX_INPUTS} texts")
     if not all(isinstance(text, str) and text for text in texts):
-        return error(400, "each text of 'input' must be a non-empty string", param="input")
+        raise _Unfit("each text of 'input' must be a non-empty string")
     return texts
 
 

@@ -11,9 +11,10 @@ _ERRORS_ONLY = 1
 _SPARE_CONNECTIONS = 16
 
 
-def serve_chat(order: WorkerOrder, threads: int) -> Any:
-    """Loads the model and listens on loopback with llama.cpp's OpenAI-style HTTP API. Blocks, and
-    holds the GIL, until loaded. The server lives as long as the returned object. Raises Setup."""
+def load(order: WorkerOrder, threads: int) -> Any:
+    """Loads the model and listens on a free loopback port with llama.cpp's OpenAI-style HTTP API,
+    at the returned object's `listening_address`, as long as that object lives. Blocks, and holds
+    the GIL, until loaded. Raises Setup."""
     try:
         import xllamacpp
     except ImportError as fault:
@@ -26,7 +27,7 @@ def serve_chat(order: WorkerOrder, threads: int) -> Any:
     # Without an alias, answers show the path of the file as their `model`.
     params.model_alias = {order.model}
     params.hostnames = ["127.0.0.1"]
-    params.port = order.port
+    params.port = 0
     params.api_keys = [order.key]
     params.n_parallel = order.parallel
     params.n_ctx = order.context_tokens * order.parallel

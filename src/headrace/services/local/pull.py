@@ -122,10 +122,13 @@ async def _run(command: list[str], scratch: Path, total: int, progress: OnBytes)
         stderr=asyncio.subprocess.STDOUT,
     )
     talking = asyncio.create_task(process.communicate())
+    done = 0
     try:
         while not (await asyncio.wait({talking}, timeout=_POLL_S))[0]:
-            # Never the whole before the hashes are checked.
-            progress(min(_grown(scratch), total * 99 // 100), total)
+            # Never back, though a tool moves and shrinks its files; never the whole before the
+            # hashes are checked.
+            done = max(done, min(_grown(scratch), total * 99 // 100))
+            progress(done, total)
         said, _ = talking.result()
         return process.returncode or 0, said.decode(errors="replace")
     finally:

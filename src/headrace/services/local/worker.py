@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace.errors import Setup
+from headrace.platform.http.messages import Origin
 from headrace.services.local.protocol import (
     Event,
     Failed,
@@ -26,6 +27,7 @@ from headrace.services.local.protocol import (
     decode_order,
     encode_line,
 )
+from headrace.services.local.serving import Api, serve
 
 _READ_BYTES = 8 * 1024 * 1024
 _READ_SHARE = 0.8
@@ -43,10 +45,7 @@ def main() -> None:
 
     try:
         _read_ahead(order, say)
-        if order.kind == "chat":
-            _serve_chat(order, say)
-        else:
-            asyncio.run(_serve_embeddings(order, say))
+        asyncio.run(_serve_chat(order, say) if order.kind == "chat" else _serve_vectors(order, say))
     except Setup as fault:
         say(Failed(order.model, fault.problem, fault.hint))
         # Not sys.exit: llama.cpp's threads may still hold its log and hang the interpreter's end.
@@ -87,25 +86,29 @@ def _read_ahead(order: WorkerOrder, say: Callable[[Event], None]) -> None:
     say(Loading(order.model, _READ_SHARE))
 
 
-def _serve_chat(order: WorkerOrder, say: Callable[[Event], None]) -> None:
-    from headrace.services.local.llama import serve_chat
+async def _serve_chat(order: WorkerOrder, say: Callable[[Event], None]) -> None:
+    from headrace.services.local.chat import ChatApi
+    from headrace.services.local.llama import load
 
-    server = serve_chat(order, _threads(order))
-    say(Ready(order.model))
-    threading.Event().wait()
-    del server
+    llama = load(order, _threads(order))
+    api = ChatApi(Origin.of(llama.listening_address), order.key)
+    await _serve(order, say, api)
 
 
-async def _serve_embeddings(order: WorkerOrder, say: Callable[[Event], None]) -> None:
+async def _serve_vectors(order: WorkerOrder, say: Callable[[Event], None]) -> None:
     from headrace.services.local.embedder import Embedder
     from headrace.services.local.embeddings import EmbeddingsApi
-    from headrace.services.local.http_server import listen
 
     embedder = Embedder(order.files["weights"], order.files["tokenizer"], _threads(order))
-    api = EmbeddingsApi(order.model, embedder, order.parallel)
-    server = await listen(order.port, order.key, api)
+    await _serve(order, say, EmbeddingsApi(order.model, embedder, order.parallel))
+
+
+async def _serve(order: WorkerOrder, say: Callable[[Event], None], api: Api) -> None:
+    """For ever: `_end_with_parent` ends the process."""
+    server = await serve(order.port, order.key, api)
     say(Ready(order.model))
-    await server.serve_forever()
+    await asyncio.Event().wait()
+    del server
 
 
 def _threads(order: WorkerOrder) -> int:
