@@ -16,15 +16,21 @@ from support.scripted import ScriptedThread, scripted_thread
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
 
-CONFIG = """
+STEADY = """
 # One attempt, and no memory of earlier faults: these tests look at what one fault becomes.
 resilience:
   concurrency: {{least: 1000, start: 1000, most: 1000}}
+  shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}
   breaker:
     {{min_calls: 100000, failures_in_a_row: 100000, open_s: 0.000001, open_cap_s: 0.000001,
      longest_open_s: 0.000001,
      probe_successes: 1, slow_start_s: 0.000001, denied_s: 0.000001, spent_s: 0.000001,
      unhinted_throttle_s: 0.000001, longest_throttle_s: 0.000001}}
+"""
+"""For `str.format`, as `CONFIG` is."""
+CONFIG = (
+    STEADY
+    + """
 backends:
   plain: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}
   dated:
@@ -52,6 +58,7 @@ models:
   unknown-host: {{pools: [[unknown-host]], retry: {{attempts: 1}}}}
   no-tls: {{pools: [[no-tls]], retry: {{attempts: 1}}}}
 """
+)
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,8 @@ class Pipeline:
             self.refuse(refused, call, reply, progress)
         except asyncio.CancelledError:
             if not reply.interrupted_by_drain:
+                if progress.finish != "complete":
+                    progress.finish = "client_gone"  # a begun stream is `incomplete` till then
                 raise
             self.refuse(attempt.drained_away(), call, reply, progress)
         except Exception:

@@ -132,6 +132,9 @@ class Connection(asyncio.Protocol):
                 self._queued += len(piece)
                 self._transport.write(piece)
 
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
     def resume_reading(self) -> None:
         if not self.gone:
             self._transport.resume_reading()
@@ -218,11 +221,8 @@ class Connection(asyncio.Protocol):
                 else:
                     self.restart_clock()
                 return
-            waiter = response.waiter
-            if waiter is not None and response.unread >= response.wanted:
-                response.waiter = None
-                if not waiter.done():
-                    waiter.set_result(None)
+            if response.unread >= response.wanted:
+                response.wake()
             if response.unread > response.high_water and not response.paused:
                 response.paused = True
                 self._transport.pause_reading()

@@ -13,10 +13,15 @@ HIGH_WATER_BYTES = 256 * 1024
 """Unread body beyond this pauses reading from the socket."""
 LOW_WATER_BYTES = 64 * 1024
 """Unread body below this lets it go on."""
+TURN_BYTES = 64 * 1024
+"""After a piece of this size other connections get their turn. libuv reads up to 32 full buffers
+from one socket before it looks at the next: a fast upstream would stall everyone for long."""
 
 
 class Source(Protocol):
     """What a response asks of the connection that feeds it."""
+
+    def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
 
@@ -133,6 +138,14 @@ class Response:
             self.wake()
         elif source is not None:
             source.restart_clock()
+            if len(chunk) >= TURN_BYTES and not self.paused:
+                self.paused = True
+                source.pause_reading()
+                asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        if self.paused and self.unread <= self.high_water:
+            self._resume()
 
     async def read(self, limit: int) -> bytes:
         """The body, or what `next_chunk` left of it. Raises TransportError, TOO_LARGE (and closes

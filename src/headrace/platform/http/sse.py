@@ -50,6 +50,16 @@ class EventSplitter:
         ):
             return [(chunk, chunk[6:-2])]  # one event of one line: what nearly every chunk is
         data = self._held + chunk if self._held else chunk
+        if b"\r" not in data:  # as the pattern would, a hundred times faster
+            *whole, self._held = data.split(b"\n\n")
+            events = [event + b"\n\n" for event in whole]
+        else:
+            events = self._by_any_line_end(data)
+        if len(self._held) > self._limit or any(len(e) > self._limit for e in events):
+            raise EventTooLarge(f"an event is over {self._limit:,} bytes")
+        return [(event, data_of(event)) for event in events]
+
+    def _by_any_line_end(self, data: bytes) -> list[bytes]:
         events: list[bytes] = []
         start = 0
         # A CR at the very end may be half of a CRLF: it decides nothing until more has come.
@@ -58,9 +68,7 @@ class EventSplitter:
             events.append(data[start : match.end()])
             start = match.end()
         self._held = data[start:]
-        if len(self._held) > self._limit or any(len(e) > self._limit for e in events):
-            raise EventTooLarge(f"an event is over {self._limit:,} bytes")
-        return [(event, data_of(event)) for event in events]
+        return events
 
 
 def data_of(event: bytes) -> bytes | None:
