@@ -36,8 +36,9 @@ from headrace.services.service import Service
 
 SHORTEST_KEY = 16
 GENERATED = "generated"
-FIRST_TOKEN_ATTEMPTS = 2
-"""A client of a stream waits for so many first tokens' time, over all attempts."""
+ATTEMPTS_WORTH = 2
+"""A client waits as long as so many attempts may take: a backend that is silent to its end must
+leave time for another."""
 
 
 def assemble(
@@ -134,8 +135,8 @@ def _chosen(
         fallback=model.fallback,
         affinity=model.balance.affinity,
         affinity_header=model.balance.affinity_header.lower().encode(),
-        first_token_s=FIRST_TOKEN_ATTEMPTS * max(p.first_token_s for p in patience),
-        whole_s=max(p.whole_s for p in patience),
+        first_token_s=ATTEMPTS_WORTH * max(p.first_token_s for p in patience),
+        whole_s=ATTEMPTS_WORTH * max(p.whole_s for p in patience),
     )
 
 

@@ -73,7 +73,7 @@ class Pipeline:
         answers, key = self.parts.answers, answer_cache.key_of(call)
         recorder = Recorder(last_resort.RECORD_LIMIT_BYTES, direct=reply)
         await self._answered(call, chosen, key, recorder, progress)
-        recorded = recorder.recorded()
+        recorded = recorder.recorded(progress.usage)
         if key is not None and recorded is not None and progress.finish == "complete":
             await answers.put(key, recorded, time.monotonic())
 
