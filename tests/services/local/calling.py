@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from headrace.services.local.process import Endpoint
@@ -48,6 +49,16 @@ async def slots(endpoint: Endpoint) -> Any:
 
 async def at_work(endpoint: Endpoint) -> bool:
     return any(slot["is_processing"] for slot in await slots(endpoint))
+
+
+async def idle(endpoint: Endpoint) -> bool:
+    return not await at_work(endpoint)
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what another process does, and tells nobody."""
+    while not await holds():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 def _get_slots(endpoint: Endpoint) -> str:

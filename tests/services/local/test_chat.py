@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from headrace.services.local.process import Endpoint
-from services.local.calling import at_work, post, slots
+from services.local.calling import at_work, idle, post, slots, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -133,13 +134,60 @@ async def test_a_client_that_leaves_frees_its_slot(two: Endpoint, stream: bool) 
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
         % (CHAT.encode(), two.key.encode(), len(body), body)
     )
-    while not await at_work(two):
-        await asyncio.sleep(0.02)
+    await until(lambda: at_work(two))
     writer.close()
     await writer.wait_closed()
     task = (await slots(two))[0]["id_task"]
-    while await at_work(two):
-        await asyncio.sleep(0.02)
+    await until(lambda: idle(two))
     slot = (await slots(two))[0]
     assert slot["id_task"] == task
     assert slot["next_token"][0]["n_decoded"] < 300
+
+
+WEATHER = {
+    "name": "get_weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        asking(FRANCE),
+        asking("Tell a story.", max_tokens=5),
+        asking(FRANCE, logprobs=True, top_logprobs=2, max_tokens=3),
+        asking(FRANCE, n=2),
+        asking(FRANCE, tools=[{"type": "function", "function": WEATHER}]),
+        asking(FRANCE, stop=["capital"]),
+    ],
+)
+async def test_a_whole_answer_is_what_llama_cpp_gives(
+    one: Endpoint, body: dict[str, object]
+) -> None:
+    """Without `/v1` the worker passes llama.cpp's own whole answer through."""
+    put_together = await post(one, CHAT, body)
+    own = await post(one, CHAT.removeprefix("/v1"), body)
+    assert put_together.status == own.status == 200
+    assert lasting(put_together.json) == lasting(own.json)
+
+
+def lasting(answer: Any) -> Any:
+    """An answer without what differs from call to call, and without usage."""
+    return {k: v for k, v in answer.items() if k not in ("id", "created", "timings", "usage")}
+
+
+async def test_usage_counts_every_choice(one: Endpoint) -> None:
+    single = (await post(one, CHAT, asking(FRANCE))).json["usage"]
+    double = (await post(one, CHAT, asking(FRANCE, n=2))).json["usage"]
+    assert double["completion_tokens"] == 2 * single["completion_tokens"]
+    assert double["prompt_tokens"] == single["prompt_tokens"]
+    assert double["total_tokens"] == double["prompt_tokens"] + double["completion_tokens"]
+
+
+async def test_completions_of_several_prompts(one: Endpoint) -> None:
+    body = {"prompt": ["A", "One, two,"], "max_tokens": 3, "temperature": 0, "n": 2}
+    answer = (await post(one, "/v1/completions", body)).json
+    texts = [choice["text"] for choice in answer["choices"]]
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
+    assert texts[0] == texts[1] != texts[2] == texts[3]
+    assert answer["usage"]["completion_tokens"] == 4 * 3

@@ -7,15 +7,25 @@ from typing import Any
 
 
 class WholeAnswer:
-    """Of `/v1/chat/completions` or `/v1/completions`. `add` each event's JSON, in order."""
+    """Of `/v1/chat/completions` or `/v1/completions`. `add` each event's JSON, in order.
 
-    def __init__(self) -> None:
+    Better than llama.cpp's own in one point: its `usage` counts one choice alone, ours all.
+    `choices_per_prompt` is the request's `n`.
+    """
+
+    def __init__(self, choices_per_prompt: int = 1) -> None:
+        self._n = max(1, choices_per_prompt)
         self._head: dict[str, Any] = {}
+        self._prompt_tokens = 0
+        self._completion_tokens = 0
         self._choices: dict[int, dict[str, Any]] = {}
 
     def add(self, event: dict[str, Any]) -> None:
         for choice in event.get("choices", ()):
             self._add_choice(choice)
+        if usage := event.get("usage"):  # once for each choice, as it ends
+            self._prompt_tokens += usage["prompt_tokens"]
+            self._completion_tokens += usage["completion_tokens"]
         self._head |= {key: value for key, value in event.items() if key != "choices"}
 
     def json(self) -> dict[str, Any]:
@@ -23,6 +33,10 @@ class WholeAnswer:
         head = dict(self._head)
         if head.get("object") == "chat.completion.chunk":
             head["object"] = "chat.completion"
+        if "usage" in head:
+            prompt, completion = self._prompt_tokens // self._n, self._completion_tokens
+            counts = {"prompt_tokens": prompt, "completion_tokens": completion}
+            head["usage"] = head["usage"] | counts | {"total_tokens": prompt + completion}
         choices = [self._choices[index] for index in sorted(self._choices)]
         for choice in choices:
             _close(choice)

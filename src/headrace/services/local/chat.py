@@ -28,7 +28,7 @@ from headrace.services.local.serving import JSON, refuse
 _GENERATING = (b"/v1/chat/completions", b"/v1/completions")
 _PATIENT = Timeouts(connect_s=5.0, first_byte_s=86_400.0, idle_s=86_400.0)
 """The gateway in front keeps the time: it leaves when that is up."""
-_ERROR_LIMIT_BYTES = 16 * 1024 * 1024
+_EVENT_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 class ChatApi:
@@ -41,15 +41,16 @@ class ChatApi:
         self._transport = HttpTransport(max_idle_per_origin=0)
 
     async def __call__(self, exchange: Exchange) -> None:
-        body = _streamed(exchange)
-        request = self._request(exchange, exchange.body if body is None else body)
+        asked = _wants_whole_answer(exchange)
+        request = self._request(exchange, exchange.body if asked is None else _streamed(asked))
         try:
             response = await self._transport.send(request, _PATIENT)
             try:
-                if body is None or response.status != 200:
+                if asked is None or response.status != 200:
                     await _relay(response, exchange)
                 else:
-                    await _assemble(response, exchange)
+                    n = asked.get("n")
+                    await _assemble(response, exchange, WholeAnswer(n if isinstance(n, int) else 1))
             finally:
                 # Also when cancelled, as the client has gone: llama.cpp gives up its work.
                 response.close()
@@ -71,16 +72,18 @@ class ChatApi:
         )
 
 
-def _streamed(exchange: Exchange) -> bytes | None:
-    """The body that asks for a whole answer as a stream; None for what is to pass through."""
+def _wants_whole_answer(exchange: Exchange) -> dict[str, Any] | None:
+    """The body of a call that generates without streaming; None for what is to pass through."""
     if exchange.method != b"POST" or exchange.target.partition(b"?")[0] not in _GENERATING:
         return None
     try:
         body = msgspec.json.decode(exchange.body)
     except msgspec.DecodeError:
         return None
-    if not isinstance(body, dict) or body.get("stream"):
-        return None
+    return None if not isinstance(body, dict) or body.get("stream") else body
+
+
+def _streamed(body: dict[str, Any]) -> bytes:
     return msgspec.json.encode(body | {"stream": True, "stream_options": {"include_usage": True}})
 
 
@@ -94,8 +97,8 @@ async def _relay(response: WireResponse, exchange: Exchange) -> None:
     exchange.end()
 
 
-async def _assemble(response: WireResponse, exchange: Exchange) -> None:
-    splitter, answer = EventSplitter(_ERROR_LIMIT_BYTES), WholeAnswer()
+async def _assemble(response: WireResponse, exchange: Exchange, answer: WholeAnswer) -> None:
+    splitter = EventSplitter(_EVENT_LIMIT_BYTES)
     while chunk := await response.next_chunk():
         for event in splitter.feed(chunk):
             data = data_of(event)
@@ -104,7 +107,9 @@ async def _assemble(response: WireResponse, exchange: Exchange) -> None:
                 return
             if not data:
                 continue
-            decoded: dict[str, Any] = msgspec.json.decode(data)
+            decoded = msgspec.json.decode(data)
+            if not isinstance(decoded, dict):
+                continue  # it says `null` between the choices of several prompts
             if "error" in decoded:
                 code = decoded["error"].get("code")
                 status = code if isinstance(code, int) and 400 <= code < 600 else 500

@@ -238,6 +238,10 @@ class LocalModels:
         process = self._processes[backend]
         return process.endpoint if process.ready else None
 
+    def process(self, backend: str) -> ModelProcess:
+        """The backend's process."""
+        return self._processes[backend]
+
     async def stop(self) -> None:
         """Ends all. Idempotent."""
         await asyncio.gather(*(process.stop() for process in self._processes.values()))

@@ -46,8 +46,12 @@ def main() -> None:
     try:
         _read_ahead(order, say)
         asyncio.run(_serve_chat(order, say) if order.kind == "chat" else _serve_vectors(order, say))
-    except Setup as fault:
-        say(Failed(order.model, fault.problem, fault.hint))
+    except (Setup, OSError) as fault:
+        hint = fault.hint if isinstance(fault, Setup) else None
+        problem = (
+            fault.problem if isinstance(fault, Setup) else f"cannot load {order.model}: {fault}"
+        )
+        say(Failed(order.model, problem, hint))
         # Not sys.exit: llama.cpp's threads may still hold its log and hang the interpreter's end.
         os._exit(1)
 
