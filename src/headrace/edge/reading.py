@@ -49,6 +49,8 @@ _NEEDED = {
     Operation.EMBEDDINGS: ("input", b""),
 }
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+"""Which bracket closes which is the parser's to check."""
 _PATH = re.compile(r"^(.*) - at `\$\.?(.*)`$")
 _KINDS = {"str": "a string", "bool": "true or false", "object": "an object", "array": "a list"}
 
@@ -90,7 +92,7 @@ def check_nesting(body: bytes, depth_limit: int) -> None:
         return
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     outside_strings = b"".join(unescaped.split(b'"')[::2])
-    brackets = outside_strings.translate(None, _NOT_BRACKETS)
+    brackets = outside_strings.translate(_ONE_KIND, _NOT_BRACKETS)
     if len(brackets) > 2 * CONTAINER_LIMIT:
         raise Refused(
             Reason.BAD_BODY, f"The body has more than {CONTAINER_LIMIT:,} arrays and objects."
@@ -98,7 +100,7 @@ def check_nesting(body: bytes, depth_limit: int) -> None:
     for _ in range(depth_limit):
         if not brackets:
             return
-        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        shorter = brackets.replace(b"[]", b"")
         if len(shorter) == len(brackets):
             return  # they do not match: the parser says where
         brackets = shorter
