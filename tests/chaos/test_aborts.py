@@ -28,7 +28,7 @@ backends:
   dated: {{provider: azure_openai, url: "{url}", deployment: east, credential: env:AZURE_KEY}}
 """
 )
-BATCHES = 50 if SOAK else 3
+BATCHES = 9 if SOAK else 3
 BATCH = 100 if SOAK else 24
 READ = (5 if SOAK else 1) * 1024 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -130,7 +130,7 @@ def _show(what: str, waits: list[float]) -> None:
     print(f"\n{what}: {len(waits)} aborts, upstream closed after p50 {at[0]:.2f} ms, "
           f"p99 {at[1]:.2f} ms, at most {at[2]:.2f} ms")  # fmt: skip
     if SOAK:
-        assert at[1] <= 1_000, "the figure to reach is 100 ms on a quiet machine"
+        assert at[1] <= 500, "the figure to reach is 100 ms on a quiet machine"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
