@@ -78,6 +78,7 @@ class Journal:
         self._fd = -1
         self._written = 0
         self._pending: list[bytes] = []
+        self._torn = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._open_segment()
 
@@ -102,14 +103,12 @@ class Journal:
             return
         if self._written >= SEGMENT_BYTES:
             self._open_segment()
-        self._pending.append(b"")
-        lines = b"\n".join(self._pending)
-        self._pending.pop()
+        # A line that was cut short must not swallow the next one: readers pass over it.
+        lines = b"\n".join((b"", *self._pending, b"") if self._torn else (*self._pending, b""))
         written = os.write(self._fd, lines)
         self._written += written
-        if written != len(lines):
-            # A torn line must not swallow the next one; readers pass over it.
-            os.write(self._fd, b"\n")
+        self._torn = written != len(lines)
+        if self._torn:
             raise OSError("the journal's disk is full")
         self._pending.clear()
 
