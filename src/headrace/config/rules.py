@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from headrace.config.masking import quoted, shown
 from headrace.config.problems import Findings, KeyPath, Place
-from headrace.config.schema import AzureOpenAIBackend, Config, LocalBackend, OpenAIBackend
+from headrace.config.schema import (
+    AzureOpenAIBackend,
+    Config,
+    LocalBackend,
+    Model,
+    OpenAIBackend,
+)
 from headrace.config.urls import (
     azure_url_fault,
     is_loopback,
@@ -179,6 +185,78 @@ class Rules:
                             suggestion(backend, known, "Add it under `backends`."),
                         )
                     seen.add(backend)
+            self._check_tiers(name, model)
+            self._check_wider(name, model, known)
+            self._check_weights(name, model)
+
+    def _check_tiers(self, name: str, model: Model) -> None:
+        attempts = model.retry.attempts
+        if len(model.pools) > attempts:
+            self._problem(
+                ("models", name, "pools", attempts),
+                f"this tier is never reached: a call makes at most {attempts} attempts, and each "
+                "tier before it takes at least one",
+                f"Put its backends into an earlier tier, or write `retry: {{attempts: "
+                f"{len(model.pools)}}}`.",
+            )
+
+    def _check_wider(self, name: str, model: Model, known: set[str]) -> None:
+        """Backends for what is too long for the others must be known to be larger."""
+        if not model.context_fallback:
+            return
+        backends = self._config.backends
+        pooled = [backend for tier in model.pools for backend in tier]
+        widest = 0
+        for backend in pooled:
+            if backend not in backends:
+                continue
+            window = backends[backend].context_tokens
+            if window is None:
+                self._problem(
+                    ("backends", backend),
+                    f"`context_tokens` is needed, since the model {quoted(name)} has a "
+                    "`context_fallback`",
+                    "Write the model's context window, such as `context_tokens: 128000`.",
+                )
+            widest = max(widest, window or 0)
+        for j, backend in enumerate(model.context_fallback):
+            where: KeyPath = ("models", name, "context_fallback", j)
+            if backend not in known:
+                self._problem(
+                    where,
+                    f"there is no backend {quoted(backend)}",
+                    suggestion(backend, known, "Add it under `backends`."),
+                )
+            elif backend in pooled:
+                self._problem(
+                    where,
+                    f"the backend {quoted(backend)} is in the pools already",
+                    "Name others here, with larger context windows.",
+                )
+            elif backend in backends and (backends[backend].context_tokens or 0) <= widest:
+                self._problem(
+                    where,
+                    f"the context window of {quoted(backend)} is not known to be larger than "
+                    f"those of the pools ({widest:,} tokens)",
+                    "Write its `context_tokens`, or name a backend with a larger window.",
+                )
+
+    def _check_weights(self, name: str, model: Model) -> None:
+        balance = model.balance
+        pooled = {backend for tier in model.pools for backend in tier}
+        for backend in balance.weights:
+            if backend not in pooled:
+                self._problem(
+                    ("models", name, "balance", "weights", backend),
+                    f"the backend {quoted(backend)} is not in the pools",
+                    suggestion(backend, pooled, "Remove it."),
+                )
+        if balance.weights and balance.method != "weighted":
+            self._warning(
+                ("models", name, "balance", "weights"),
+                f"weights have no effect with the method {quoted(balance.method)}",
+                "Write `method: weighted`, or remove them.",
+            )
 
     def _unlisted(self) -> None:
         backends, models = self._config.backends, self._config.models
@@ -192,7 +270,12 @@ class Rules:
                 "Headrace serves what it finds in the environment, else its embedded models.",
             )
         if models:
-            named = {name for model in models.values() for tier in model.pools for name in tier}
+            named = {
+                name
+                for model in models.values()
+                for tier in (*model.pools, model.context_fallback)
+                for name in tier
+            }
             for name in backends:
                 if name not in named:
                     self._warning(
