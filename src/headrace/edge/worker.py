@@ -9,6 +9,7 @@ import random
 import signal
 import ssl
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,8 @@ from headrace.services.local.process import Endpoint
 
 log = logging.getLogger("headrace.worker")
 
+STALLS = 5
+"""Measurements of the loop's lag in a row, one in 50 ms, that make an overload."""
 CALLS_AT_ONCE = 10_000
 """Calls that one worker has in work at most; each costs some 20 kB."""
 
@@ -101,6 +104,7 @@ class Worker:
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
         )
+        self._lags: deque[float] = deque(maxlen=STALLS)
         self._gauge = PressureGauge(self._feel, Memory())
         self._app = App(self._runtime(loaded.config))
         self._stopping = asyncio.Event()
@@ -162,7 +166,9 @@ class Worker:
         return ConfiguredRuntime(pipeline, config.server.json_depth_limit)
 
     def _feel(self, lag_s: float, memory_share: float | None) -> None:
-        self._parts.shedder.observe(lag_s, memory_share)
+        """One stall is no overload: the least of the last measurements counts."""
+        self._lags.append(lag_s)
+        self._parts.shedder.observe(min(self._lags), memory_share)
 
     def _watch(self) -> asyncio.Task[None] | None:
         if self._loaded.source is None:
