@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 
 class Dialect(enum.Enum):
@@ -75,7 +76,6 @@ class Call(Struct):
     caller: Caller
     received_at: float
     """Monotonic seconds."""
-    tags: dict[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
     """`Idempotency-Key`, if the client sent one."""
     sdk_attempt: int | None = None
@@ -84,7 +84,7 @@ class Call(Struct):
     """By which it is refused, or not, when the gateway has too much to do."""
     explain: bool = False
     """The client wants to know why: `x-headrace-explain: 1`."""
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: Sequence[tuple[bytes, bytes]] = ()
     """The client's headers, names in lower case."""
     fixed_sampling: bool = False
     """The body holds a `seed` or temperature 0: the client wants the same answer each time."""

@@ -121,6 +121,15 @@ class Reference:
         if self.row >= 5 or bad:
             self.trip(now)
 
+    def failure_share(self, now: float) -> float:
+        kinds = [e.what for e in self.events]
+        if "failed" not in kinds:
+            return 0.0
+        self.note("", now)
+        kinds = [e.what for e in self.events]
+        failed = kinds.count("failed")
+        return failed / max(kinds.count("start"), failed + kinds.count("ok")) if failed else 0.0
+
     def fail(self, now: float) -> None:
         self.row += 1
         self.note("failed", now)
@@ -262,6 +271,7 @@ class Steps(RuleBasedStateMachine):
         assert self.real.state(self.now) is PHASES[self.model.phase]
         until = self.real.available(self.now).until
         assert until is None or until - self.now <= 300.0
+        assert self.real.failure_share(self.now) == self.model.failure_share(self.now)
 
 
 Steps.TestCase.settings = settings(
@@ -338,6 +348,20 @@ def test_a_break_in_mid_stream_is_a_failure_more() -> None:
         breaker.record(permit, Outcome.OK, i * 1.0, 0.2)
         breaker.broke(permit, i * 1.0 + 0.5)
     assert breaker.state(5.0) is State.OPEN
+
+
+def test_a_probe_whose_stream_breaks_off_opens_it_again() -> None:
+    breaker = opened()
+    permit = probe(breaker, 5.0)
+    breaker.record(permit, Outcome.OK, 5.2, 0.2)
+    change = breaker.broke(permit, 6.0)
+    assert change is not None
+    assert change.why == "probe failed"
+    stale = opened()
+    old = probe(stale, 5.0)
+    stale.record(old, Outcome.FAILED, 5.1)
+    stale.state(20.0)
+    assert stale.broke(old, 20.0) is None
 
 
 def test_a_bad_request_or_a_throttle_never_counts() -> None:
@@ -463,6 +487,18 @@ def test_outcomes_from_before_it_opened_do_not_close_it() -> None:
         assert permit is not None
         breaker.record(permit, Outcome.OK, 5.5)
     assert breaker.state(5.5) is State.HALF_OPEN
+
+
+def test_a_clock_that_steps_back_makes_nothing_longer() -> None:
+    paused = closed()
+    paused.pause(30.0, 1000.0)
+    assert paused.begin(10.0) is None
+    assert paused.begin(40.0) is not None
+    growing = opened(1000.0)
+    for now in (1005.0, 1006.0):
+        growing.record(probe(growing, now), Outcome.OK, now)
+    assert growing.share(10.0) == pytest.approx(0.1)
+    assert growing.share(40.0) == 1.0
 
 
 def test_isolated_until_restored() -> None:

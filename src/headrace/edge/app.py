@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
 from typing import Protocol
@@ -18,6 +19,8 @@ from headrace.nouns import Call, Operation
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import Violation
 
+_ids = random.Random(os.urandom(32))
+"""Ids must differ, not be secret; the system's own source costs eight times as much."""
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9-]{8,64}\Z")
 
 _VIOLATIONS = {
@@ -129,4 +132,4 @@ def correlation_id(offered: bytes | None) -> str:
     """The client's own id if it is fit for logs, else a new one."""
     if offered is not None and _CLIENT_ID.match(offered):
         return offered.decode("ascii")
-    return os.urandom(12).hex()
+    return f"{_ids.getrandbits(96):024x}"

@@ -25,6 +25,7 @@ from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
 from headrace.nouns import Caller, Operation
 from headrace.platform.http.messages import Origin
+from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
 from headrace.services.azure_openai import azure_openai_service
 from headrace.services.local.admission import Admission
@@ -206,4 +207,5 @@ def _patience(timeouts: Timeouts) -> Patience:
         idle_s=timeouts.idle_s,
         whole_s=timeouts.whole_s,
         stream_s=timeouts.stream_s,
+        usual=WireTimeouts(timeouts.connect_s, timeouts.whole_s, timeouts.idle_s),
     )

@@ -120,6 +120,8 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
 
 
 def _timeouts(patience: Patience, left_s: float) -> Timeouts:
+    if left_s == patience.whole_s and patience.usual is not None:
+        return patience.usual
     return Timeouts(min(patience.connect_s, left_s), left_s, patience.idle_s)
 
 

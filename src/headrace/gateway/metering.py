@@ -59,7 +59,8 @@ class Metering:
     def price(self, call: Call, progress: Progress) -> None:
         """Fills in the cost of what is known to be used."""
         target = progress.target
-        if target is not None and progress.cost_microusd is None and progress.sent_upstream:
+        if target is not None and not progress.priced and progress.sent_upstream:
+            progress.priced = progress.usage is not None
             progress.cost_microusd = self._prices.cost_microusd(
                 target.service.provider,
                 target.service.priced_as or call.model,

@@ -11,6 +11,7 @@ from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
 from headrace.gateway.fleet import Route
 from headrace.nouns import Call, Caller, Operation
+from headrace.platform.http.messages import Timeouts
 from headrace.services.service import Service
 
 ANY = "*"
@@ -24,6 +25,8 @@ class Patience(Struct, frozen=True):
     idle_s: float
     whole_s: float
     stream_s: float
+    usual: Timeouts | None = None
+    """Those of a whole answer with all its time, made once."""
 
 
 class Target(Struct, frozen=True):

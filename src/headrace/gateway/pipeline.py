@@ -98,7 +98,6 @@ class Pipeline:
             stream=call.stream,
             session=session,
         )
-        parts.stories.keep(call.id, plan.decisions)
         failure: Failure | None = None
         try:
             while True:
@@ -119,6 +118,8 @@ class Pipeline:
                     return
         finally:
             plan.cancelled(time.monotonic())
+            if progress.attempts != 1 or progress.troubles:
+                parts.stories.keep(call.id, plan.decisions)  # of others there is nothing to tell
 
     async def _attempt(self, one: Attempt, plan: CallPlan, reply: Reply) -> Failure | None:
         """One attempt, told to the journal before it is sent and to the plan when it ended."""

@@ -26,6 +26,8 @@ class Progress(Struct):
     usage: Usage | None = None
     cost_microusd: int | None = None
     """Integer micro-dollars; None until priced, or if the price is not known."""
+    priced: bool = False
+    """The cost is of the upstream's own figures, and will not change."""
     content_events: int = 0
     reason: str | None = None
     sent_upstream: bool = False

@@ -1,4 +1,4 @@
-"""The last calls' decisions, to explain a call after it is over."""
+"""The decisions of the last calls that met with trouble, to explain them when they are over."""
 
 from __future__ import annotations
 
