@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.data.journal import Intent, Journal, Settlement, records
+from headrace.data.journal import Intent, Journal, Record, Settlement, records
 
 WRITER = """
 import sys
@@ -43,17 +44,32 @@ def settlement(call: str) -> Settlement:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.append(intent("a"))
-    assert journal.defer(settlement("a"))
-    assert not journal.defer(settlement("b"))
-    assert len(records(tmp_path)) == 1  # deferred lines wait for the next write
-    journal.append(intent("c"))
-    assert records(tmp_path) == [intent("a"), settlement("a"), settlement("b"), intent("c")]
-    journal.defer(settlement("c"))
-    journal.close()
-    assert records(tmp_path)[-1] == settlement("c")
+    wanted: list[Record] = [intent("a"), settlement("a"), intent("b")]
+    for record in wanted:
+        journal.append(record)
+    assert records(tmp_path) == wanted
     (path,) = tmp_path.glob("journal-*")
     assert path.stat().st_mode & 0o777 == 0o600
+    journal.close()
+    assert records(tmp_path) == wanted
+    assert b"\0" not in path.read_bytes()
+    journal.close()
+
+
+def test_windows_and_segments(tmp_path: Path) -> None:
+    """Lines never lie across a window; a full segment is followed by another."""
+    page = mmap.PAGESIZE
+    journal = Journal(tmp_path, segment_bytes=4 * page, window_bytes=page)
+    wanted = [intent(f"call-{n}", model="m" * (n % 700)) for n in range(200)]
+    for record in wanted:
+        journal.append(record)
+    assert records(tmp_path) == wanted
+    assert len(list(tmp_path.glob("journal-*"))) > 2
+    with pytest.raises(OSError, match="larger"):
+        journal.append(intent("big", model="m" * page))
+    journal.append(intent("after"))
+    journal.close()
+    assert records(tmp_path) == [*wanted, intent("after")]
 
 
 @pytest.mark.parametrize("after_s", [0.05, 0.1, 0.2])
@@ -73,33 +89,37 @@ def test_kill_9(tmp_path: Path, after_s: float) -> None:
 
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
-    Journal(tmp_path).append(intent("a"))
+    journal = Journal(tmp_path)
+    journal.append(intent("a"))
+    journal.close()
     (path,) = tmp_path.glob("journal-*")
     with path.open("ab") as file:
-        file.write(b'{"kind":"intent","at":1,"ca\n\xff\xff\n')
+        file.write(b'{"kind":"intent","at":1,"ca\0\0\0\0')
     Journal(tmp_path).append(intent("b"))
     assert [record.call for record in records(tmp_path)] == ["a", "b"]
 
 
 def test_a_full_disk_is_told_of_and_loses_nothing(tmp_path: Path) -> None:
-    """The limit of a file's size stands for the disk's end: writes are cut short, then fail."""
-    journal = Journal(tmp_path)
-    journal.append(intent("a"))
+    """The limit of a file's size stands for the disk's end: no further window can be reserved."""
+    page = mmap.PAGESIZE
+    journal = Journal(tmp_path, segment_bytes=64 * page, window_bytes=page)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    (path,) = tmp_path.glob("journal-*")
+    wanted = []
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 * page, limits[1]))
+        with pytest.raises(OSError, match=r".+"):
+            for n in range(1000):
+                journal.append(intent(f"call-{n}"))
+                wanted.append(intent(f"call-{n}"))
         with pytest.raises(OSError, match=r".+"):
             journal.append(intent("refused"))
-        journal.defer(settlement("a"))
-        with pytest.raises(OSError, match=r".+"):
-            journal.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    journal.append(intent("b"))
-    assert records(tmp_path) == [intent("a"), settlement("a"), intent("b")]
+    assert len(wanted) > 10
+    journal.append(intent("again"))
+    assert records(tmp_path) == [*wanted, intent("again")]
 
 
 def test_writable(tmp_path: Path) -> None:

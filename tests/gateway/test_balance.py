@@ -180,6 +180,9 @@ def test_pace_peaks_at_once_and_falls_slowly() -> None:
     pace.observe(0.5, 2.0)
     assert 3.0 < pace.cost(2.0) < 4.0
     assert pace.cost(1.0) == pace.cost(2.0)  # a clock that steps back
+    before = pace.cost(2.0)
+    pace.observe(0.5, 1.0)
+    assert pace.cost(1.0) == before
 
 
 def test_median_follows() -> None:

@@ -293,7 +293,7 @@ def test_a_short_throttle_is_waited_for_if_there_is_no_other() -> None:
         plan = house.plan()
         house.go(plan)
         began = house.now
-        assert 3.0 <= house.wait(plan, Kind.THROTTLED, 3.0) <= 3.31
+        assert 3.0005 <= house.wait(plan, Kind.THROTTLED, 3.0) <= 3.31
         assert house.go(plan).move is Move.RETRY
         assert house.now - began >= 3.0
 
@@ -373,6 +373,81 @@ def test_a_hop_into_a_failing_backend_costs_and_into_an_open_one_never_happens()
     assert house.gives_up(plan, Kind.NO_SUCH_MODEL).refused is REFUSED
 
 
+def test_a_retry_on_the_same_backend_takes_from_both_budgets() -> None:
+    house = House("a")
+    own, gateway = house.fleet["a"].budget, house.fleet.budget
+    plan = house.plan()
+    house.go(plan)
+    house.ask(plan, failure(Kind.SERVER))
+    assert own.tokens(house.now) == gateway.tokens(house.now) == 9.0
+    for empty in (own, gateway):
+        while empty.take(house.now):
+            pass
+        plan = house.plan()
+        house.go(plan)
+        assert house.gives_up(plan, Kind.CUT).refused is REFUSED
+        assert "the retry budget is spent" in {d.why for d in plan.decisions()}
+        house.fleet["a"].breaker.restore(house.now)
+        house.now += 100.0
+        assert empty.tokens(house.now) == 10.0
+
+
+def test_a_retry_after_a_throttle_costs_too() -> None:
+    house = House("a")
+    while house.fleet.budget.take(house.now):
+        pass
+    plan = house.plan()
+    house.go(plan)
+    assert isinstance(house.ask(plan, failure(Kind.THROTTLED, 1.0)), GiveUp)
+    assert isinstance(house.ask(house.plan()), Wait)  # its first attempt, no retry
+
+
+def test_a_call_waits_three_times_at_most() -> None:
+    house = House("a")
+    plan = house.plan(600.0)
+    for _ in range(3):
+        house.fleet["a"].breaker.pause(2.0, house.now)
+        house.wait(plan, None)
+    house.fleet["a"].breaker.pause(2.0, house.now)
+    assert house.gives_up(plan, None).why == "no backend can be asked"
+
+
+def test_success_fills_both_budgets() -> None:
+    house = House("a")
+    own, gateway = house.fleet["a"].budget, house.fleet.budget
+    while own.take(house.now) and gateway.take(house.now):
+        pass
+    plan = house.plan()
+    house.go(plan)
+    house.succeed(plan, 0.0)
+    assert own.tokens(house.now) == pytest.approx(0.2)
+    assert gateway.tokens(house.now) == pytest.approx(0.2)
+
+
+def test_a_429_and_many_errors_lower_the_limit_on_running_calls() -> None:
+    house = House("ab")
+    plan = house.plan()
+    first = house.go(plan).backend
+    house.go(plan, Kind.THROTTLED, 1.0)
+    assert first.limit.ceiling == 4
+    slow = House("a")
+    for _ in range(12):
+        plan = slow.plan()
+        slow.go(plan)
+        slow.succeed(plan, 11.0)
+        if not slow.fleet["a"].breaker.plain:
+            break
+    assert slow.fleet["a"].limit.ceiling == 4
+    failing = House("a", retry=RetryPolicy(attempts=1))
+    for _ in range(4):
+        for _ in range(4):
+            plan = failing.plan()
+            failing.go(plan)
+            failing.gives_up(plan, Kind.SERVER)
+        failing.fleet["a"].breaker.restore(failing.now)
+    assert failing.fleet["a"].limit.ceiling == 4
+
+
 def test_a_free_hop_costs_nothing() -> None:
     house = House("a", "b")
     for _ in range(100):
@@ -399,6 +474,17 @@ def test_one_call_probes_and_the_others_go_elsewhere() -> None:
     house.now += 6.1
     probes = [house.go(house.plan()).move for _ in range(10)]
     assert probes.count(Move.PROBE) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_next_call_probes_however_slow_it_was(seed: int) -> None:
+    house = House("ab")
+    house.fleet.rng.seed(seed)
+    house.fleet["a"].load.stream.observe(50.0, house.now)
+    house.fleet["b"].load.stream.observe(0.1, house.now)
+    house.open("a")
+    house.now += 6.1
+    assert house.go(house.plan()).move is Move.PROBE
 
 
 def test_a_cancelled_probe_frees_its_place() -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from headrace.config.policies import BreakerPolicy, RetryPolicy
+from headrace.config.policies import BreakerPolicy, ConcurrencyPolicy, RetryPolicy
 from headrace.errors import Reason, Refused
 from headrace.gateway.failure import Failure, Kind
 from headrace.gateway.fleet import Fleet, Route
@@ -18,6 +18,10 @@ from headrace.gateway.steps import GiveUp, Go, Wait
 REFUSED = Refused(Reason.UPSTREAM_FAILED, "simulated")
 NEVER = BreakerPolicy(min_calls=100_000, failures_in_a_row=100_000)
 """A breaker that does not open."""
+BOUNDLESS = ConcurrencyPolicy(start=100_000, least=100_000, most=100_000)
+"""A limit that is none."""
+NAKED = RetryPolicy(attempts=1)
+"""No retry, no failover."""
 
 
 class Clock:
@@ -52,7 +56,6 @@ class Region:
         """Part of the calls that are answered with 503."""
         self.dead = False
         """Refuses connections."""
-        self.attempts = 0
         self.attempts_at: list[float] = []
         self._clock = clock
         self._rng = rng
@@ -60,7 +63,6 @@ class Region:
         self._busy = False
 
     def ask(self, answer: Callable[[Failure | None], None]) -> None:
-        self.attempts += 1
         self.attempts_at.append(self._clock.now)
         if self.dead:
             self._clock.after(0.001, lambda: answer(Failure(Kind.UNREACHABLE, REFUSED)))
@@ -92,6 +94,7 @@ class World:
         *,
         retry: RetryPolicy | None = None,
         breaker: BreakerPolicy | None = None,
+        concurrency: ConcurrencyPolicy | None = None,
         as_tiers: bool = False,
         timeout_s: float = 2.0,
         deadline_s: float = 10.0,
@@ -105,7 +108,7 @@ class World:
         retry = retry or RetryPolicy()
         self.fleet = Fleet(self.rng, retry)
         for name in self.regions:
-            self.fleet.enlist(name, breaker=breaker, retry=retry)
+            self.fleet.enlist(name, breaker=breaker, concurrency=concurrency, retry=retry)
         names = list(self.regions)
         tiers = [[name] for name in names] if as_tiers else [names]
         self.route = Route(self.fleet, tiers, retry=retry)
@@ -122,6 +125,9 @@ class World:
             OneCall(self)
             at += self.rng.expovariate(per_s)
         self.clock.run_until(end)
+
+    def attempts_on(self, name: str, since: float) -> int:
+        return sum(at >= since for at in self.regions[name].attempts_at)
 
     def success(self, since: float, until: float) -> float:
         """Share of answered calls among those that arrived in that time."""

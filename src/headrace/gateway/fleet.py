@@ -128,7 +128,7 @@ class Tier:
             first = int(rng.random() * count)
             second = int(rng.random() * (count - 1))
             one, other = backends[first], backends[second + (second >= first)]
-            if not other.breaker.plain or not other.admits():
+            if not other.breaker.plain or not other.admits() or not one.breaker.plain:
                 return None
             if cost(other, now, stream) < cost(one, now, stream):
                 one, other = other, one

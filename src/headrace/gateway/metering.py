@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 
@@ -14,9 +13,6 @@ from headrace.gateway.progress import Progress
 from headrace.nouns import Call
 
 log = logging.getLogger("headrace.metering")
-
-RETRY_S = 1.0
-"""After a failed write of settlements."""
 
 
 class Metering:
@@ -88,12 +84,8 @@ class Metering:
             ttft_ms=None if first is None else round((first - call.received_at) * 1000, 3),
             reason=progress.reason,
         )
-        if self._journal.defer(settlement):
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
         try:
-            self._journal.flush()
+            self._journal.append(settlement)
         except OSError as error:
-            log.error("settlements not written yet", extra={"cause": str(error)})
-            asyncio.get_running_loop().call_later(RETRY_S, self._flush)
+            # The intent stands without it, so the call is not lost: it counts as cut off.
+            log.error("settlement not written", extra={"call": call.id, "cause": str(error)})
