@@ -56,6 +56,9 @@ soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long).
 	HEADRACE_SOAK=1 $(BIN)/pytest
 	$(BIN)/python -m benchmarks.leak
 
+simulate: $(VENV)/dev.stamp ## Run the policies through outages and brownouts in virtual time.
+	HEADRACE_SOAK=1 $(BIN)/pytest tests/simulation -v
+
 bench: $(VENV)/dev.stamp ## Compare with nginx, LiteLLM and Portkey; writes docs/benchmarks.md.
 	$(BIN)/python -m benchmarks --docs
 
