@@ -85,7 +85,11 @@ class Region:
 
 
 class World:
-    """Calls at `per_s`, in Poisson arrivals, over regions of one tier or of one tier each."""
+    """Calls at `per_s`, in Poisson arrivals, over regions of one tier or of one tier each.
+
+    A first token is slow at two thirds of the time limit, in proportion as by default (10 of 15 s):
+    the concurrency limit needs that warning before calls time out.
+    """
 
     def __init__(
         self,
@@ -106,6 +110,7 @@ class World:
             for name, per_s in zip("ABCDEFGH", capacities, strict=False)
         }
         retry = retry or RetryPolicy()
+        breaker = breaker or BreakerPolicy(slow_first_token_s=timeout_s * 2 / 3)
         self.fleet = Fleet(self.rng, retry)
         for name in self.regions:
             self.fleet.enlist(name, breaker=breaker, concurrency=concurrency, retry=retry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from headrace.config.policies import (
@@ -71,8 +71,9 @@ class Fleet:
         self.changed = changed
         self._backends: dict[str, BackendState] = {}
 
-    def __iter__(self) -> Iterable[BackendState]:
-        return iter(self._backends.values())
+    def all(self) -> list[BackendState]:
+        """Every backend, in the order of the configuration."""
+        return list(self._backends.values())
 
     def __getitem__(self, name: str) -> BackendState:
         return self._backends[name]
