@@ -25,6 +25,8 @@ app = App(
 )
 config_app = App(name="config", help="Check, show and describe headrace.yaml.")
 models_app = App(name="models", help="Embedded models: what there is, and how to get it.")
+backends_app = App(name="backends", help="How the backends of a running gateway fare.")
+app.command(backends_app)
 app.command(config_app)
 app.command(models_app)
 app.register_install_completion_command()
@@ -158,6 +160,46 @@ def pull(
     from headrace.operate.models_commands import pull_model
 
     pull_model(name)
+
+
+@backends_app.command(name="list")
+def list_backends(*, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show each backend's state, load and failures, by worker."""
+    from headrace.operate.control_client import list_backends as listed
+    from headrace.operate.serve import find_config
+
+    sys.exit(listed(find_config(config), as_json=json))
+
+
+@backends_app.command
+def isolate(name: str, *, config: ConfigOption = None) -> None:
+    """Take a backend out of use, until it is restored or the gateway starts anew."""
+    from headrace.operate.control_client import change_backend
+    from headrace.operate.serve import find_config
+
+    sys.exit(change_backend(find_config(config), name, "isolate"))
+
+
+@backends_app.command
+def restore(name: str, *, config: ConfigOption = None) -> None:
+    """Bring a backend back: nothing is held against it, its traffic grows slowly."""
+    from headrace.operate.control_client import change_backend
+    from headrace.operate.serve import find_config
+
+    sys.exit(change_backend(find_config(config), name, "restore"))
+
+
+@app.command
+def why(
+    call: Annotated[str, Parameter(help="The call's x-request-id.")],
+    *,
+    config: ConfigOption = None,
+) -> None:
+    """Tell the decisions taken for a call that met with trouble, one JSON line each."""
+    from headrace.operate.control_client import explain_call
+    from headrace.operate.serve import find_config
+
+    sys.exit(explain_call(find_config(config), call))
 
 
 def main() -> None:

@@ -201,3 +201,30 @@ def test_commands_for_machines(tmp_path: Path) -> None:
     assert {"smollm2-135m-instruct", "all-minilm-l6-v2"} <= {m["name"] for m in listed["models"]}
     assert headrace("serve", "--nonsense", folder=tmp_path).returncode not in (0, 3)
     assert "Exit codes" in headrace("--help", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_backends_are_isolated_and_restored_by_hand(
+    upstream: ScriptedThread, tmp_path: Path, workers: int
+) -> None:
+    with running_gateway(CONFIG.format(url=upstream.url, workers=workers), tmp_path) as gateway:
+        rows = json.loads(headrace("backends", "list", "--json", folder=tmp_path).stdout)
+        assert [row["state"] for row in rows] == ["closed"] * workers
+        for path in (tmp_path / ".headrace").glob("control-*.sock"):
+            assert path.stat().st_mode & 0o777 == 0o600
+        assert headrace("backends", "isolate", "up", folder=tmp_path).stdout == "up: isolated\n"
+        refused = [ask(gateway) for _ in range(4)]
+        assert {answer.status_code for answer in refused} == {503}
+        assert upstream.seen == []
+        call = refused[0].headers["x-request-id"]
+        told = headrace("why", call, folder=tmp_path)
+        assert "isolated" in told.stdout, told.stderr
+        assert headrace("backends", "restore", "up", folder=tmp_path).stdout == "up: closed\n"
+        assert ask(gateway).status_code == 200
+        wrong = headrace("backends", "isolate", "down", folder=tmp_path)
+        assert wrong.returncode == 3
+        assert "there is no backend 'down'" in wrong.stderr
+        assert headrace("why", "no-such-call", folder=tmp_path).returncode == 3
+    nobody = headrace("backends", "list", folder=tmp_path)
+    assert nobody.returncode == 3
+    assert "No gateway runs" in nobody.stderr

@@ -18,6 +18,7 @@ from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
 from headrace.edge.app import App
+from headrace.edge.control import Control
 from headrace.errors import Setup
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
@@ -106,6 +107,7 @@ class Worker:
         )
         self._lags: deque[float] = deque(maxlen=STALLS)
         self._gauge = PressureGauge(self._feel, Memory())
+        self._control = Control(self._parts, store_folder(loaded))
         self._app = App(self._runtime(loaded.config))
         self._stopping = asyncio.Event()
         self._watcher: Watcher | None = None
@@ -128,6 +130,7 @@ class Worker:
         watching = self._watch()
         _settle_memory()
         self._gauge.start()
+        await self._open_control()
         try:
             ready.set_result(port)
             await self._stopping.wait()
@@ -139,6 +142,7 @@ class Worker:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
             self._gauge.stop()
+            self._control.stop()
             await self._parts.sharing.drain()
             await self._parts.wire.close()
             self._journal.close()
@@ -164,6 +168,13 @@ class Worker:
             own = () if self._generated_key is None else (self._generated_key,)
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
         return ConfiguredRuntime(pipeline, config.server.json_depth_limit)
+
+    async def _open_control(self) -> None:
+        try:
+            await self._control.start()
+        except OSError as error:
+            # The gateway answers without it: a path of a socket may be too long for the system.
+            log.warning("no control socket", extra={"detail": str(error)})
 
     def _feel(self, lag_s: float, memory_share: float | None) -> None:
         """One stall is no overload: the least of the last measurements counts."""

@@ -9,10 +9,12 @@ refuses what llhttp lets pass.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from pathlib import Path
 
 from headrace.platform.http.exchange import Exchange, Interrupted
 from headrace.platform.http.limits import ServerLimits, Violation
@@ -58,6 +60,15 @@ class HttpServer:
         self._listeners.append(listener)
         taken: int = listener.sockets[0].getsockname()[1]
         return taken
+
+    async def listen_unix(self, path: Path) -> None:
+        """Starts to accept on a socket that only this user may open. Raises OSError."""
+        before = os.umask(0o177)
+        try:
+            listener = await self.loop.create_unix_server(lambda: ServerConnection(self), str(path))
+        finally:
+            os.umask(before)
+        self._listeners.append(listener)
 
     def active(self) -> int:
         """Calls in work."""

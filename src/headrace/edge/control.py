@@ -1,0 +1,100 @@
+"""The operator's own door: a socket in the store's folder, which only the gateway's user may open.
+
+`GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`, `GET /calls/ID`.
+Each worker has a socket of its own; `operate/control_client.py` asks all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from headrace.gateway.fleet import BackendState
+from headrace.gateway.health import Transition
+from headrace.gateway.parts import Parts
+from headrace.platform.http.exchange import Exchange
+from headrace.platform.http.limits import ServerLimits, Violation
+from headrace.platform.http.server import HttpServer
+
+_ACTION = re.compile(r"/backends/([^/]+)/(isolate|restore)\Z")
+_CALL = re.compile(r"/calls/([A-Za-z0-9-]{8,64})\Z")
+_JSON = b"content-type: application/json\r\n"
+
+
+class Control:
+    """Serves one worker's socket."""
+
+    def __init__(self, parts: Parts, folder: Path) -> None:
+        self._parts = parts
+        self.path = folder / f"control-{os.getpid()}.sock"
+        self._server: HttpServer | None = None
+
+    async def start(self) -> None:
+        """Raises OSError."""
+        limits = ServerLimits(body_bytes=64 * 1024, max_connections=64)
+        self._server = HttpServer(self._handle, _refuse, limits)
+        self.path.unlink(missing_ok=True)
+        await self._server.listen_unix(self.path)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.abort()
+            self._server = None
+        self.path.unlink(missing_ok=True)
+
+    async def _handle(self, exchange: Exchange) -> None:
+        path = unquote(exchange.target.decode("ascii", "replace").partition("?")[0])
+        status, answer = self._answer(exchange.method, path)
+        exchange.respond(status, _JSON, msgspec.json.encode(answer))
+
+    def _answer(self, method: bytes, path: str) -> tuple[int, Any]:
+        now = time.monotonic()
+        fleet = self._parts.fleet
+        if method == b"GET" and path == "/backends":
+            return 200, [_told(backend, now) for backend in fleet.all()]
+        action = _ACTION.match(path)
+        if method == b"POST" and action is not None:
+            name, verb = action.groups()
+            if name not in fleet:
+                return 404, {"error": f"there is no backend {name!r}"}
+            backend = fleet[name]
+            before = backend.breaker.state(now)
+            if verb == "isolate":
+                backend.breaker.isolate()
+            else:
+                backend.breaker.restore(now)
+            after = backend.breaker.state(now)
+            fleet.changed(backend, Transition(before, after, f"{verb}d by hand"))
+            return 200, _told(backend, now)
+        call = _CALL.match(path)
+        if method == b"GET" and call is not None:
+            decisions = self._parts.stories.of(call[1])
+            if decisions is None:
+                return 404, {"error": "no such call is remembered, or nothing was the matter"}
+            return 200, list(decisions)
+        return 404, {"error": f"there is nothing at {path[:80]}"}
+
+
+def _told(backend: BackendState, now: float) -> dict[str, Any]:
+    availability = backend.breaker.available(now)
+    return {
+        "name": backend.name,
+        "state": backend.breaker.state(now).value,
+        "may_be_asked": availability.ok,
+        "why": availability.why,
+        "in_s": None if availability.until is None else round(availability.until - now, 1),
+        "running": backend.load.running,
+        "limit": backend.limit.ceiling,
+        "failure_share": round(backend.failure_share(now), 3),
+        "pid": os.getpid(),
+    }
+
+
+def _refuse(violation: Violation, target: bytes, what: str) -> tuple[bytes, bytes]:
+    return _JSON, msgspec.json.encode({"error": what})

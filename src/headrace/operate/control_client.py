@@ -1,0 +1,114 @@
+"""`headrace backends` and `headrace why`: ask the workers of a running gateway by their sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+
+from headrace.config.loading import Loaded
+from headrace.edge.worker import store_folder
+from headrace.errors import Setup
+
+TIMEOUT_S = 5.0
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("control", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+def ask_workers(folder: Path, method: str, target: str) -> list[tuple[int, Any]]:
+    """Status and answer of each worker that runs. Raises Setup if there is none."""
+    answers: list[tuple[int, Any]] = []
+    for path in sorted(folder.glob("control-*.sock")):
+        connection = _SocketConnection(path)
+        try:
+            connection.request(method, target)
+            response = connection.getresponse()
+            answers.append((response.status, json.loads(response.read())))
+        except (ConnectionError, FileNotFoundError):
+            _forget_if_dead(path)
+        except PermissionError as error:
+            raise Setup(
+                f"This user may not open {path}.", "Run it as the user that runs the gateway."
+            ) from error
+        finally:
+            connection.close()
+    if not answers:
+        raise Setup(
+            f"No gateway runs with the store {folder}.",
+            "Run this where `headrace serve` was started, or name its file with --config.",
+        )
+    return answers
+
+
+def list_backends(loaded: Loaded, *, as_json: bool) -> int:
+    """Prints how each backend fares in each worker; returns the exit code."""
+    rows = [
+        row for _, told in ask_workers(store_folder(loaded), "GET", "/backends") for row in told
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return 0
+    table = Table(
+        "Backend", "State", "May be asked", "Why", "Again in", "Running", "Failing", "Worker"
+    )
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["state"],
+            "yes" if row["may_be_asked"] else "no",
+            row["why"],
+            "" if row["in_s"] is None else f"{row['in_s']} s",
+            f"{row['running']} of {row['limit']}",
+            f"{100 * row['failure_share']:.0f} %",
+            str(row["pid"]),
+        )
+    Console().print(table)
+    return 0
+
+
+def change_backend(loaded: Loaded, name: str, verb: str) -> int:
+    """Isolates or restores a backend in all workers; returns the exit code."""
+    target = f"/backends/{quote(name, safe='')}/{verb}"
+    answers = ask_workers(store_folder(loaded), "POST", target)
+    for status, told in answers:
+        if status != 200:
+            raise Setup(f"{told['error']}.", "See `headrace backends list`.")
+    print(f"{name}: {answers[0][1]['state']}")
+    return 0
+
+
+def explain_call(loaded: Loaded, call_id: str) -> int:
+    """Prints the decisions of a call as JSON lines; returns the exit code."""
+    for status, told in ask_workers(
+        store_folder(loaded), "GET", f"/calls/{quote(call_id, safe='')}"
+    ):
+        if status == 200:
+            for decision in told:
+                print(json.dumps(decision))
+            return 0
+    raise Setup(
+        f"No worker remembers the call {call_id}.",
+        "Only calls that met with trouble are remembered, and only the last thousand.",
+    )
+
+
+def _forget_if_dead(path: Path) -> None:
+    """A worker that was killed leaves its socket behind."""
+    pid = path.stem.partition("-")[2]
+    if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        path.unlink(missing_ok=True)
