@@ -58,6 +58,7 @@ def serve(
     from headrace.operate import terminal
     from headrace.operate.serve import find_config
 
+    terminal.check_log_level(log_level)
     loaded = terminal.with_options(find_config(config), host, port, workers)
     terminal.run_gateway(loaded, log_level=log_level.upper(), as_json=json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,9 +123,15 @@ def test_a_full_disk_is_told_of_and_loses_nothing(tmp_path: Path) -> None:
     assert records(tmp_path) == [*wanted, intent("again")]
 
 
-def test_writable(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+def test_a_removed_file_is_noticed_and_another_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    journal = Journal(folder)
     assert journal.writable()
-    for path in tmp_path.glob("journal-*"):
-        path.unlink()
+    journal.heal()
+    assert len(list(folder.iterdir())) == 1
+    shutil.rmtree(folder)
     assert not journal.writable()
+    journal.heal()
+    assert journal.writable()
+    journal.append(intent("a"))
+    assert records(folder) == [intent("a")]

@@ -30,6 +30,7 @@ RESTART_FIELDS = (
     "server.max_connections",
     "server.tls",
     "store",
+    "resilience.kept_answers",
 )
 """Settings of the listening port and of the store, which are fixed when a process starts."""
 

@@ -122,6 +122,12 @@ class Journal:
         except OSError:
             return False
 
+    def heal(self) -> None:
+        """Begins a new file if somebody removed this one. Raises OSError."""
+        if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._open_segment()
+
     def close(self) -> None:
         """Cuts the file to what is written and closes it."""
         if self._fd < 0:

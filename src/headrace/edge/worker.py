@@ -42,6 +42,8 @@ from headrace.services.local.process import Endpoint
 
 log = logging.getLogger("headrace.worker")
 
+HEAL_BEATS = 40
+"""Measurements from one look at the journal's file to the next: two seconds."""
 STALLS = 5
 """Measurements of the loop's lag in a row, one in 50 ms, that make an overload."""
 CALLS_AT_ONCE = 10_000
@@ -105,6 +107,7 @@ class Worker:
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
         )
+        self._beats = 0
         self._lags: deque[float] = deque(maxlen=STALLS)
         self._gauge = PressureGauge(self._feel, Memory())
         self._control = Control(self._parts, store_folder(loaded))
@@ -180,6 +183,15 @@ class Worker:
         """One stall is no overload: the least of the last measurements counts."""
         self._lags.append(lag_s)
         self._parts.shedder.observe(min(self._lags), memory_share)
+        self._beats += 1
+        if self._beats % HEAL_BEATS == 0:
+            self._heal_journal()
+
+    def _heal_journal(self) -> None:
+        try:
+            self._journal.heal()
+        except OSError as error:
+            log.error("the journal is gone", extra={"cause": str(error)})
 
     def _watch(self) -> asyncio.Task[None] | None:
         if self._loaded.source is None:

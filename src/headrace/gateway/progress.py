@@ -40,8 +40,8 @@ class Progress(Struct):
         """The upstream's own figures, else what can be known without it."""
         if self.usage is not None:
             return self.usage
-        if not self.sent_upstream:
-            return Usage(source="none")
+        if not self.sent_upstream or self.finish == "refused":
+            return Usage(source="none")  # an attempt that failed gave no tokens that we know of
         return Usage(
             input_tokens=body_bytes // BYTES_PER_TOKEN,
             output_tokens=self.content_events,

@@ -29,6 +29,12 @@ def print_fault(fault: Setup) -> None:
         console.print(Text(fault.hint))
 
 
+def check_log_level(level: str) -> None:
+    """Raises Setup."""
+    if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise Setup(f"There is no log level {level[:20]!r}.", "Use DEBUG, INFO, WARNING or ERROR.")
+
+
 def with_options(loaded: Loaded, host: str | None, port: int | None, workers: int | None) -> Loaded:
     """The configuration with the command line's options, which win over the file. Raises Setup."""
     given = {"host": host, "port": port, "workers": workers}

@@ -6,6 +6,7 @@ The order goes by stdin: it holds keys, and every user of the machine may read a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -78,11 +79,17 @@ async def _serve(order: WorkerOrder, logs: JsonLines) -> None:
     ready: asyncio.Future[int] = loop.create_future()
     ready.add_done_callback(lambda _: os.write(1, READY))
     # The parent's end of the pipe closes however it dies: a worker never outlives it.
-    threading.Thread(
-        target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(worker.stop)),
-        daemon=True,
-    ).start()
+    threading.Thread(target=_stop_with_parent, args=(loop, worker), daemon=True).start()
     await worker.serve(reuse_port=True, ready=ready)
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+    # Not by `sys.stdin`: its lock, held in this thread, would be in the way when Python ends.
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended before
+        loop.call_soon_threadsafe(worker.stop)
 
 
 if __name__ == "__main__":
