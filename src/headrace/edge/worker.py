@@ -37,7 +37,7 @@ from headrace.platform.http.proxy import ProxyPlan
 from headrace.platform.http.server import HttpServer
 from headrace.platform.logs import JsonLines
 from headrace.platform.pressure import Memory, PressureGauge
-from headrace.platform.secrets import Scrubber, Secret, Secrets
+from headrace.platform.secrets import REREAD_S, Scrubber, Secret, Secrets
 from headrace.services.local.process import Endpoint
 
 log = logging.getLogger("headrace.worker")
@@ -88,6 +88,8 @@ class Worker:
     ) -> None:
         """`local_available`: whether a reload may find embedded models. Raises Setup."""
         self._loaded = loaded
+        self._config = loaded.config
+        """In force: that of the last good reload."""
         self._endpoints = endpoints
         self._generated_key = generated_key
         self._logs = logs
@@ -131,6 +133,7 @@ class Worker:
                 "Choose another port: `headrace serve --port 8081`, or stop what uses it.",
             ) from error
         watching = self._watch()
+        rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
         _settle_memory()
         self._gauge.start()
         await self._open_control()
@@ -141,9 +144,10 @@ class Worker:
             interrupted = await server.drain(server_config.drain_s)
             log.info("stopped", extra={"detail": f"{interrupted} calls interrupted"})
         finally:
-            if watching is not None:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+            tasks = [rotating] if watching is None else [rotating, watching]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._gauge.stop()
             self._control.stop()
             await self._parts.sharing.drain()
@@ -203,11 +207,32 @@ class Worker:
         if self._watcher is not None:
             self._reloading = asyncio.create_task(self._watcher.reload())
 
+    async def _take_up_rotated(self) -> None:
+        """A secret's file that was written anew is taken up without a reload. While one cannot be
+        read, the last good text goes on."""
+        while True:
+            await asyncio.sleep(REREAD_S)
+            before = set(self._secrets.known())
+            self._secrets.reload()
+            try:
+                after = await asyncio.to_thread(self._secrets_read)
+            except Setup as fault:
+                await self._keep(fault)
+                continue
+            if after != before:
+                self._app.runtime = self._runtime(self._config)
+                log.info("secrets taken up", extra={"detail": "a secret's file has changed"})
+
+    def _secrets_read(self) -> set[Secret]:
+        self._secrets.check(self._secrets.references(), time.monotonic())
+        return set(self._secrets.known())
+
     async def _take_up(self, loaded: Loaded) -> None:
         """Raises Setup, which the watcher hands to `_keep`."""
         loaded = with_found(loaded, self._environ, self._local_available)
         self._secrets.reload()
         self._app.runtime = self._runtime(loaded.config)
+        self._config = loaded.config
         for field in needs_restart(self._loaded.config, loaded.config):
             log.warning("restart needed", extra={"detail": f"{field} changes at the next start"})
         log.info("configuration reloaded", extra={"detail": str(loaded.source)})

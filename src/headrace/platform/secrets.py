@@ -204,6 +204,10 @@ class Secrets:
         with self._lock:
             self._known = {ref: (secret, float("-inf")) for ref, (secret, _) in self._known.items()}
 
+    def references(self) -> list[str]:
+        """Those that were resolved so far."""
+        return list(self._known)
+
     def known(self) -> tuple[Secret, ...]:
         return tuple(secret for secret, _ in self._known.values())
 
