@@ -370,6 +370,9 @@ def test_a_bad_request_or_a_throttle_never_counts() -> None:
         attempt(breaker, Outcome.NEUTRAL, i * 0.01)
     assert breaker.state(1.0) is State.CLOSED
     assert breaker.failure_share(1.0) == 0.0
+    attempt(breaker, Outcome.FAILED, 1.0)
+    attempt(breaker, Outcome.NEUTRAL, 1.0)
+    assert breaker.failure_share(1.0) == 1.0
 
 
 def test_a_pause_is_no_failure_but_takes_it_out() -> None:

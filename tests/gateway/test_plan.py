@@ -307,6 +307,13 @@ def test_a_long_throttle_is_not_waited_for(hint_s: float, left_s: float) -> None
     assert given.retry_after_s == pytest.approx(hint_s)
 
 
+def test_a_wait_ends_a_little_late_so_that_no_timer_is_early() -> None:
+    house = House("a", retry=RetryPolicy(wait_jitter=0.0))
+    plan = house.plan()
+    house.go(plan)
+    assert house.wait(plan, Kind.THROTTLED, 3.0) == pytest.approx(3.001)
+
+
 def test_calls_that_come_while_it_is_throttled_wait_too() -> None:
     house = House("a")
     plan = house.plan()
