@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 from urllib.parse import urlsplit
 
+import msgspec
+
+from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import (
     AnyBackend,
     AzureOpenAIBackend,
@@ -37,6 +40,7 @@ from headrace.services.service import Service
 
 SHORTEST_KEY = 16
 GENERATED = "generated"
+SLOW_SHARE = 2 / 3
 ATTEMPTS_WORTH = 2
 """A client waits as long as so many attempts may take: a backend that is silent to its end must
 leave time for another."""
@@ -88,8 +92,9 @@ def _models(
         for name, backend in config.backends.items()
     }
     resilience = config.resilience
-    for name in config.backends:
-        fleet.enlist(name, breaker=resilience.breaker, concurrency=resilience.concurrency)
+    for name, backend in config.backends.items():
+        breaker = _breaker(resilience.breaker, backend.timeouts)
+        fleet.enlist(name, breaker=breaker, concurrency=resilience.concurrency)
     fleet.retain(config.backends.keys())
     return Models(
         {
@@ -101,6 +106,13 @@ def _models(
             for name, model in config.models.items()
         }
     )
+
+
+def _breaker(policy: BreakerPolicy, timeouts: Timeouts) -> BreakerPolicy:
+    """A first token must count as slow well before its call is given up: that is the warning by
+    which the concurrency limit falls in time."""
+    slow_s = min(policy.slow_first_token_s, SLOW_SHARE * timeouts.first_token_s)
+    return msgspec.structs.replace(policy, slow_first_token_s=slow_s)
 
 
 def _chosen(
