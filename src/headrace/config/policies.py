@@ -116,11 +116,11 @@ class ConcurrencyPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Calls that may run on one backend at once. The limit adapts: it falls when the backend is
     overloaded and grows with successes."""
 
-    start: Count = 256
-    """The limit before anything is known."""
+    start: Count = 4096
+    """The limit before anything is known: without a sign of overload no call is refused."""
     least: Count = 4
     """The limit never falls below this."""
-    most: Count = 1024
+    most: Count = 4096
     """The limit never grows above this."""
     cut: Annotated[float, Meta(gt=0, lt=1)] = 0.7
     """Overload multiplies the limit by this."""
