@@ -46,7 +46,7 @@ class Caller(Struct, frozen=True):
         return self.models is None or model in self.models
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Tokens by kind. `input_tokens` includes `cached_tokens`; `output_tokens` includes
     `reasoning_tokens`, as in OpenAI's usage object."""
 
@@ -57,7 +57,7 @@ class Usage(Struct, frozen=True):
     source: Literal["upstream", "estimated", "none"] = "upstream"
 
 
-class Call(Struct):
+class Call(Struct, gc=False):
     """One request of a client, on its way through the pipeline."""
 
     id: str

@@ -22,7 +22,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 WINDOW_BYTES = 1024 * 1024
 
 
-class Intent(Struct, frozen=True, tag="intent", tag_field="kind", omit_defaults=True):
+class Intent(Struct, frozen=True, tag="intent", tag_field="kind", omit_defaults=True, gc=False):
     """A call that is about to be sent to a backend."""
 
     at: float
@@ -39,7 +39,9 @@ class Intent(Struct, frozen=True, tag="intent", tag_field="kind", omit_defaults=
     """Of this call: each attempt has an intent of its own."""
 
 
-class Settlement(Struct, frozen=True, tag="settlement", tag_field="kind", omit_defaults=True):
+class Settlement(
+    Struct, frozen=True, tag="settlement", tag_field="kind", omit_defaults=True, gc=False
+):
     """How a call ended."""
 
     at: float

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
-class Said(Struct):
+class Said(Struct, gc=False):
     """Values as they came."""
 
     credential: bytes | None = None

@@ -15,7 +15,7 @@ CONTAINER_LIMIT = 100_000
 """Arrays and objects in one body: each costs memory many times its bytes when read."""
 
 
-class Asked(Struct):
+class Asked(Struct, gc=False):
     """What the gateway reads of a body. The rest passes through unread."""
 
     model: str | None = None

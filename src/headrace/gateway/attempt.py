@@ -36,7 +36,7 @@ TAIL_S = 1.0
 """How long the end of a complete stream is waited for, to keep its connection."""
 
 
-class Attempt(Struct):
+class Attempt(Struct, gc=False):
     """What is asked of whom, and until when. `deadline` is monotonic seconds: for a whole answer,
     or for the first content of a stream."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from headrace.errors import Reason, Refused
 from headrace.gateway import answer_cache, attempt, last_resort
@@ -33,14 +35,13 @@ class Pipeline:
         self.models = models
         self.parts = parts
 
-    async def answer(self, call: Call, reply: Reply) -> None:
+    def answer(self, call: Call, reply: Reply) -> Coroutine[Any, Any, None]:
         """Answers one call of an identified caller, with an answer of its own or an equal
         call's. Every way out of it is settled."""
         sharing = self.parts.sharing
         if sharing.concerns(call):
-            await sharing.answer(call, reply, self)
-        else:
-            await self.serve(call, reply)
+            return sharing.answer(call, reply, self)
+        return self.serve(call, reply)
 
     async def serve(self, call: Call, reply: Reply) -> None:
         """Answers with an upstream's help. Every way out of it is settled."""

@@ -91,8 +91,10 @@ def _twofold(body: bytes) -> bool:
     other one: more than one occurrence of its name, or an escape that could spell it."""
     return (
         body.count(b'"model"') > 1
-        or body.count(b'"stream"') > 1
-        or body.count(b'"stream_options"') > 1
+        or (
+            body.count(b'"stream') > 1
+            and (body.count(b'"stream"') > 1 or body.count(b'"stream_options"') > 1)
+        )
         or b"\\u" in body
     )
 
