@@ -176,7 +176,7 @@ async def test_long_streams(house: Gateway, provider: UpstreamProcess, reading: 
     and it the upstream), leave together. Meanwhile others are answered."""
     files = await _settle_down(house)
     names = [f"long-{reading}-{n}-of-30" for n in range(30)]
-    fault = {"kind": "endless", "bytes": 48 * 1024 * 1024}
+    fault = {"kind": "endless", "bytes": 62 * 1024 * 1024}
     guests = [await _enter(house, AZURE, n, stream=True, fault=fault) for n in names]
     await _in_work(provider, set(names))
     if reading:

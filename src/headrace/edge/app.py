@@ -29,7 +29,7 @@ _VIOLATIONS = {
     Violation.EXPECTATION: Reason.BAD_REQUEST,
     Violation.HEADERS_TOO_LARGE: Reason.HEADERS_TOO_LARGE,
     Violation.TOO_SLOW: Reason.BAD_REQUEST,
-    Violation.TOO_MANY_CONNECTIONS: Reason.DRAINING,
+    Violation.BUSY: Reason.OVERLOADED,
 }
 
 
@@ -53,24 +53,30 @@ class App:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answers one exchange, whatever it is."""
-        call_id = correlation_id(exchange.header(b"x-request-id"))
+        said = Said.of(exchange.headers)
+        call_id = correlation_id(said.request_id)
         reply = ClientReply(exchange, call_id)
         runtime = self.runtime
         try:
             route = route_of(exchange.method, exchange.target)
             if isinstance(route.asks, Page):
-                self._page(exchange, route, route.asks, call_id)
+                self._page(exchange, route, route.asks, call_id, said)
                 return
-            call = self._call(exchange, route, route.asks, call_id, runtime)
+            call = self._call(exchange, said, route, route.asks, call_id, runtime)
         except Refused as refused:
             reply.refuse(refused, b"")
             return
         await runtime.pipeline.answer(call, reply)
 
     def _call(
-        self, exchange: Exchange, route: Route, operation: Operation, call_id: str, runtime: Runtime
+        self,
+        exchange: Exchange,
+        said: Said,
+        route: Route,
+        operation: Operation,
+        call_id: str,
+        runtime: Runtime,
     ) -> Call:
-        said = Said.of(exchange.headers)
         caller = runtime.pipeline.identity.identify(said.credential)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
@@ -98,7 +104,7 @@ class App:
             fixed_sampling=asked.fixed_sampling,
         )
 
-    def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str) -> None:
+    def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str, said: Said) -> None:
         headers = b"%bx-request-id: %b\r\n" % (openai.JSON_TYPE, call_id.encode())
         if page is Page.ALIVE:
             exchange.respond(200, headers, b'{"status":"alive"}')
@@ -108,7 +114,7 @@ class App:
             exchange.respond(503 if missing else 200, headers, openai.readiness_body(missing))
             return
         models = self.runtime.pipeline.models
-        caller = self.runtime.pipeline.identity.identify(Said.of(exchange.headers).credential)
+        caller = self.runtime.pipeline.identity.identify(said.credential)
         names = models.names(caller)
         if page is Page.MODELS:
             exchange.respond(200, headers, openai.models_body(names, self._started_unix_s))
@@ -121,9 +127,10 @@ class App:
         """Header lines and body for what the server itself refuses."""
         call_id = correlation_id(None)
         detail = f"This request was not accepted: {what}."
-        if violation is Violation.TOO_MANY_CONNECTIONS:
-            detail = "This gateway takes no more connections just now. Please try again shortly."
         refused = Refused(_VIOLATIONS[violation], detail, status=violation.value)
+        if violation is Violation.BUSY:
+            refused.detail = "This gateway takes no more just now. Please try again shortly."
+            refused.retry_after_s = 1.0
         headers = b"%bx-request-id: %b\r\n" % (openai.error_headers(refused), call_id.encode())
         return headers, openai.error_body(refused, call_id)
 

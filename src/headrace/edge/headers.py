@@ -10,6 +10,7 @@ from msgspec import Struct
 class Said(Struct, gc=False):
     """Values as they came."""
 
+    request_id: bytes | None = None
     credential: bytes | None = None
     """Of `Authorization: Bearer`, else of `api-key`."""
     encoding: bytes | None = None
@@ -30,6 +31,8 @@ class Said(Struct, gc=False):
             if name == b"authorization":
                 scheme, _, token = value.partition(b" ")
                 said.credential = (token.strip() or None) if scheme.lower() == b"bearer" else None
+            elif name == b"x-request-id":
+                said.request_id = said.request_id or value
             elif name == b"api-key":
                 api_key = value
             elif name == b"content-encoding":

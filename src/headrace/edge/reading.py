@@ -13,6 +13,8 @@ from headrace.nouns import Operation
 
 CONTAINER_LIMIT = 100_000
 """Arrays and objects in one body: each costs memory many times its bytes when read."""
+MODEL_LIMIT = 384
+"""Characters of a model's name, which goes into the journal and into errors."""
 
 
 class Asked(Struct, gc=False):
@@ -74,6 +76,12 @@ def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
         raise Refused(Reason.BAD_BODY, f"The body is not valid JSON: {error}.") from error
     except RecursionError as error:
         raise too_deep(depth_limit) from error
+    if asked.model is not None and len(asked.model) > MODEL_LIMIT:
+        raise Refused(
+            Reason.BAD_REQUEST,
+            f"'model' is longer than {MODEL_LIMIT} characters, which no model's name is.",
+            param="model",
+        )
     name, opening = _NEEDED[operation]
     value: Raw = getattr(asked, name)
     if not value or (opening and bytes(memoryview(value)[:1]) != opening):

@@ -96,7 +96,7 @@ class Worker:
         self._environ = environ
         self._local_available = local_available
         self._secrets = Secrets(environ, loaded.folder)
-        self._journal = Journal(store_folder(loaded))
+        self._journal = _journal(store_folder(loaded))
         resilience = loaded.config.resilience
         prices = PriceBook.shipped()
         self._parts = Parts(
@@ -253,6 +253,16 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _journal(folder: Path) -> Journal:
+    try:
+        return Journal(folder)
+    except OSError as error:
+        raise Setup(
+            f"The journal cannot be written in {folder}: {error.strerror}.",
+            "Make room there, or set `store.folder` in headrace.yaml to where Headrace may write.",
+        ) from error
 
 
 def store_folder(loaded: Loaded) -> Path:

@@ -27,8 +27,8 @@ from headrace.services.service import BadAnswer, EventRead, StreamReader
 WHOLE_LIMIT_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_BYTES = 64 * 1024 * 1024
 ERROR_LIMIT_BYTES = 256 * 1024
-FEW_HEADERS = 4
-"""An answer with no more holds no rate limits worth looking for."""
+FEW_HEADERS = 8
+"""An answer with no more holds no rate limits: those who send these send many others."""
 Committed = Callable[[float], None]
 """Told the monotonic instant of a stream's first content, before the client gets it."""
 LEAST_S = 0.001

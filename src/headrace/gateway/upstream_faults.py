@@ -50,6 +50,8 @@ _SPENT = re.compile(
     rb"enforced_spend_limit_reached|quota_exceeded_for_month"
 )
 """Codes of a 429 that means money, of OpenAI and Anthropic."""
+_PASSED_ON = {400, 409, 413, 415, 422, 451}
+"""An upstream's statuses that tell a client something of its own request."""
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -219,7 +221,7 @@ def _rejected(status: int, code: str, fault: _Fault, asked: bytes, cause: str) -
         "parameters; whoever runs the gateway finds the provider's own words in its log.",
         param=param,
         cause=cause,
-        status=status,
+        status=status if status in _PASSED_ON else 400,
     )
 
 

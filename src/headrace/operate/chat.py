@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from headrace.errors import Setup
 from headrace.operate.own_key import stored_key
@@ -34,6 +35,35 @@ def run_chat(text: str, *, model: str | None, system: str | None, url: str, as_j
     return asyncio.run(_chat(_Gateway(url), text, model, system, as_json))
 
 
+class _Model(Struct):
+    id: str
+
+
+class _Listing(Struct):
+    data: list[_Model]
+
+
+class _Fault(Struct):
+    message: str
+
+
+class _Refusal(Struct):
+    error: _Fault
+
+
+class _Delta(Struct):
+    content: str | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+
+
+class _Event(Struct):
+    choices: list[_Choice] = []
+    error: Any = None
+
+
 class _Gateway:
     """A running gateway, as this command sees it."""
 
@@ -55,7 +85,9 @@ class _Gateway:
                     "Set HEADRACE_KEY, or run this where `headrace serve` was started.",
                 )
             key = stored.reveal()
-        self._key = key.encode()
+        self._key = key.strip().encode()
+        if not self._key.isascii() or not self._key.decode().isprintable():
+            raise Setup("HEADRACE_KEY holds what no key does.", "Copy the key anew.")
 
     def request(self, method: bytes, path: str, body: bytes) -> WireRequest:
         headers = [
@@ -98,10 +130,16 @@ async def _chat(
 async def _first_model(wire: HttpTransport, gateway: _Gateway) -> str:
     response = await wire.send(gateway.request(b"GET", "/models", b""), TIMEOUTS)
     with contextlib.closing(response):
-        listing = msgspec.json.decode(await response.read(LIMIT_BYTES))
+        body = await response.read(LIMIT_BYTES)
     if response.status != 200:
-        raise Setup(_message_of(listing))
-    names = [str(entry["id"]) for entry in listing["data"]]
+        raise Setup(_message_of(body))
+    try:
+        names = [entry.id for entry in msgspec.json.decode(body, type=_Listing).data]
+    except msgspec.MsgspecError:
+        raise Setup(
+            f"What answers at {gateway.url} is no gateway.",
+            "Name yours with --url or HEADRACE_URL.",
+        ) from None
     if not names:
         raise Setup("The gateway does not list its models.", "Name one: `--model NAME`.")
     return next((n for n in names if "embed" not in n and "minilm" not in n), names[0])
@@ -116,13 +154,13 @@ async def _print_stream(response: WireResponse) -> int:
             if data == b"[DONE]":
                 print()
                 return 0
-            said = msgspec.json.decode(data)
-            if "error" in said:
+            said = msgspec.json.decode(data, type=_Event)
+            if said.error is not None:
                 print()
-                print(_message_of(said), file=sys.stderr)
+                print(_message_of(data), file=sys.stderr)
                 return 1
-            for choice in said.get("choices", []):
-                print(choice.get("delta", {}).get("content") or "", end="", flush=True)
+            for choice in said.choices:
+                print((choice.delta and choice.delta.content) or "", end="", flush=True)
     print("\nThe answer broke off.", file=sys.stderr)
     return 1
 
@@ -131,9 +169,12 @@ def _say_error(body: bytes, as_json: bool) -> int:
     if as_json:
         print(body.decode())
     else:
-        print(_message_of(msgspec.json.decode(body)), file=sys.stderr)
+        print(_message_of(body), file=sys.stderr)
     return 1
 
 
-def _message_of(answer: dict[str, Any]) -> str:
-    return str(answer.get("error", {}).get("message", "The gateway gave no reason."))
+def _message_of(answer: bytes) -> str:
+    try:
+        return msgspec.json.decode(answer, type=_Refusal).error.message
+    except msgspec.MsgspecError:
+        return "What answers there gave no reason. Is it a gateway?"

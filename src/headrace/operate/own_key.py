@@ -28,6 +28,7 @@ def own_key(folder: Path) -> tuple[Secret, bool]:
         path = folder / FILE_NAME
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)  # what was there before may have been open to others
             file.write(text + "\n")
     except OSError as error:
         raise Setup(
@@ -41,6 +42,6 @@ def stored_key(folder: Path) -> Secret | None:
     """The key in the store's folder, None if there is none."""
     try:
         text = (folder / FILE_NAME).read_text().strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
     return Secret(text) if text.startswith(PREFIX) and len(text) > 30 else None

@@ -30,7 +30,6 @@ class Workers:
         self._reserved: socket.socket | None = None
         self._processes: set[asyncio.subprocess.Process] = set()
         self._keepers: list[asyncio.Task[None]] = []
-        self._stopping = False
 
     async def start(self) -> int:
         """Returns the port when all workers serve. Raises Setup."""
@@ -56,15 +55,14 @@ class Workers:
 
     async def stop(self) -> None:
         """All drain and end. Idempotent."""
-        self._stopping = True
+        for keeper in self._keepers:  # first, so that none starts another
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         for process in list(self._processes):
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         limit_s = self._order.server.drain_s + STOP_GRACE_S
         await asyncio.gather(*(self._ended(process, limit_s) for process in list(self._processes)))
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
@@ -85,8 +83,6 @@ class Workers:
             began = loop.time()
             code = await process.wait()
             self._processes.discard(process)
-            if self._stopping:
-                return
             if loop.time() - began > STEADY_S:
                 backoff_s = FIRST_BACKOFF_S
             log.error("a worker ended, starting another", extra={"detail": f"exit {code}"})
@@ -129,6 +125,10 @@ def _reserve(host: str, port: int) -> socket.socket:
     is another's."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as alone:
+            # SO_REUSEPORT would let two gateways share the port, each taking calls of the other.
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(address)
         reserved = socket.socket(family, kind, proto)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(address)

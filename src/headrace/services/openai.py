@@ -73,9 +73,10 @@ class OpenAIService:
 
     def _named(self, call: Call) -> dict[str, bytes]:
         """What must change for the body to name the provider's model."""
-        if self._model_json is not None and self._model != call.body_model:
-            return {"model": self._model_json}
-        if self._model_json is None and call.body_model is None:
+        if self._model_json is not None:
+            return {} if self._model == call.body_model else {"model": self._model_json}
+        if call.body_model != call.model:
+            # The path names the model (Azure's dialect): what the caller may use and pays for.
             return {"model": msgspec.json.encode(call.model)}
         return {}
 

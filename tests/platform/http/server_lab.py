@@ -74,6 +74,12 @@ async def serving(
         server.abort()
 
 
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
 def statuses(raw: bytes) -> list[int]:
     """Of all answers in what a connection gave."""
     return [int(part[:3]) for part in raw.split(b"HTTP/1.1 ")[1:]]

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headrace.platform.http.server_connection import ServerConnection
 
+_PHRASES = {s.value: s.phrase for s in HTTPStatus} | {499: "Client Closed Request"}
 STATUS_LINES = {
-    s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus
-} | {499: b"HTTP/1.1 499 Client Closed Request\r\n", 529: b"HTTP/1.1 529 Overloaded\r\n"}
+    code: b"HTTP/1.1 %d %b\r\n" % (code, _PHRASES.get(code, "").encode())
+    for code in range(100, 1000)
+}
+"""Of any status, for an upstream's own may be passed on. The phrase may be empty (RFC 9112)."""
 
 _CLOSE = b"connection: close\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"

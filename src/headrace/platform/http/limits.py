@@ -15,7 +15,8 @@ class Violation(enum.Enum):
     EXPECTATION = 417
     HEADERS_TOO_LARGE = 431
     TOO_SLOW = 408
-    TOO_MANY_CONNECTIONS = 503
+    BUSY = 503
+    """One connection, or one body, more than the server holds at once."""
 
 
 class ServerLimits(Struct, frozen=True):
@@ -28,4 +29,4 @@ class ServerLimits(Struct, frozen=True):
     keep_alive_s: float = 75.0
     max_connections: int = 10_000
     body_bytes_in_total: int = 1024 * 1024 * 1024
-    """Bodies of all connections held at once."""
+    """Bodies of all connections held at once, until they are answered."""

@@ -54,6 +54,8 @@ class HttpServer:
             host,
             port,
             ssl=tls,
+            # Until its end no sweep sees the connection.
+            ssl_handshake_timeout=None if tls is None else self.limits.header_timeout_s,
             backlog=2048,
             reuse_port=reuse_port or None,
         )

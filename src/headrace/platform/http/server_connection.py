@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -21,8 +22,13 @@ log = logging.getLogger("headrace.http")
 NEVER = math.inf
 PIPELINE_LIMIT = 8
 LINGER_S = 2.0
+CHUNK_BYTES = 16
+"""What the framing of one chunk may take without being counted."""
 WRITE_HIGH_WATER = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+UPGRADE_TEXT = "protocol upgrades are not served here, so set your client to HTTP/1.1"
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*\Z")
+"""uri-host and port (RFC 9110, section 7.2)."""
 
 
 class ServerConnection(asyncio.Protocol):
@@ -42,9 +48,11 @@ class ServerConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._incoming: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._body_bytes = 0
+        self._owes_continue = False
         self._head_bytes = 0
+        """Of this request all that is no body: head, chunk sizes, trailers."""
         self._reading_head = True
         self._refused = False
         self._refusal: tuple[Violation, str] | None = None
@@ -61,15 +69,18 @@ class ServerConnection(asyncio.Protocol):
         server = self.server
         server.connections.add(self)
         if len(server.connections) > server.limits.max_connections or server.draining:
-            self._refuse(Violation.TOO_MANY_CONNECTIONS, "too many connections are open")
+            self._refuse(Violation.BUSY, "too many connections are open")
         else:
             self.deadline = server.loop.time() + server.limits.header_timeout_s
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._open = False
+        self._open = self.congested = False
         self.server.connections.discard(self)
         self._release_body()
         self.interrupt(Interrupted.CLIENT_GONE)
+        unanswered = [*self._waiting] if self.exchange is None else [self.exchange, *self._waiting]
+        self.server.body_bytes_held -= sum(len(exchange.body) for exchange in unanswered)
+        self.exchange = None
         self._waiting.clear()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
@@ -77,12 +88,11 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._reading_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(Violation.MALFORMED, "protocol upgrades are not served here")
+            self._refuse(Violation.MALFORMED, UPGRADE_TEXT)
         except httptools.HttpParserError as error:
             if self._refusal is not None:
                 self._refuse(*self._refusal)
@@ -91,7 +101,7 @@ class ServerConnection(asyncio.Protocol):
         else:
             if self._refusal is not None:
                 self._refuse(*self._refusal)
-            elif self._reading_head and self._head_bytes > self.server.limits.header_bytes:
+            elif self._head_bytes > self.server.limits.header_bytes:
                 self._refuse(Violation.HEADERS_TOO_LARGE, self._head_limit_text())
 
     def eof_received(self) -> bool:
@@ -115,7 +125,8 @@ class ServerConnection(asyncio.Protocol):
             self._incoming.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._incoming is not None:
+        # A trailer comes later: it may say nothing that a header says (RFC 9110, section 6.5.1).
+        if self._incoming is not None and self._reading_head:
             self._incoming.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -133,6 +144,9 @@ class ServerConnection(asyncio.Protocol):
             head_bytes += len(name) + len(value) + 4
             if name == b"host":
                 hosts += 1
+                if not _HOST.match(value):
+                    self._refusal = (Violation.MALFORMED, "the Host header is not a host")
+                    return
             elif name == b"transfer-encoding":
                 if value.lower() != b"chunked" or version != "1.1":
                     self._refusal = (Violation.MALFORMED, "unknown Transfer-Encoding")
@@ -143,7 +157,7 @@ class ServerConnection(asyncio.Protocol):
                 expect = value
         if self._parser.should_upgrade():
             # llhttp takes what follows for another protocol, so the body could not be read.
-            self._refusal = (Violation.MALFORMED, "protocol upgrades are not served here")
+            self._refusal = (Violation.MALFORMED, UPGRADE_TEXT)
         elif head_bytes > self.server.limits.header_bytes:
             self._refusal = (Violation.HEADERS_TOO_LARGE, self._head_limit_text())
         elif version not in ("1.1", "1.0") or hosts > 1 or (hosts == 0 and version == "1.1"):
@@ -155,31 +169,38 @@ class ServerConnection(asyncio.Protocol):
         elif expect is not None:
             if expect.lower() != b"100-continue":
                 self._refusal = (Violation.EXPECTATION, "unknown Expect header")
-            else:
-                self.write(CONTINUE)
-        self.deadline = self.server.loop.time() + self.server.limits.body_timeout_s
+            elif version == "1.1":
+                self._owes_continue = True
+        if self.exchange is None:
+            self._await_body()
 
     def on_body(self, body: bytes) -> None:
         if self._refusal is not None:
             return
+        server = self.server
+        self._head_bytes -= len(body) + CHUNK_BYTES
         self._body_bytes += len(body)
-        self.server.body_bytes_held += len(body)
-        if (
-            self._body_bytes > self.server.limits.body_bytes
-            or self.server.body_bytes_held > self.server.limits.body_bytes_in_total
-        ):
+        server.body_bytes_held += len(body)
+        self._owes_continue = False
+        if self._body_bytes > server.limits.body_bytes:
             self._refusal = (Violation.BODY_TOO_LARGE, self._body_limit_text())
-            return
-        self._body.append(body)
+        elif server.body_bytes_held > server.limits.body_bytes_in_total:
+            self._refusal = (Violation.BUSY, "too many bodies are held")
+        elif not self._body:
+            self._body = body  # nearly always the whole of it
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         incoming = self._incoming
         if incoming is None or self._refusal is not None:
             return
         self._incoming = None
-        body = self._body
-        incoming.body = body[0] if len(body) == 1 else b"".join(body)
-        self._release_body()
+        incoming.body = bytes(self._body)
+        self._body, self._body_bytes = b"", 0  # it counts as held until it is answered
+        self._owes_continue = False
         incoming.keep_alive = self._parser.should_keep_alive()
         self._reading_head = True
         self._head_bytes = 0
@@ -216,6 +237,8 @@ class ServerConnection(asyncio.Protocol):
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """The answer is written: goes on to the next request or closes."""
+        if self.exchange is exchange:
+            self.server.body_bytes_held -= len(exchange.body)
         self.exchange = None
         self._task = None
         if not exchange.keep_alive or self.server.draining:
@@ -223,8 +246,20 @@ class ServerConnection(asyncio.Protocol):
         elif self._waiting:
             self._transport.resume_reading()
             self._run(self._waiting.popleft())
-        else:
+        elif self._incoming is None:
             self.deadline = self.server.loop.time() + self.server.limits.keep_alive_s
+        elif self._reading_head:
+            self.deadline = self.server.loop.time() + self.server.limits.header_timeout_s
+        else:
+            self._await_body()
+
+    def _await_body(self) -> None:
+        """The next request's body may come now, and has so long to do it: before, the answer to
+        the request before it was under way, and an interim answer would be taken for part of it."""
+        if self._owes_continue:
+            self._owes_continue = False
+            self.write(CONTINUE)
+        self.deadline = self.server.loop.time() + self.server.limits.body_timeout_s
 
     def interrupt(self, why: Interrupted) -> int:
         """Cancels the running handler. Returns how many that were: 0 or 1."""
@@ -270,7 +305,7 @@ class ServerConnection(asyncio.Protocol):
     def timed_out(self) -> None:
         """The sweep found the deadline passed."""
         self.deadline = NEVER
-        if self._refused or (self._reading_head and self._head_bytes == 0):
+        if self._refused or self._incoming is None:
             self.close()
         else:
             self._refuse(Violation.TOO_SLOW, "the request took too long to arrive")
@@ -301,7 +336,7 @@ class ServerConnection(asyncio.Protocol):
     def _release_body(self) -> None:
         self.server.body_bytes_held -= self._body_bytes
         self._body_bytes = 0
-        self._body = []
+        self._body = b""
 
     def _head_limit_text(self) -> str:
         return f"the request line and headers are over {self.server.limits.header_bytes:,} bytes"

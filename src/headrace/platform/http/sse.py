@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n|\r\n\r(?!\n)|\n\r(?!\n)|\r\r\n")
+_LONGEST_BEGUN = 3
+"""Bytes that the end of one chunk may hold of a blank line: CR LF CR."""
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -26,13 +28,13 @@ class EventSplitter:
     __slots__ = ("_held", "_limit")
 
     def __init__(self, limit_bytes: int = 1024 * 1024) -> None:
-        self._held = b""
+        self._held = bytearray()
         self._limit = limit_bytes
 
     @property
     def rest(self) -> bytes:
         """Bytes of an event whose end has not come."""
-        return self._held
+        return bytes(self._held)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that end in this chunk. Raises EventTooLarge."""
@@ -49,25 +51,40 @@ class EventSplitter:
             and len(chunk) <= self._limit
         ):
             return [(chunk, chunk[6:-2])]  # one event of one line: what nearly every chunk is
-        data = self._held + chunk if self._held else chunk
-        if b"\r" not in data:  # as the pattern would, a hundred times faster
-            *whole, self._held = data.split(b"\n\n")
-            events = [event + b"\n\n" for event in whole]
+        if b"\r" not in chunk and b"\r" not in self._held[-_LONGEST_BEGUN:]:
+            events = self._by_lf(chunk)
         else:
-            events = self._by_any_line_end(data)
+            events = self._by_any_line_end(chunk)
         if len(self._held) > self._limit or any(len(e) > self._limit for e in events):
             raise EventTooLarge(f"an event is over {self._limit:,} bytes")
         return [(event, data_of(event)) for event in events]
 
-    def _by_any_line_end(self, data: bytes) -> list[bytes]:
+    def _by_lf(self, chunk: bytes) -> list[bytes]:
+        """As the pattern would find them, a hundred times faster."""
+        if self._held.endswith(b"\n") and chunk.startswith(b"\n"):
+            first, *others = b"\n", *chunk[1:].split(b"\n\n")
+        else:
+            first, *others = chunk.split(b"\n\n")
+            first = first + b"\n\n" if others else first
+        # What is held is only added to, and never read again: an event may come byte by byte.
+        self._held += first
+        if not others:
+            return []
+        events = [bytes(self._held), *(event + b"\n\n" for event in others[:-1])]
+        self._held = bytearray(others[-1])
+        return events
+
+    def _by_any_line_end(self, chunk: bytes) -> list[bytes]:
         events: list[bytes] = []
-        start = 0
+        held, start = self._held, 0
+        looked_at = max(0, len(held) - _LONGEST_BEGUN)
+        held += chunk
         # A CR at the very end may be half of a CRLF: it decides nothing until more has come.
-        end = len(data) - 1 if data.endswith(b"\r") else len(data)
-        for match in _BLANK_LINE.finditer(data, 0, end):
-            events.append(data[start : match.end()])
-            start = match.end()
-        self._held = data[start:]
+        end = len(held) - 1 if held.endswith(b"\r") else len(held)
+        while match := _BLANK_LINE.search(held, looked_at, end):
+            events.append(bytes(held[start : match.end()]))
+            start = looked_at = match.end()
+        del held[:start]
         return events
 
 
