@@ -5,12 +5,15 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
+import msgspec
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace.config.loading import Loaded, loaded
+from headrace.config.policies import BalancePolicy, RetryPolicy
 from headrace.config.problems import ConfigError
+from headrace.config.schema import Fallback, Resilience, Timeouts
 from headrace.config.show import show
 
 NAME = Path("headrace.yaml")
@@ -72,6 +75,52 @@ SHAPED = st.fixed_dictionaries(
         "keys": st.dictionaries(WORDS, st.dictionaries(WORDS, SCALARS, max_size=3), max_size=3),
     },
 )
+NUMBERS = st.one_of(SCALARS, st.floats(0, 20), st.integers(1, 20))
+
+
+def written(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, object]]:
+    """A section with some of its keys."""
+    return st.dictionaries(st.sampled_from(kind.__struct_fields__), NUMBERS, max_size=4)
+
+
+FAILING = st.fixed_dictionaries(
+    {
+        "backends": st.dictionaries(
+            st.sampled_from("abc"),
+            st.fixed_dictionaries(
+                {"provider": st.just("local")},
+                optional={"context_tokens": st.integers(200, 400)},
+            ),
+            max_size=3,
+        ),
+        "models": st.dictionaries(
+            st.sampled_from(["a", "m"]),
+            st.fixed_dictionaries(
+                {"pools": st.lists(st.lists(st.sampled_from("abcm"), max_size=2), max_size=4)},
+                optional={
+                    "context_fallback": st.lists(st.sampled_from("abcm"), max_size=3),
+                    "balance": st.one_of(
+                        written(BalancePolicy),
+                        st.fixed_dictionaries({"weights": st.just({"a": 0, "b": 1})}),
+                    ),
+                    "retry": st.one_of(written(RetryPolicy), st.just({"attempts": 1})),
+                    "fallback": written(Fallback),
+                    "timeouts": written(Timeouts),
+                },
+            ),
+            max_size=2,
+        ),
+    },
+    optional={
+        "resilience": st.fixed_dictionaries(
+            {},
+            optional={
+                name: written(type(getattr(Resilience(), name)))
+                for name in Resilience.__struct_fields__
+            },
+        )
+    },
+)
 SOUP = st.text(alphabet=string.printable + "é \x85﻿\x00", max_size=200)
 LINES = st.lists(
     st.tuples(
@@ -125,7 +174,7 @@ def test_any_bytes_are_a_config_or_a_config_error(data: bytes) -> None:
     outcome(data)
 
 
-@given(st.one_of(TREES, SHAPED))
+@given(st.one_of(TREES, SHAPED, FAILING))
 @settings(max_examples=400, deadline=None)
 def test_any_tree_is_a_config_or_an_error_that_quotes_no_secret(tree: object) -> None:
     answer = outcome(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"))
@@ -153,7 +202,7 @@ def test_a_secret_in_a_place_for_a_reference_is_never_quoted(secret: str) -> Non
         assert secret not in answer
 
 
-@given(SHAPED)
+@given(st.one_of(SHAPED, FAILING))
 @settings(max_examples=200, deadline=None)
 def test_what_loads_is_shown_in_a_form_that_loads_the_same(tree: object) -> None:
     answer = outcome(yaml.safe_dump(tree).encode())

@@ -5,12 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from headrace.config.loading import discovered, load, loaded, locate, with_found
+from headrace.config.policies import BalancePolicy, RetryPolicy
 from headrace.config.problems import ConfigError
-from headrace.config.schema import AzureOpenAIBackend, Config, LocalBackend, Model, OpenAIBackend
+from headrace.config.schema import (
+    AzureOpenAIBackend,
+    Config,
+    Fallback,
+    LocalBackend,
+    Model,
+    OpenAIBackend,
+    Resilience,
+    Timeouts,
+)
 from headrace.errors import Setup
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -24,19 +36,32 @@ def warnings_of(text: str) -> list[str]:
     return [str(warning) for warning in loaded(text.encode(), Path("headrace.yaml")).warnings]
 
 
-def docs_example() -> str:
-    return DOCS.read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+def docs_examples() -> list[str]:
+    return [part.split("```")[0] for part in DOCS.read_text("utf-8").split("```yaml\n")[1:]]
 
 
 def test_the_example_of_the_docs_loads_without_a_warning() -> None:
-    config = config_of(docs_example())
+    first, _ = docs_examples()
+    config = config_of(first)
     assert config.models["gpt-4o"].pools == [["azure-east", "azure-west"], ["openai"]]
     assert config.models["*"].pools == [["openai"]]
     assert isinstance(config.backends["azure-east"], AzureOpenAIBackend)
     assert isinstance(config.backends["openai"], OpenAIBackend)
     assert isinstance(config.backends["small"], LocalBackend)
     assert config.keys["search"].secret == "env:HEADRACE_SEARCH_KEY"
-    assert warnings_of(docs_example()) == []
+    assert warnings_of(first) == []
+
+
+def test_the_example_of_what_happens_when_backends_fail_loads_without_a_warning() -> None:
+    _, failing = docs_examples()
+    config = config_of(failing)
+    model = config.models["gpt-4o"]
+    assert model.pools == [["gpt-4o-east", "gpt-4o-west"], ["gpt-4o-mini"]]
+    assert model.context_fallback == ["gpt-4.1"]
+    assert model.fallback.as_answer
+    assert model.fallback.message == "Our assistant is busy. Please try again in a minute."
+    assert config.resilience.breaker.failures_in_a_row == 3
+    assert warnings_of(failing) == []
 
 
 def test_load_says_where_the_config_came_from(tmp_path: Path) -> None:
@@ -86,6 +111,93 @@ def test_a_partly_written_section_keeps_its_own_defaults() -> None:
     assert (timeouts.connect_s, timeouts.first_token_s, timeouts.whole_s) == (1.0, 60.0, 300.0)
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("balance: {affinity: user}", {"balance": BalancePolicy(affinity="user")}),
+        ("retry: {attempts: 3}", {"retry": RetryPolicy(attempts=3)}),
+        ("fallback: {cache: true}", {"fallback": Fallback(cache=True)}),
+        ("timeouts: {idle_s: 7}", {"timeouts": Timeouts(idle_s=7.0)}),
+        ("coalesce: never", {"coalesce": "never"}),
+    ],
+)
+def test_what_a_model_leaves_out_keeps_its_default(written: str, expected: dict[str, Any]) -> None:
+    config = config_of(
+        f"{{backends: {{a: {{provider: local}}}}, models: {{m: {{pools: [[a]], {written}}}}}}}"
+    )
+    assert config.models["m"] == Model(pools=[["a"]], **expected)
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("breaker", "min_calls", 20),
+        ("concurrency", "least", 2),
+        ("shedding", "all_lag_ms", 500.0),
+        ("idempotency", "keep_s", 0.0),
+        ("coalescing", "mode", "always"),
+        ("kept_answers", "keep_s", 60.0),
+    ],
+)
+def test_what_a_section_of_resilience_leaves_out_keeps_its_default(
+    section: str, field: str, value: object
+) -> None:
+    text = (
+        f"backends: {{a: {{provider: local}}}}\nresilience: {{{section}: {{{field}: {value}}}}}\n"
+    )
+    default = Resilience()
+    changed = msgspec.structs.replace(getattr(default, section), **{field: value})
+    assert config_of(text).resilience == msgspec.structs.replace(default, **{section: changed})
+    assert changed != getattr(default, section)
+
+
+def test_every_section_of_resilience_is_tried_above() -> None:
+    marks = test_what_a_section_of_resilience_leaves_out_keeps_its_default.pytestmark  # type: ignore[attr-defined]
+    assert [case[0] for case in marks[0].args[1]] == list(Resilience.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    "resilience",
+    [
+        "concurrency: {most: 6}",
+        "concurrency: {least: 5000, most: 6000}",
+        "idempotency: {most_bytes: 0}",
+        "kept_answers: {most_bytes: 1000}",
+        "breaker: {open_s: 20}",
+    ],
+)
+def test_defaults_give_way_to_bounds_that_are_written(resilience: str) -> None:
+    text = f"backends: {{a: {{provider: local}}}}\nresilience: {{{resilience}}}\n"
+    assert warnings_of(text) == []
+
+
+def test_as_many_tiers_as_attempts_can_be_reached() -> None:
+    backends = "backends: {a: {provider: local}, b: {provider: local}}\n"
+    assert warnings_of(backends + "models: {m: {pools: [[a], [b]], retry: {attempts: 2}}}") == []
+
+
+def test_tiers_of_different_operations_do_not_take_each_others_attempts() -> None:
+    text = """
+backends:
+  a: {provider: openai, credential: env:A, model: x, operations: [chat, completions]}
+  b: {provider: openai, credential: env:A, model: y, operations: [embeddings]}
+models: {m: {pools: [[a], [b]], retry: {attempts: 1}}}
+"""
+    assert warnings_of(text) == []
+
+
+def test_a_context_fallback_to_a_larger_window_is_taken() -> None:
+    text = """
+backends:
+  a: {provider: local}
+  b: {provider: openai, credential: env:B, model: x, context_tokens: 4097}
+models:
+  m: {pools: [[a]], context_fallback: [b], balance: {method: weighted, weights: {b: 2}}}
+"""
+    assert config_of(text).models["m"].context_fallback == ["b"]
+    assert warnings_of(text) == []
+
+
 def test_models_that_are_left_out_are_filled_in() -> None:
     config = config_of("backends: {a: {provider: local, model: m}}")
     assert config.models == {"a": Model(pools=[["a"]]), "m": Model(pools=[["a"]])}
@@ -125,6 +237,31 @@ def test_models_that_are_left_out_are_filled_in() -> None:
             "backends:\n  a: {provider: local, timeouts: {stream_s: 1}}\n",
             "headrace.yaml:2: backends.a.timeouts: `first_token_s` is longer than `stream_s`, "
             "which ends the stream before. Make `stream_s` the longer one.",
+        ),
+        (
+            "backends:\n  a: {provider: local}\n"
+            "models:\n  m:\n    pools: [[a]]\n    balance:\n      affinity_header: x-user\n",
+            "headrace.yaml:7: models.m.balance.affinity_header: the header has no effect with "
+            "`affinity: none`. Write `affinity: header`, or remove the line.",
+        ),
+        (
+            "backends:\n"
+            "  a: {provider: openai, credential: env:A, model: x, operations: [embeddings]}\n"
+            "models:\n  m: {pools: [[a]], fallback: {as_answer: true}}\n",
+            "headrace.yaml:4: models.m.fallback.as_answer: it has no effect: only chats can be "
+            "answered with a message, and no backend of the pools can chat. Remove the line.",
+        ),
+        (
+            "backends:\n  a: {provider: local}\n"
+            "models:\n  m: {pools: [[a]], timeouts: {stream_s: 1}}\n",
+            "headrace.yaml:4: models.m.timeouts: `first_token_s` is longer than `stream_s`, "
+            "which ends the stream before. Make `stream_s` the longer one.",
+        ),
+        (
+            "backends:\n  a: {provider: local}\n"
+            "models:\n  m: {pools: [[a]], retry: {attempts: 2, attempts_per_backend: 3}}\n",
+            "headrace.yaml:4: models.m.retry.attempts_per_backend: a call makes at most 2 "
+            "attempts, on all backends together. Write `attempts: 3`, or a smaller number here.",
         ),
     ],
 )

@@ -12,7 +12,26 @@ import msgspec
 import pytest
 
 from headrace.config.loading import Loaded, discovered, load
-from headrace.config.schema import Config, LocalBackend, Server, Store, Tls
+from headrace.config.policies import (
+    BalancePolicy,
+    BreakerPolicy,
+    ConcurrencyPolicy,
+    RetryPolicy,
+    SheddingPolicy,
+)
+from headrace.config.schema import (
+    Config,
+    Fallback,
+    LocalBackend,
+    Model,
+    OpenAIBackend,
+    Resilience,
+    Server,
+    Store,
+    Timeouts,
+    Tls,
+)
+from headrace.config.sharing import AnswerCachePolicy, CoalescingPolicy, IdempotencyPolicy
 from headrace.config.watch import Watcher, needs_restart
 from headrace.errors import Setup
 
@@ -251,3 +270,40 @@ def test_needs_restart_names_the_fields_that_wait() -> None:
     assert needs_restart(Config(backends={"a": small}), Config(backends={"a": large})) == [
         "backends.a"
     ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Model(pools=[["a"], ["b"]]),
+        Model(pools=[["a"]], context_fallback=["b"]),
+        Model(pools=[["a"]], balance=BalancePolicy(method="least_busy")),
+        Model(pools=[["a"]], retry=RetryPolicy(attempts=2)),
+        Model(pools=[["a"]], timeouts=Timeouts(idle_s=1.0)),
+        Model(pools=[["a"]], fallback=Fallback(cache=True)),
+        Model(pools=[["a"]], coalesce="always"),
+    ],
+)
+def test_what_is_written_of_a_model_is_taken_up_at_once(changed: Model) -> None:
+    old = Config(models={"m": Model(pools=[["a"]])})
+    assert old.models["m"] != changed
+    assert needs_restart(old, Config(models={"m": changed})) == []
+
+
+def test_what_stands_under_resilience_is_taken_up_at_once_but_for_kept_answers() -> None:
+    changed = Resilience(
+        breaker=BreakerPolicy(min_calls=1),
+        concurrency=ConcurrencyPolicy(least=1),
+        shedding=SheddingPolicy(critical_share=0.0),
+        idempotency=IdempotencyPolicy(keep_s=0.0),
+        coalescing=CoalescingPolicy(mode="never"),
+        kept_answers=AnswerCachePolicy(keep_s=1.0),
+    )
+    for section in Resilience.__struct_fields__:
+        assert getattr(changed, section) != getattr(Resilience(), section)
+    assert needs_restart(Config(), Config(resilience=changed)) == ["resilience.kept_answers.keep_s"]
+
+
+def test_a_context_window_is_taken_up_at_once() -> None:
+    old, new = (OpenAIBackend(context_tokens=tokens) for tokens in (1000, 2000))
+    assert needs_restart(Config(backends={"a": old}), Config(backends={"a": new})) == []

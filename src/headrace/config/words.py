@@ -48,13 +48,13 @@ def expected(kind: inspect.Type) -> str:
         kind = kind.type
     match kind:
         case inspect.IntType():
-            return (named or "a whole number") + _range(kind)
+            return _ranged(named or "a whole number", kind)
         case inspect.FloatType():
-            return (named or "a number") + _range(kind)
+            return _ranged(named or "a number", kind)
         case inspect.BoolType():
             words = "true or false"
-        case inspect.StrType():
-            words = "text"
+        case inspect.StrType(pattern=pattern):
+            words = "text" if pattern is None else f"text of the form `{pattern}`"
         case inspect.LiteralType(values=values):
             words = _either([str(value) for value in values])
         case inspect.EnumType(cls=cls):
@@ -79,15 +79,29 @@ def _either(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
-def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    low, high = kind.ge, kind.le
-    if low is not None and high is not None:
-        return f" from {low} to {high}"
+def _ranged(words: str, kind: inspect.IntType | inspect.FloatType) -> str:
+    """The words with the range, unless they say it already."""
+    low, high = _low(kind), _high(kind)
+    if kind.ge is not None and kind.le is not None:
+        bounds = f" from {kind.ge} to {kind.le}"
+    else:
+        bounds = (f" {low}" if low else "") + (" and" if low and high else "")
+        bounds += f" {high}" if high else ""
+    return words if words.endswith(bounds) else words + bounds
+
+
+def _low(kind: inspect.IntType | inspect.FloatType) -> str:
     if kind.gt is not None:
-        return f" above {kind.gt}" + (f" and at most {high}" if high is not None else "")
-    if low is not None:
-        return f" of at least {low}"
-    return f" of at most {high}" if high is not None else ""
+        return f"above {kind.gt}"
+    return f"of at least {kind.ge}" if kind.ge is not None else ""
+
+
+def _high(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.lt is not None:
+        return f"below {kind.lt}"
+    if kind.le is None:
+        return ""
+    return f"at most {kind.le}" if _low(kind) else f"of at most {kind.le}"
 
 
 def as_number(written: str, whole: bool) -> str | None:
