@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -86,6 +88,8 @@ def test_a_character_cut_at_every_byte_stays_whole() -> None:
         (b"event: ping\n\n", None),
         (b"event: e\ndata: x\nid: 1\n\n", b"x"),
         (b"\xef\xbb\xbfdata: x\n\n", b"x"),
+        (b"data: x\r\n\n", b"x"),
+        (b"data: x\rdata: y\n\n", b"x\ny"),
     ],
 )
 def test_data(event: bytes, data: bytes | None) -> None:
@@ -106,3 +110,19 @@ def test_an_event_over_the_limit(tail: bytes) -> None:
     small = EventSplitter(limit_bytes=100)
     for _ in range(50):
         assert small.feed(b"data: x\n\n") == [b"data: x\n\n"]
+
+
+BYTE_BY_BYTE = """
+from headrace.platform.http.sse import EventSplitter
+for middle, end in ((b"x", b"\\n\\n"), (b"\\n", b"\\n"), (b"\\r", b"\\n\\n")):
+    splitter = EventSplitter(limit_bytes=2_000_000)
+    for _ in range(250_000):
+        assert splitter.feed(b"x") == []
+        assert splitter.feed(middle) == []
+    assert splitter.feed(end) == [(b"x" + middle) * 250_000 + end], middle
+"""
+
+
+def test_an_event_that_comes_byte_by_byte_does_not_stop_the_loop() -> None:
+    """Looking at all that is held for each byte would take minutes of the loop's time."""
+    subprocess.run([sys.executable, "-c", BYTE_BY_BYTE], check=True, timeout=60)

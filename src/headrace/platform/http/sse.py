@@ -95,6 +95,7 @@ def data_of(event: bytes) -> bytes | None:
         event.startswith(b"data: ")
         and event.endswith(b"\n\n")
         and event.find(b"\n") == len(event) - 2
+        and b"\r" not in event
     ):
         return event[6:-2]
     if event.startswith(b"\xef\xbb\xbf"):
