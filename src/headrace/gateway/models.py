@@ -102,6 +102,7 @@ class Models:
         if close:
             detail = f"There is no model {shown!r} here. Did you mean {close[0]!r}?"
         else:
-            known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+            known = ", ".join(names[:12]) + more
             detail = f"There is no model {shown!r} here. You can use: {known or 'none yet'}."
         return Refused(Reason.UNKNOWN_MODEL, detail, param="model")

@@ -1,0 +1,206 @@
+"""The console script as a person or a script runs it: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import site
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headrace import __version__
+
+SCRIPT = Path(sys.executable).with_name("headrace")
+CONFIG = """
+backends: {up: {provider: openai, url: "http://127.0.0.1:9/v1"}}
+models: {one: {pools: [[up]]}}
+"""
+
+
+def headrace(
+    *arguments: str, folder: Path, stdin: str | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    return run([str(SCRIPT), *arguments], folder, env, stdin)
+
+
+def run(
+    command: list[str], folder: Path, env: dict[str, str], stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "200", **env},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def some_web_server(status: int, body: bytes, kind: str = "text/html") -> Iterator[str]:
+    """Answers everything so. What it serves is no gateway."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "serve", "chat", "demo", "version", "config", "config check", "config show",
+     "config schema", "models", "models list", "models pull", "backends", "why"],
+)  # fmt: skip
+def test_help(command: str, tmp_path: Path) -> None:
+    done = headrace(*command.split(), "--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert f"Usage: headrace {command}".strip() in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["nonsense", "serve --nonsense", "serve --port many", "chat", "config nonsense", "why"],
+)
+def test_a_wrong_command_line(arguments: str, tmp_path: Path) -> None:
+    done = headrace(*arguments.split(), folder=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_version(tmp_path: Path) -> None:
+    assert headrace("version", folder=tmp_path).stdout == f"{__version__}\n"
+    assert json.loads(headrace("version", "--json", folder=tmp_path).stdout) == {
+        "version": __version__
+    }
+
+
+def test_config_commands(tmp_path: Path) -> None:
+    (tmp_path / "headrace.yaml").write_text(CONFIG)
+    checked = headrace("config", "check", "--json", folder=tmp_path)
+    assert checked.returncode == 0
+    assert json.loads(checked.stdout)["ok"] is True
+    shown = headrace("config", "show", folder=tmp_path)
+    assert shown.returncode == 0
+    assert "first_token_s" in shown.stdout  # with all defaults
+    missing = headrace("config", "check", "nowhere.yaml", folder=tmp_path)
+    assert missing.returncode == 3
+    assert "nowhere.yaml" in missing.stderr
+    secret = CONFIG.replace('/v1"', '/v1", credential: "env:NO_SUCH_KEY"')
+    (tmp_path / "headrace.yaml").write_text(secret)
+    unset = headrace("config", "check", folder=tmp_path)
+    assert unset.returncode == 3
+    assert "NO_SUCH_KEY" in unset.stderr
+
+
+NO_FOLDER = "store: {folder: /dev/null/store}\n"
+CANNOT = {
+    "store": (NO_FOLDER + "keys: {a: {secret: 'env:KEY'}}\n", [], "store.folder"),
+    "own key": (NO_FOLDER, [], "store.folder"),
+    "host": ("", ["--host", "no-such-host.invalid"], "Cannot listen on no-such-host.invalid"),
+    "port": ("", ["--port", "70000"], "port"),
+    "workers": ("", ["--workers", "0"], "workers"),
+    "log level": ("", ["--log-level", "LOUD"], "Use DEBUG, INFO"),
+    "file": ("", ["--config", "nowhere.yaml"], "nowhere.yaml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CANNOT)
+def test_serve_says_what_has_to_be_mended(name: str, tmp_path: Path) -> None:
+    more, options, told = CANNOT[name]
+    (tmp_path / "headrace.yaml").write_text(CONFIG + more)
+    done = headrace("serve", *options, folder=tmp_path, KEY="app-key-0123456789abcdef0123")
+    assert done.returncode == 3, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_to_serve(tmp_path: Path) -> None:
+    """No file, no provider's key, and an interpreter that really lacks the embedded model's
+    runtime: all packages of this environment but that one."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (found,) = site.getsitepackages()
+    for path in Path(found).iterdir():
+        if not path.name.startswith("xllamacpp"):
+            (packages / path.name).symlink_to(path)
+    source = Path(__file__).parents[1] / "src"
+    begin = "from headrace.cli import main; main()"
+    done = run(
+        [sys.executable, "-S", "-c", begin, "serve", "--port", "0"],
+        tmp_path,
+        {"PYTHONPATH": f"{packages}:{source}"},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "nothing to serve" in done.stderr
+    assert "OPENAI_API_KEY" in done.stderr
+    assert "headrace[local" in done.stderr
+
+
+CHAT_FAULTS = {
+    "nobody there": (["--url", "http://127.0.0.1:9/v1"], {"HEADRACE_KEY": "k"}, "headrace serve"),
+    "no URL": (["--url", "nonsense"], {"HEADRACE_KEY": "k"}, "is not a URL"),
+    "no port": (["--url", "http://h:99999/v1"], {"HEADRACE_KEY": "k"}, "is not a URL"),
+    "no key": (["--url", "http://127.0.0.1:9/v1"], {}, "HEADRACE_KEY"),
+    "a key of two lines": ([], {"HEADRACE_KEY": "one\ntwo"}, "HEADRACE_KEY"),
+    "a key with an accent": ([], {"HEADRACE_KEY": "clé"}, "HEADRACE_KEY"),
+}
+
+
+@pytest.mark.parametrize("name", CHAT_FAULTS)
+def test_chat_says_what_is_wrong(name: str, tmp_path: Path) -> None:
+    options, env, told = CHAT_FAULTS[name]
+    done = headrace("chat", "Hello", *options, folder=tmp_path, **env)
+    assert done.returncode == 3, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--model", "m"]], ids=["listing", "asking"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"<html>"), (404, b"<html>"), (500, b'{"error":"boom"}'), (200, b'{"data":[{}]}')],
+)
+def test_chat_with_what_is_no_gateway(
+    status: int, body: bytes, options: list[str], tmp_path: Path
+) -> None:
+    with some_web_server(status, body) as url:
+        done = headrace("chat", "Hi", "--url", url, *options, folder=tmp_path, HEADRACE_KEY="k")
+    assert done.returncode in (1, 3), done.stderr
+    assert "gateway" in done.stderr or "broke off" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kept", [b"\xff\xfe\x00", b"", b"hr_short"])
+def test_a_damaged_key_file_is_as_none(kept: bytes, tmp_path: Path) -> None:
+    (tmp_path / ".headrace").mkdir()
+    (tmp_path / ".headrace" / "key").write_bytes(kept)
+    done = headrace("chat", "Hi", "--url", "http://127.0.0.1:9/v1", folder=tmp_path)
+    assert done.returncode == 3
+    assert "There is no key" in done.stderr
