@@ -20,7 +20,9 @@ from headrace.gateway.upstream_faults import (
 from headrace.platform.http.messages import Fault, TransportError
 
 ASKED = b'{"model":"m","messages":[],"temperature":9}'
-STATUSES = (302, 400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 425, 429, 500, 502, 503, 529)
+STATUSES = [n for n in range(100, 1000) if n != 200]
+OURS = {400, 404, 409, 413, 415, 422, 429, 451, 502}
+"""Statuses that a client may get for an upstream's."""
 
 
 def error(**fields: Any) -> bytes:
@@ -85,6 +87,16 @@ def test_no_byte_of_the_upstream_is_public(status: int, body: bytes) -> None:
     public = openai.error_body(refused, "an-id-1") + openai.error_headers(refused)
     assert CANARY.encode() not in public
     assert len(refused.detail) > 40
+    assert openai.status_of(refused) in OURS
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_has_a_face(status: int) -> None:
+    """Whatever an upstream invents: a status that clients know, a sentence, and the cause."""
+    failure = failure_of_status(status, {}, b"", ASKED)
+    assert openai.status_of(failure.refused) in OURS
+    assert (failure.kind is Kind.REJECTED) <= (400 <= status < 500)
+    assert f"upstream status {status}" in str(failure.refused.cause)
 
 
 def test_what_the_client_sent_may_be_named() -> None:

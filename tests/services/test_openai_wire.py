@@ -133,6 +133,39 @@ def test_usage_is_read_and_hidden() -> None:
     assert reads[4].terminal
 
 
+MEMBERS = st.dictionaries(st.sampled_from(["id", "x", "é", "usage"]), VALUES, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    MEMBERS.map(lambda members: {k: v for k, v in members.items() if k != "usage"}),
+    MEMBERS,
+    st.sampled_from([None, USAGE]),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.booleans(),
+)
+def test_hiding_usage_takes_nothing_else(
+    around: dict[str, Any],
+    inside: dict[str, Any],
+    usage: dict[str, Any] | None,
+    first: bool,
+    separators: tuple[str, str],
+    begun: bool,
+) -> None:
+    """A `usage` of the event goes, one anywhere inside it stays, and all else with it."""
+    rest = {**around, "choices": [{"index": 0, "delta": {"content": "x", "more": inside}}]}
+    chunk = {"usage": usage, **rest} if first else {**rest, "usage": usage}
+    data = json.dumps(chunk, separators=separators).encode()
+    reader = OpenAIStreamReader(hide_usage=True)
+    if begun:
+        reader.read(*STREAM[1])
+    read = reader.read(b"data: %b\n\n" % data, data)
+    assert json.loads(read.forward.removeprefix(b"data: ")) == rest
+    assert (read.usage is not None) == (usage is not None)
+    assert read.content
+
+
 def test_usage_that_was_asked_for_passes() -> None:
     reader = OpenAIStreamReader(hide_usage=False)
     reads = [reader.read(*event) for event in STREAM]

@@ -158,8 +158,8 @@ class OpenAIStreamReader:
                 return self._read_closely(event, data)
             if later.usage is UNSET or (not self._hide_usage and later.usage is None):
                 return EventRead(event, bool(later.choices))
-            if later.usage is None and USAGE_NULL in event:
-                return EventRead(event.replace(USAGE_NULL, b"", 1), bool(later.choices))
+            if later.usage is None and _has_one_usage_null(event):
+                return EventRead(event.replace(USAGE_NULL, b""), bool(later.choices))
         return self._read_closely(event, data)
 
     def _read_closely(self, event: bytes, data: bytes) -> EventRead:
@@ -202,12 +202,15 @@ def _has_content(choice: _Choice) -> bool:
     return isinstance(members, dict) and any(v for k, v in members.items() if k != "role")
 
 
+def _has_one_usage_null(event: bytes) -> bool:
+    """Whether it can be cut out of the bytes. Inside a JSON string its quotes would be escaped; a
+    second one may be any other object's member."""
+    return USAGE_NULL in event and event.count(b'"usage"') == 1
+
+
 def _without_usage(event: bytes, data: bytes, chunk: _Answer, *, had_usage: bool) -> bytes:
-    if not had_usage:
-        # The quotes make it sure: inside a JSON string they would be escaped.
-        shorter = event.replace(USAGE_NULL, b"", 1)
-        if len(shorter) != len(event):
-            return shorter
+    if not had_usage and _has_one_usage_null(event):
+        return event.replace(USAGE_NULL, b"")
     if had_usage and not chunk.choices:
         return b""
     members = _objects.decode(data)
