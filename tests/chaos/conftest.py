@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from chaos.house import Gateway, running_gateway
+from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from chaos.conftest import SOAK
-from chaos.house import Gateway, running_gateway
+from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 from support.smuggling import CORPUS
 

@@ -15,7 +15,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from chaos.house import Gateway, running_gateway
+from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]

@@ -10,9 +10,9 @@ import openai
 import pytest
 import pytest_asyncio
 
-from chaos.house import Gateway
 from chaos.wire import AZURE, DIALECTS, OPENAI, Answer, Dialect, ask
 from support.accounts import settled
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script
 
 BUSY, FAILED, TIMEOUT = "upstream_busy", "upstream_failed", "upstream_timeout"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chaos.house import Gateway
 from chaos.wire import DIALECTS, Answer, Dialect, ask
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 CANARY = "Zx9Canary7f3aQq"

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from chaos.conftest import AZURE_KEY, SOAK, STEADY
-from chaos.house import Gateway, running_gateway
 from chaos.wire import AZURE, DIALECTS, DONE, Answer, Dialect, request_bytes
 from support.accounts import Account, settled
+from support.gateway_process import Gateway, running_gateway
 from support.upstream_process import UpstreamProcess, Visit, upstream_process
 
 CALLS = 10_000 if SOAK else 1_000

@@ -11,8 +11,8 @@ import openai
 import pytest
 
 from chaos.conftest import SOAK
-from chaos.house import Gateway
 from chaos.wire import DIALECTS, OPENAI, Answer, Dialect, ask
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script
 
 PIECES = ["水", "車🏞️", "é\u0301", "👩‍👩‍👧", "한글", "\u2028", "ة"]

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from chaos.conftest import SOAK
-from chaos.house import Gateway
 from chaos.wire import AZURE, DIALECTS, DONE, OPENAI, Dialect, ask
 from support.accounts import settled
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script
 
 HOW = ("eof", "rst", "clean_end", "broken_chunk")

@@ -7,7 +7,7 @@ import contextlib
 import json
 from typing import Any, NamedTuple
 
-from chaos.house import Gateway
+from support.gateway_process import Gateway
 from support.scripted import own_script
 
 DONE = b"data: [DONE]\n\n"

@@ -11,7 +11,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from chaos.house import Gateway, running_gateway
+from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 CLIENT_KEY = "client-key-0123456789abcdef"

@@ -9,10 +9,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from chaos.house import Gateway
 from clients.conftest import AZURE_KEY, CLIENT_KEY, PROVIDER_KEY
 from headrace_upstream.openai import vector_of
 from headrace_upstream.seen import Seen
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]

@@ -14,8 +14,8 @@ from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from openai.types.chat import ChatCompletionMessageParam
 
-from chaos.house import Gateway, running_gateway
 from support.accounts import settled
+from support.gateway_process import Gateway, running_gateway
 
 CONFIG = """
 backends:

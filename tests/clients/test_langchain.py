@@ -18,8 +18,8 @@ from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
-from chaos.house import Gateway
 from clients.conftest import CLIENT_KEY
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 

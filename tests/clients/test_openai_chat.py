@@ -11,9 +11,9 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from chaos.house import Gateway
 from clients.conftest import CLIENT_KEY
 from support.accounts import settled
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is a headrace?"}]

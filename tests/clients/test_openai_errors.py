@@ -10,9 +10,9 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from chaos.house import Gateway
 from clients.conftest import AZURE_KEY, BODY_LIMIT, CLIENT_KEY, NARROW_KEY, PROVIDER_KEY
 from support.accounts import accounts, settled
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]

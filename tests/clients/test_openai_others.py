@@ -9,10 +9,10 @@ import httpx
 import openai
 import pytest
 
-from chaos.house import Gateway
 from clients.conftest import CLIENT_KEY, NARROW_KEY
 from headrace_upstream.openai import vector_of
 from support.accounts import settled
+from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 EMBEDDING = "text-embedding-3-small"

@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from chaos.house import Gateway, running_gateway
+from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 APP, FREE = "app-key-0123456789abcdef0123", "free-key-0123456789abcdef012"

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chaos.house import Gateway, running_gateway
+from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 PATIENCE_S = 20.0
