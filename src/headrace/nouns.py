@@ -16,8 +16,8 @@ class Dialect(enum.Enum):
     AZURE_OPENAI = "azure_openai"
 
 
-class Operation(enum.Enum):
-    """What a client asks a model to do."""
+class Operation(enum.StrEnum):
+    """What a client asks a model to do. Strings, for an `Enum` is hashed in Python."""
 
     CHAT = "chat"
     COMPLETIONS = "completions"

@@ -19,8 +19,8 @@ V1 = "v1"
 class AzureDeployment(OpenAIService):
     """One deployment under `/openai/deployments/NAME`: the path names the model, not the body."""
 
-    def _named(self, call: Call) -> dict[str, bytes]:
-        return {}
+    def _name(self, call: Call) -> None:
+        return None
 
 
 def azure_openai_service(

@@ -41,8 +41,7 @@ class OpenAIService:
         self.provider = provider
         self.priced_as = priced_as or model
         self._origin = origin
-        self._model = model
-        self._model_json = None if model is None else msgspec.json.encode(model)
+        self._model_json = None if model is None else msgspec.Raw(msgspec.json.encode(model))
         self._include_usage = include_usage
         self._operations = operations
         common = [
@@ -65,20 +64,24 @@ class OpenAIService:
         return operation in self._operations
 
     def request(self, call: Call) -> WireRequest:
-        changes = self._named(call)
+        members = openai_wire.members_of(call.body)
+        name = self._name(call)
+        if name is not None:
+            members["model"] = name
         if call.stream and self._include_usage and not call.wants_usage:
-            changes["stream_options"] = openai_wire.asking_for_usage(call.body)
+            asked = members.get("stream_options")
+            members["stream_options"] = openai_wire.asking_for_usage(asked)
         head = b"%bx-request-id: %b\r\n" % (self._heads[call.operation], call.id.encode())
-        return WireRequest(self._origin, head, openai_wire.rewritten(call.body, changes))
+        return WireRequest(self._origin, head, openai_wire.written(members))
 
-    def _named(self, call: Call) -> dict[str, bytes]:
-        """What must change for the body to name the provider's model."""
+    def _name(self, call: Call) -> msgspec.Raw | None:
+        """The provider's name of the model, None where the body has it or needs none."""
         if self._model_json is not None:
-            return {} if self._model == call.body_model else {"model": self._model_json}
+            return self._model_json
         if call.body_model != call.model:
             # The path names the model (Azure's dialect): what the caller may use and pays for.
-            return {"model": msgspec.json.encode(call.model)}
-        return {}
+            return msgspec.Raw(msgspec.json.encode(call.model))
+        return None
 
     def stream_reader(self, call: Call) -> StreamReader:
         return openai_wire.OpenAIStreamReader(

@@ -13,15 +13,16 @@ from headrace.nouns import Call, Operation, Usage
 from headrace.services.service import BadAnswer, EventRead, WholeRead
 
 NULL = b"null"
+_LIST = ord("[")
 USAGE_NULL = b',"usage":null'
 
 
-class _TokenDetails(Struct):
+class _TokenDetails(Struct, gc=False):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _Usage(Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _TokenDetails | None = None
@@ -41,6 +42,21 @@ class _Answer(Struct):
     error: Raw = Raw(b"")
 
 
+class _Finished(Struct, gc=False):
+    """What matters of a whole answer's choice."""
+
+    finish_reason: str | None = None
+
+
+class _Whole(Struct, gc=False):
+    """A whole answer whose usage is as it should be: read in one go."""
+
+    choices: list[_Finished] | None = None
+    data: Raw = Raw(b"")
+    usage: _Usage | None = None
+    error: Raw = Raw(b"")
+
+
 class _LaterChoice(Struct, gc=False):
     """A choice once the answer has begun: what it holds no longer matters."""
 
@@ -54,49 +70,39 @@ class _LaterEvent(Struct, gc=False):
 
 
 _answers = msgspec.json.Decoder(_Answer)
+_wholes = msgspec.json.Decoder(_Whole, strict=False)
 _later_events = msgspec.json.Decoder(_LaterEvent, strict=False)
 _usages = msgspec.json.Decoder(_Usage, strict=False)
 _objects = msgspec.json.Decoder(dict[str, Raw])
 _values = msgspec.json.Decoder()
 
 
-def rewritten(body: bytes, changes: dict[str, bytes]) -> bytes:
-    """The JSON object `body` with top-level members set to raw JSON values; every other value
-    keeps its bytes. A body that needs no change is returned as it is, unless it could be read in
-    two ways (a governed name that may stand twice): then it is written with each name once."""
-    if not changes and not _twofold(body):
-        return body
-    members = _objects.decode(body)
-    for name, value in changes.items():
-        members[name] = Raw(value)
+Members = dict[str, Raw]
+"""A JSON object's members, their values as they came."""
+
+
+def members_of(body: bytes) -> Members:
+    """The top-level members of a JSON object. A name that stands twice has its last value here;
+    what is written of it has one, so no upstream can read another than policy did."""
+    return _objects.decode(body)
+
+
+def written(members: Members) -> bytes:
+    """The JSON object; its values keep their bytes."""
     return msgspec.json.encode(members)
 
 
-def asking_for_usage(body: bytes) -> bytes:
-    """The value of `stream_options` that asks for usage and keeps the client's other options."""
-    if b'"stream_options"' in body or b"\\u" in body:
-        options = _objects.decode(body).get("stream_options", Raw(NULL))
-        if _present(options):
-            members = _objects.decode(options)
-            members["include_usage"] = Raw(b"true")
-            return msgspec.json.encode(members)
-    return INCLUDE_USAGE
+def asking_for_usage(options: Raw | None) -> Raw:
+    """`stream_options` that ask for usage and keep the client's other options."""
+    if options is None or not _present(options):
+        return INCLUDE_USAGE
+    members = _objects.decode(options)
+    members["include_usage"] = TRUE
+    return Raw(msgspec.json.encode(members))
 
 
-INCLUDE_USAGE = b'{"include_usage":true}'
-
-
-def _twofold(body: bytes) -> bool:
-    """Whether a member that policy reads may stand twice, so that the upstream might read the
-    other one: more than one occurrence of its name, or an escape that could spell it."""
-    return (
-        body.count(b'"model"') > 1
-        or (
-            body.count(b'"stream') > 1
-            and (body.count(b'"stream"') > 1 or body.count(b'"stream_options"') > 1)
-        )
-        or b"\\u" in body
-    )
+TRUE = Raw(b"true")
+INCLUDE_USAGE = Raw(b'{"include_usage":true}')
 
 
 def usage_of(raw: Raw) -> Usage | None:
@@ -104,20 +110,41 @@ def usage_of(raw: Raw) -> Usage | None:
     if not raw or bytes(raw) == NULL:
         return None
     try:
-        usage = _usages.decode(raw)
+        return _tokens(_usages.decode(raw))
     except msgspec.MsgspecError:
         return None
+
+
+def _tokens(usage: _Usage) -> Usage:
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(
-        input_tokens=usage.prompt_tokens or 0,
-        output_tokens=usage.completion_tokens or 0,
-        cached_tokens=(prompt.cached_tokens or 0) if prompt else 0,
-        reasoning_tokens=(completion.reasoning_tokens or 0) if completion else 0,
+        usage.prompt_tokens or 0,
+        usage.completion_tokens or 0,
+        (prompt.cached_tokens or 0) if prompt else 0,
+        (completion.reasoning_tokens or 0) if completion else 0,
     )
 
 
 def read_whole(call: Call, body: bytes) -> WholeRead:
     """Reads a 200. Raises BadAnswer if it is not the answer to this operation."""
+    try:
+        whole = _wholes.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return _read_whole_closely(call, body)
+    if whole.error and _present(whole.error):
+        return WholeRead(usage=None, error=bytes(whole.error))
+    choices = whole.choices
+    if call.operation is Operation.EMBEDDINGS:
+        if not whole.data or memoryview(whole.data)[0] != _LIST:
+            raise _without_answer()
+    elif choices is None:
+        raise _without_answer()
+    usage = None if whole.usage is None else _tokens(whole.usage)
+    return WholeRead(usage, choices[0].finish_reason if choices else None)
+
+
+def _read_whole_closely(call: Call, body: bytes) -> WholeRead:
+    """An answer whose usage may be anything is an answer."""
     try:
         answer = _answers.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -126,9 +153,13 @@ def read_whole(call: Call, body: bytes) -> WholeRead:
         return WholeRead(usage=None, error=bytes(answer.error))
     expected = answer.data if call.operation is Operation.EMBEDDINGS else answer.choices
     if expected is None:
-        raise BadAnswer("a JSON object without the answer's members")
+        raise _without_answer()
     finish = answer.choices[0].finish_reason if answer.choices else None
     return WholeRead(usage=usage_of(answer.usage), finish=finish)
+
+
+def _without_answer() -> BadAnswer:
+    return BadAnswer("a JSON object without the answer's members")
 
 
 class OpenAIStreamReader:

@@ -27,7 +27,7 @@ class EventRead(Struct, frozen=True, gc=False):
     """The upstream reports a fault; its bytes, for the log alone."""
 
 
-class WholeRead(Struct, frozen=True):
+class WholeRead(Struct, frozen=True, gc=False):
     """What a whole answer means."""
 
     usage: Usage | None
