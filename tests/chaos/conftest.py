@@ -21,6 +21,7 @@ STEADY = """
 resilience:
   concurrency: {{least: 1000, start: 1000, most: 1000}}
   shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}
+  retry_budget: {{burst: 1000}}
   breaker:
     {{min_calls: 100000, failures_in_a_row: 100000, open_s: 0.000001, open_cap_s: 0.000001,
      longest_open_s: 0.000001,

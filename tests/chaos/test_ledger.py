@@ -30,8 +30,8 @@ backends:
   dated: {{provider: azure_openai, url: "{url}", deployment: a, credential: env:AZURE_KEY}}
   dated-too: {{provider: azure_openai, url: "{url}", deployment: b, credential: env:AZURE_KEY}}
 models:
-  plain: {{pools: [[east, west]], retry: {{backoff_s: 0.01, budget: 1000}}}}
-  dated: {{pools: [[dated], [dated-too]], retry: {{backoff_s: 0.01, budget: 1000}}}}
+  plain: {{pools: [[east, west]], retry: {{backoff_s: 0.01}}}}
+  dated: {{pools: [[dated], [dated-too]], retry: {{backoff_s: 0.01}}}}
 """
 )
 FAULTS: list[dict[str, Any]] = [

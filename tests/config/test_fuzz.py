@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headrace.config.loading import Loaded, loaded
 from headrace.config.policies import BalancePolicy, RetryPolicy
 from headrace.config.problems import ConfigError
-from headrace.config.schema import Fallback, Resilience, Timeouts
+from headrace.config.schema import Fallback, ModelTimeouts, Resilience
 from headrace.config.show import show
 
 NAME = Path("headrace.yaml")
@@ -105,7 +105,7 @@ FAILING = st.fixed_dictionaries(
                     ),
                     "retry": st.one_of(written(RetryPolicy), st.just({"attempts": 1})),
                     "fallback": written(Fallback),
-                    "timeouts": written(Timeouts),
+                    "timeouts": written(ModelTimeouts),
                 },
             ),
             max_size=2,

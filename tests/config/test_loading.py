@@ -19,9 +19,9 @@ from headrace.config.schema import (
     Fallback,
     LocalBackend,
     Model,
+    ModelTimeouts,
     OpenAIBackend,
     Resilience,
-    Timeouts,
 )
 from headrace.errors import Setup
 
@@ -117,7 +117,7 @@ def test_a_partly_written_section_keeps_its_own_defaults() -> None:
         ("balance: {affinity: user}", {"balance": BalancePolicy(affinity="user")}),
         ("retry: {attempts: 3}", {"retry": RetryPolicy(attempts=3)}),
         ("fallback: {cache: true}", {"fallback": Fallback(cache=True)}),
-        ("timeouts: {idle_s: 7}", {"timeouts": Timeouts(idle_s=7.0)}),
+        ("timeouts: {idle_s: 7}", {"timeouts": ModelTimeouts(idle_s=7.0)}),
         ("coalesce: never", {"coalesce": "never"}),
     ],
 )
@@ -133,6 +133,7 @@ def test_what_a_model_leaves_out_keeps_its_default(written: str, expected: dict[
     [
         ("breaker", "min_calls", 20),
         ("concurrency", "least", 2),
+        ("retry_budget", "burst", 3.0),
         ("shedding", "all_lag_ms", 500.0),
         ("idempotency", "keep_s", 0.0),
         ("coalescing", "mode", "always"),
@@ -262,6 +263,23 @@ def test_models_that_are_left_out_are_filled_in() -> None:
             "models:\n  m: {pools: [[a]], retry: {attempts: 2, attempts_per_backend: 3}}\n",
             "headrace.yaml:4: models.m.retry.attempts_per_backend: a call makes at most 2 "
             "attempts, on all backends together. Write `attempts: 3`, or a smaller number here.",
+        ),
+        (
+            "backends: {a: {provider: local}, b: {provider: local}, c: {provider: local}}\n"
+            "models:\n  m:\n    retry: {attempts: 1}\n"
+            "    pools:\n    - [a]\n    - [b]\n    - [c]\n",
+            "headrace.yaml:7: models.m.pools[1]: a call that failed in the tiers before does not "
+            "reach this one: each takes an attempt, and `retry.attempts` is 1. It is asked only "
+            "while all backends of an earlier tier are out. Put its backends into an earlier "
+            "tier. Or write `retry: {attempts: 2}`.",
+        ),
+        (
+            f"backends: {{{', '.join(f'b{i}: {{provider: local}}' for i in range(17))}}}\n"
+            f"models:\n  m: {{retry: {{attempts: 16}}, pools: {[[f'b{i}'] for i in range(17)]}}}\n",
+            "headrace.yaml:3: models.m.pools[16]: a call that failed in the tiers before does not "
+            "reach this one: each takes an attempt, and `retry.attempts` is 16. It is asked only "
+            "while all backends of an earlier tier are out. Put its backends into an earlier "
+            "tier.",
         ),
     ],
 )

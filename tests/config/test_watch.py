@@ -16,6 +16,7 @@ from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
     ConcurrencyPolicy,
+    RetryBudgetPolicy,
     RetryPolicy,
     SheddingPolicy,
 )
@@ -24,11 +25,11 @@ from headrace.config.schema import (
     Fallback,
     LocalBackend,
     Model,
+    ModelTimeouts,
     OpenAIBackend,
     Resilience,
     Server,
     Store,
-    Timeouts,
     Tls,
 )
 from headrace.config.sharing import AnswerCachePolicy, CoalescingPolicy, IdempotencyPolicy
@@ -279,7 +280,7 @@ def test_needs_restart_names_the_fields_that_wait() -> None:
         Model(pools=[["a"]], context_fallback=["b"]),
         Model(pools=[["a"]], balance=BalancePolicy(method="least_busy")),
         Model(pools=[["a"]], retry=RetryPolicy(attempts=2)),
-        Model(pools=[["a"]], timeouts=Timeouts(idle_s=1.0)),
+        Model(pools=[["a"]], timeouts=ModelTimeouts(idle_s=1.0)),
         Model(pools=[["a"]], fallback=Fallback(cache=True)),
         Model(pools=[["a"]], coalesce="always"),
     ],
@@ -294,6 +295,7 @@ def test_what_stands_under_resilience_is_taken_up_at_once_but_for_kept_answers()
     changed = Resilience(
         breaker=BreakerPolicy(min_calls=1),
         concurrency=ConcurrencyPolicy(least=1),
+        retry_budget=RetryBudgetPolicy(burst=1.0),
         shedding=SheddingPolicy(critical_share=0.0),
         idempotency=IdempotencyPolicy(keep_s=0.0),
         coalescing=CoalescingPolicy(mode="never"),

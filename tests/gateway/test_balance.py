@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.config.policies import BalancePolicy
+from headrace.config.policies import BalancePolicy, BreakerPolicy
 from headrace.gateway.balance import Balancer, of_session
+from headrace.gateway.fleet import Fleet, Tier
+from headrace.gateway.health import Outcome
 from headrace.gateway.load import Load, Pace
 
 
@@ -21,13 +23,13 @@ class Backend:
         self.name = name
         self.load = Load()
         self.part = share
-        self.failing = failing
+        self.fails = failing
 
     def share(self, now: float) -> float:
         return self.part
 
-    def failure_share(self, now: float) -> float:
-        return self.failing
+    def failing(self, now: float) -> float:
+        return self.fails
 
 
 def backends(count: int, ttft_s: float = 0.5) -> list[Backend]:
@@ -93,8 +95,40 @@ def test_failing_fast_attracts_nothing() -> None:
     made = backends(2)
     made[0].load.stream = Pace(10.0, peaks=True)
     made[0].load.stream.observe(0.2, 0.0)
-    made[0].failing = 0.5
-    assert chosen(made, 100) == {"b1": 100}
+    made[0].fails = 0.5
+    counts = chosen(made, 6_000)  # by load alone it would get all of them
+    assert 4_800 < counts["b1"] < 5_200
+    made[0].fails = made[1].fails = 0.5
+    assert chosen(made, 100) == {"b0": 100}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "least", "most"),
+    [
+        (0, 1, 0.30, 0.40),  # one failure among few calls: a third of its calls go elsewhere
+        (9, 1, 0.33, 0.43),
+        (200, 1, 0.45, 0.52),
+        (5, 15, 0.0, 0.15),  # what fails in earnest is drained within some calls
+        (20, 80, 0.0, 0.08),
+    ],
+)
+def test_single_failures_move_few_calls(good: int, bad: int, least: float, most: float) -> None:
+    rng, now = Random(9), 100.0
+    fleet = Fleet(rng)
+    never = BreakerPolicy(min_calls=100_000, failures_in_a_row=100_000)
+    pair = [fleet.enlist(name, breaker=never) for name in "ab"]
+    for backend in pair:
+        backend.load.stream.observe(0.5, now)
+        for i in range(good + bad):
+            permit = backend.breaker.begin(now)
+            assert permit is not None
+            failed = backend.name == "a" and i >= good
+            backend.breaker.record(permit, Outcome.FAILED if failed else Outcome.OK, now)
+    tier = Tier(pair, BalancePolicy())
+    glanced = Counter(b.name for _ in range(4_000) if (b := tier.glance(now, rng, True)))
+    balanced = Counter(tier.balancer.choose(pair, now, rng, stream=True).name for _ in range(4_000))
+    for counts in (glanced, balanced):
+        assert least < counts["a"] / 4_000 < most
 
 
 def test_quota_left_spreads_calls() -> None:

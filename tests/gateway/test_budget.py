@@ -7,7 +7,7 @@ import os
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from headrace.config.policies import RetryPolicy
+from headrace.config.policies import RetryBudgetPolicy
 from headrace.gateway.budget import Budget
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
@@ -15,14 +15,14 @@ STEP = st.tuples(st.sampled_from(["take", "succeed"]), st.floats(0.0, 5.0))
 
 
 def test_starts_full_and_runs_dry() -> None:
-    budget = Budget(RetryPolicy())
+    budget = Budget(RetryBudgetPolicy())
     assert [budget.take(0.0) for _ in range(11)] == [True] * 10 + [False]
     assert not budget.take(1.9)
     assert budget.take(2.0)
 
 
 def test_five_successes_pay_for_one_retry() -> None:
-    budget = Budget(RetryPolicy(budget_per_s=0.0))
+    budget = Budget(RetryBudgetPolicy(per_s=0.0))
     while budget.take(0.0):
         pass
     for _ in range(5):
@@ -32,7 +32,7 @@ def test_five_successes_pay_for_one_retry() -> None:
 
 
 def test_a_clock_that_steps_back_brings_nothing() -> None:
-    budget = Budget(RetryPolicy())
+    budget = Budget(RetryBudgetPolicy())
     for _ in range(10):
         budget.take(1000.0)
     assert not budget.take(10.0)
@@ -42,7 +42,7 @@ def test_a_clock_that_steps_back_brings_nothing() -> None:
 @settings(max_examples=2_000 if SOAK else 50, deadline=None)
 @given(st.lists(STEP, max_size=200))
 def test_never_more_than_its_bound(steps: list[tuple[str, float]]) -> None:
-    budget = Budget(RetryPolicy())
+    budget = Budget(RetryBudgetPolicy())
     now, taken, successes, model = 0.0, 0, 0, 10.0
     for what, after in steps:
         now += after

@@ -47,7 +47,7 @@ class House:
     ) -> None:
         self.now = 1000.0
         self.changes: list[tuple[str, Transition]] = []
-        self.fleet = Fleet(Random(5), retry, lambda b, t: self.changes.append((b.name, t)))
+        self.fleet = Fleet(Random(5), None, lambda b, t: self.changes.append((b.name, t)))
         for name in "".join(tiers) + wider:
             self.fleet.enlist(name, concurrency=concurrency)
         self.route = Route(

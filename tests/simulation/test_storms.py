@@ -12,13 +12,14 @@ from statistics import median
 import pytest
 from world import BOUNDLESS, NAKED, NEVER, World
 
-from headrace.config.policies import RetryPolicy
+from headrace.config.policies import RetryBudgetPolicy, RetryPolicy
 from headrace.gateway.health import State
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 SEEDS = range(5 if SOAK else 2)
 HORIZON_S = 120.0
-FREE = RetryPolicy(budget=100_000, budget_per_s=1000.0, free_failover_below=1.0)
+FREE = RetryPolicy(free_failover_below=1.0)
+BUDGETLESS = RetryBudgetPolicy(burst=100_000, per_s=1000.0)
 """Retries without a budget, as gateways have them."""
 
 
@@ -52,7 +53,9 @@ def test_a_brownout_ends_when_its_cause_ends(capacities: list[float], hit: str) 
 @pytest.mark.parametrize(("capacities", "hit"), CASES)
 def test_free_retries_never_recover(capacities: list[float], hit: str) -> None:
     """The storm is real: without budget, breaker and limit this world does not come back."""
-    free = World(0, capacities, retry=FREE, breaker=NEVER, concurrency=BOUNDLESS)
+    free = World(
+        0, capacities, retry=FREE, retries=BUDGETLESS, breaker=NEVER, concurrency=BOUNDLESS
+    )
     assert brownout(free, hit) == float("inf")
     assert free.attempts_per_call() > 1.5
 

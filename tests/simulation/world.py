@@ -8,7 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from headrace.config.policies import BreakerPolicy, ConcurrencyPolicy, RetryPolicy
+from headrace.config.policies import (
+    BreakerPolicy,
+    ConcurrencyPolicy,
+    RetryBudgetPolicy,
+    RetryPolicy,
+)
 from headrace.errors import Reason, Refused
 from headrace.gateway.failure import Failure, Kind
 from headrace.gateway.fleet import Fleet, Route
@@ -97,6 +102,7 @@ class World:
         capacities: Sequence[float],
         *,
         retry: RetryPolicy | None = None,
+        retries: RetryBudgetPolicy | None = None,
         breaker: BreakerPolicy | None = None,
         concurrency: ConcurrencyPolicy | None = None,
         as_tiers: bool = False,
@@ -111,9 +117,9 @@ class World:
         }
         retry = retry or RetryPolicy()
         breaker = breaker or BreakerPolicy(slow_first_token_s=timeout_s * 2 / 3)
-        self.fleet = Fleet(self.rng, retry)
+        self.fleet = Fleet(self.rng, retries)
         for name in self.regions:
-            self.fleet.enlist(name, breaker=breaker, concurrency=concurrency, retry=retry)
+            self.fleet.enlist(name, breaker=breaker, concurrency=concurrency, retries=retries)
         names = list(self.regions)
         tiers = [[name] for name in names] if as_tiers else [names]
         self.route = Route(self.fleet, tiers, retry=retry)

@@ -45,13 +45,16 @@ def check_retry(retry: RetryPolicy, path: KeyPath, located: Located) -> None:
         )
 
 
-def check_timeouts(timeouts: Timeouts, path: KeyPath, located: Located) -> None:
-    if timeouts.first_token_s > timeouts.stream_s:
-        located.warning(
-            path,
-            "`first_token_s` is longer than `stream_s`, which ends the stream before",
-            "Make `stream_s` the longer one.",
-        )
+def check_timeouts(timeouts: Timeouts, path: KeyPath, located: Located) -> bool:
+    """Whether nothing was to be said."""
+    if timeouts.first_token_s <= timeouts.stream_s:
+        return True
+    located.warning(
+        path,
+        "`first_token_s` is longer than `stream_s`, which ends the stream before",
+        "Make `stream_s` the longer one.",
+    )
+    return False
 
 
 def _check_order(

@@ -35,8 +35,7 @@ class ModelRules:
         self._balance(model, (*path, "balance"))
         self._fallback(model, (*path, "fallback"))
         check_retry(model.retry, (*path, "retry"), self._located)
-        if model.timeouts is not None:
-            check_timeouts(model.timeouts, (*path, "timeouts"), self._located)
+        self._timeouts(model, (*path, "timeouts"))
 
     def _pools(self, model: Model, path: KeyPath) -> None:
         problem = self._located.problem
@@ -70,8 +69,8 @@ class ModelRules:
             self._located.problem(where, what, instead)
 
     def _attempts(self, model: Model, path: KeyPath) -> None:
-        """Tiers before may be out and take no attempt. But a call that fails in each of them must
-        be able to go on."""
+        """A tier behind as many others as there are attempts is asked only while one of those is
+        out, and so takes no attempt."""
         attempts = model.retry.attempts
         before = dict.fromkeys(_OPERATIONS, 0)
         for i, tier in enumerate(model.pools):
@@ -79,16 +78,28 @@ class ModelRules:
             if here and all(before[operation] >= attempts for operation in here):
                 raised = min(before[operation] for operation in here) + 1
                 more = f" Or write `retry: {{attempts: {raised}}}`."
-                self._located.problem(
+                self._located.warning(
                     (*path, i),
-                    "a call that failed in the tiers before never reaches this one: each takes "
-                    f"an attempt, and `retry.attempts` is {attempts}",
+                    "a call that failed in the tiers before does not reach this one: each takes "
+                    f"an attempt, and `retry.attempts` is {attempts}. It is asked only while all "
+                    "backends of an earlier tier are out",
                     "Put its backends into an earlier tier."
                     + (more if raised <= _MOST_ATTEMPTS else ""),
                 )
                 return
             for operation in here:
                 before[operation] += 1
+
+    def _timeouts(self, model: Model, path: KeyPath) -> None:
+        """With each backend's own where the model's are left out; said once."""
+        if not self._located.is_written(path):
+            return
+        for name in (n for tier in (*model.pools, model.context_fallback) for n in tier):
+            backend = self._backends.get(name)
+            if backend is not None and not check_timeouts(
+                model.timeouts.over(backend.timeouts), path, self._located
+            ):
+                return
 
     def _does(self, name: str, operation: str) -> bool:
         """Whether a backend may be asked for it, as far as the file tells."""

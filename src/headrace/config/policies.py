@@ -84,15 +84,21 @@ class RetryPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     retry_before_next_tier: bool = True
     """Repeat a server error (500, 502, 503, 504) once on its backend before the next tier is asked.
     Off, the next tier is asked at once."""
-    budget: Annotated[float, Meta(ge=0, le=100_000)] = 10.0
-    """Retries that may be made in a burst. Each backend has a budget, and the gateway has one."""
-    budget_per_success: Annotated[float, Meta(ge=0, le=1)] = 0.2
-    """What a success adds: 0.2 allows one retry for five successes."""
-    budget_per_s: Annotated[float, Meta(ge=0, le=1000)] = 0.5
-    """What each second adds, so that rare calls may be retried too."""
     free_failover_below: Share = 0.1
     """Moving to another backend costs nothing while its own share of failures is below this;
-    otherwise it takes from the gateway's budget."""
+    otherwise it takes from the gateway's retry budget."""
+
+
+class RetryBudgetPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Retries of all models together. Each backend has such a budget and the gateway has one; a
+    retry on the same backend takes from both."""
+
+    burst: Annotated[float, Meta(ge=0, le=100_000)] = 10.0
+    """Retries that may be made at once, after a quiet time."""
+    per_success: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    """What a success adds: 0.2 allows one retry for five successes."""
+    per_s: Annotated[float, Meta(ge=0, le=1000)] = 0.5
+    """What each second adds, so that rare calls may be retried too."""
 
 
 class BalancePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

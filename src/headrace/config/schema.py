@@ -11,6 +11,7 @@ from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
     ConcurrencyPolicy,
+    RetryBudgetPolicy,
     RetryPolicy,
     SheddingPolicy,
 )
@@ -108,6 +109,31 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of a whole answer: to its end."""
     stream_s: Seconds = 600.0
     """Of a stream: to its end."""
+
+
+class ModelTimeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long backends may take for one model. What is left out is each backend's own."""
+
+    connect_s: Seconds | None = None
+    """To open a connection."""
+    first_token_s: Seconds | None = None
+    """Of a stream: to the first event."""
+    idle_s: Seconds | None = None
+    """Between two events of a stream."""
+    whole_s: Seconds | None = None
+    """Of a whole answer: to its end."""
+    stream_s: Seconds | None = None
+    """Of a stream: to its end."""
+
+    def over(self, own: Timeouts) -> Timeouts:
+        """A backend's own ones, with those that are written here in their stead."""
+        return Timeouts(
+            connect_s=own.connect_s if self.connect_s is None else self.connect_s,
+            first_token_s=own.first_token_s if self.first_token_s is None else self.first_token_s,
+            idle_s=own.idle_s if self.idle_s is None else self.idle_s,
+            whole_s=own.whole_s if self.whole_s is None else self.whole_s,
+            stream_s=own.stream_s if self.stream_s is None else self.stream_s,
+        )
 
 
 class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -239,8 +265,8 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which backend of a tier gets a call."""
     retry: RetryPolicy = RetryPolicy()
     """How often and when a failed attempt is repeated."""
-    timeouts: Timeouts | None = None
-    """How long backends may take for this model; leave out to take each backend's own."""
+    timeouts: ModelTimeouts = ModelTimeouts()
+    """How long backends may take for this model."""
     fallback: Fallback = Fallback()
     """What a client gets when no backend can answer."""
     coalesce: Mode | None = None
@@ -255,6 +281,8 @@ class Resilience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a backend is taken out because it fails, and how it comes back."""
     concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
     """Calls that may run on one backend at once."""
+    retry_budget: RetryBudgetPolicy = RetryBudgetPolicy()
+    """Retries of all models together."""
     shedding: SheddingPolicy = SheddingPolicy()
     """When the gateway itself is overloaded and refuses calls."""
     idempotency: IdempotencyPolicy = IdempotencyPolicy()

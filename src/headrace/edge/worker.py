@@ -233,6 +233,8 @@ class Worker:
         self._secrets.reload()
         self._app.runtime = self._runtime(loaded.config)
         self._config = loaded.config
+        for warning in loaded.warnings:
+            log.warning("configuration", extra={"detail": str(warning)})
         for field in needs_restart(self._loaded.config, loaded.config):
             log.warning("restart needed", extra={"detail": f"{field} changes at the next start"})
         log.info("configuration reloaded", extra={"detail": str(loaded.source)})

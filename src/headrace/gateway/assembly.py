@@ -94,7 +94,13 @@ def _models(
     resilience = config.resilience
     for name, backend in config.backends.items():
         breaker = _breaker(resilience.breaker, backend.timeouts)
-        fleet.enlist(name, breaker=breaker, concurrency=resilience.concurrency)
+        fleet.enlist(
+            name,
+            breaker=breaker,
+            concurrency=resilience.concurrency,
+            retries=resilience.retry_budget,
+        )
+    fleet.budget.policy = resilience.retry_budget
     fleet.retain(config.backends.keys())
     return Models(
         {
@@ -133,7 +139,7 @@ def _chosen(
         name: Target(
             name=name,
             service=services[name],
-            patience=_patience(model.timeouts or config.backends[name].timeouts),
+            patience=_patience(model.timeouts.over(config.backends[name].timeouts)),
             region=config.backends[name].region,
         )
         for name in names

@@ -25,16 +25,19 @@ class Candidate(Protocol):
         """The part of its traffic that it may take, below 1 after an outage."""
         ...
 
-    def failure_share(self, now: float) -> float:
-        """Failures by attempts, lately."""
+    def failing(self, now: float) -> float:
+        """Failures by attempts, lately; held low while there were few attempts."""
         ...
 
 
 C = TypeVar("C", bound=Candidate)
 
+FEW_CALLS = 20
+"""Good attempts that are taken for granted before a share of failures is believed: one failure
+among few calls says little."""
 _FAILING = 10.0
-"""A backend that fails 10 % of its attempts counts as twice as loaded: failing fast must not
-attract calls."""
+"""Of two backends the one that fails 10 % more of its attempts loses half of its calls to the
+other, the one that fails 50 % more five of six: failing fast must not attract calls."""
 
 
 class Balancer:
@@ -92,15 +95,18 @@ def better_of_two(candidates: Sequence[C], now: float, rng: Random, stream: bool
     second = int(rng.random() * (count - 1))
     if second >= first:
         second += 1
-    one, other = candidates[first], candidates[second]
-    return one if cost(one, now, stream) <= cost(other, now, stream) else other
+    return better(candidates[first], candidates[second], now, rng, stream)
 
 
-def cost(candidate: Candidate, now: float, stream: bool) -> float:
-    """Lower is better."""
-    failing = candidate.failure_share(now)
-    score = candidate.load.score(now, stream)
-    return score * (1.0 + _FAILING * failing) + failing if failing else score
+def better(one: C, other: C, now: float, rng: Random, stream: bool) -> C:
+    """The one with the lower load. The one that fails more is passed over by chance, the likelier
+    the more it fails: so it is drained of calls, but a single failure only slows them."""
+    more = one.failing(now) - other.failing(now)
+    if more:
+        weight = _FAILING * abs(more)
+        if rng.random() * (1.0 + weight) < weight:
+            return other if more > 0.0 else one
+    return other if other.load.score(now, stream) < one.load.score(now, stream) else one
 
 
 def least_busy(candidates: Sequence[C], rng: Random) -> C:

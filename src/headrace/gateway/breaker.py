@@ -185,13 +185,14 @@ class Breaker:
         grown = (now - self._since) / policy.slow_start_s
         return min(1.0, policy.slow_start_from + (1.0 - policy.slow_start_from) * grown)
 
-    def failure_share(self, now: float) -> float:
-        """Failures by attempts of the window; 0 if there were none."""
+    def failure_share(self, now: float, granted: int = 0) -> float:
+        """Failures by attempts of the window; 0 if there were none. `granted` good attempts are
+        counted besides."""
         window = self._window
         if not window.failed:
             return 0.0
         window.turn(now)
-        return window.failed / window.total if window.failed else 0.0
+        return window.failed / (window.total + granted) if window.failed else 0.0
 
     def export(self, now: float) -> Snapshot:
         """What others need to know."""

@@ -6,7 +6,7 @@ gRPC A6). Pure: no I/O, no clock.
 
 from __future__ import annotations
 
-from headrace.config.policies import RetryPolicy
+from headrace.config.policies import RetryBudgetPolicy
 
 
 class Budget:
@@ -17,17 +17,17 @@ class Budget:
 
     __slots__ = ("_at", "_tokens", "policy")
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryBudgetPolicy) -> None:
         self.policy = policy
-        self._tokens = policy.budget
+        self._tokens = policy.burst
         self._at: float | None = None
 
     def tokens(self, now: float) -> float:
         """What is left."""
         since = now if self._at is None or now < self._at else self._at
         self._at = now
-        grown = self._tokens + (now - since) * self.policy.budget_per_s
-        self._tokens = min(self.policy.budget, grown)
+        grown = self._tokens + (now - since) * self.policy.per_s
+        self._tokens = min(self.policy.burst, grown)
         return self._tokens
 
     def affords(self, now: float) -> bool:
@@ -44,5 +44,5 @@ class Budget:
     def succeeded(self) -> None:
         """An attempt was answered."""
         policy = self.policy
-        tokens = self._tokens + policy.budget_per_success
-        self._tokens = tokens if tokens < policy.budget else policy.budget
+        tokens = self._tokens + policy.per_success
+        self._tokens = tokens if tokens < policy.burst else policy.burst

@@ -9,9 +9,10 @@ from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
     ConcurrencyPolicy,
+    RetryBudgetPolicy,
     RetryPolicy,
 )
-from headrace.gateway.balance import Balancer, cost
+from headrace.gateway.balance import FEW_CALLS, Balancer, better
 from headrace.gateway.breaker import Breaker
 from headrace.gateway.budget import Budget
 from headrace.gateway.concurrency import Limit
@@ -30,11 +31,11 @@ class BackendState:
         rng: Random,
         breaker: BreakerPolicy,
         concurrency: ConcurrencyPolicy,
-        retry: RetryPolicy,
+        retries: RetryBudgetPolicy,
     ) -> None:
         self.name = name
         self.breaker = Breaker(breaker, rng)
-        self.budget = Budget(retry)
+        self.budget = Budget(retries)
         self.limit = Limit(concurrency)
         self.load = Load()
         self.misconfigured = 0
@@ -45,6 +46,9 @@ class BackendState:
 
     def failure_share(self, now: float) -> float:
         return self.breaker.failure_share(now)
+
+    def failing(self, now: float) -> float:
+        return self.breaker.failure_share(now, FEW_CALLS)
 
     def admits(self) -> bool:
         return self.load.running < self.limit.ceiling
@@ -64,10 +68,10 @@ class Fleet:
     """
 
     def __init__(
-        self, rng: Random, retry: RetryPolicy | None = None, changed: Changed = _nobody
+        self, rng: Random, retries: RetryBudgetPolicy | None = None, changed: Changed = _nobody
     ) -> None:
         self.rng = rng
-        self.budget = Budget(retry or RetryPolicy())
+        self.budget = Budget(retries or RetryBudgetPolicy())
         self.changed = changed
         self._backends: dict[str, BackendState] = {}
 
@@ -87,20 +91,20 @@ class Fleet:
         *,
         breaker: BreakerPolicy | None = None,
         concurrency: ConcurrencyPolicy | None = None,
-        retry: RetryPolicy | None = None,
+        retries: RetryBudgetPolicy | None = None,
     ) -> BackendState:
         """The backend of that name with these settings; what is known of it is kept."""
         breaker = breaker or BreakerPolicy()
         concurrency = concurrency or ConcurrencyPolicy()
-        retry = retry or RetryPolicy()
+        retries = retries or RetryBudgetPolicy()
         backend = self._backends.get(name)
         if backend is None:
-            backend = BackendState(name, self.rng, breaker, concurrency, retry)
+            backend = BackendState(name, self.rng, breaker, concurrency, retries)
             self._backends[name] = backend
         else:
             backend.breaker.use(breaker)
             backend.limit.use(concurrency)
-            backend.budget.policy = retry
+            backend.budget.policy = retries
         return backend
 
     def retain(self, names: Collection[str]) -> None:
@@ -131,8 +135,7 @@ class Tier:
             one, other = backends[first], backends[second + (second >= first)]
             if not other.breaker.plain or not other.admits() or not one.breaker.plain:
                 return None
-            if cost(other, now, stream) < cost(one, now, stream):
-                one, other = other, one
+            one = better(one, other, now, rng, stream)
         return one if one.breaker.plain and one.admits() else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import nullcontext
@@ -19,6 +20,8 @@ from headrace.errors import Setup
 from headrace.operate.serve import Serving, local_available, serve
 from headrace.operate.worker_process import with_server
 from headrace.platform.logs import log_to_stderr
+
+log = logging.getLogger("headrace.serve")
 
 
 def print_fault(fault: Setup) -> None:
@@ -54,7 +57,10 @@ def run_gateway(loaded: Loaded, *, log_level: str, as_json: bool) -> None:
     logs = log_to_stderr(log_level)
     err = Console(stderr=True, highlight=False)
     for warning in loaded.warnings:
-        err.print(Text(f"warning: {warning}", style="yellow"))
+        if err.is_terminal:
+            err.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+        else:
+            log.warning("configuration", extra={"detail": str(warning)})
     if loaded.source is None:
         for note in search(os.environ, local_available()).notes:
             err.print(Text(f"note: {note}", style="yellow"))
