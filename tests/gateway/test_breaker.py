@@ -9,7 +9,13 @@ from typing import NamedTuple
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from headrace.config.policies import BreakerPolicy
 from headrace.gateway.breaker import Breaker
@@ -274,13 +280,24 @@ class Steps(RuleBasedStateMachine):
         assert self.real.failure_share(self.now) == self.model.failure_share(self.now)
 
 
-Steps.TestCase.settings = settings(
-    max_examples=2_000 if SOAK else 40,
-    stateful_step_count=100 if SOAK else 50,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-TestAgainstReference = Steps.TestCase
+def test_it_does_what_the_reference_does() -> None:
+    """T10: 200,000 steps in the soak."""
+    steps = 0
+
+    class Counted(Steps):
+        @invariant()
+        def one_more(self) -> None:
+            nonlocal steps
+            steps += 1
+
+    often = settings(
+        max_examples=2_300 if SOAK else 40,
+        stateful_step_count=100 if SOAK else 50,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Counted, settings=often)
+    assert steps >= (200_000 if SOAK else 1_000)
 
 
 # --- promises
