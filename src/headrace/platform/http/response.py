@@ -13,9 +13,10 @@ HIGH_WATER_BYTES = 256 * 1024
 """Unread body beyond this pauses reading from the socket."""
 LOW_WATER_BYTES = 64 * 1024
 """Unread body below this lets it go on."""
-TURN_BYTES = 64 * 1024
-"""After a piece of this size other connections get their turn. libuv reads up to 32 full buffers
-from one socket before it looks at the next: a fast upstream would stall everyone for long."""
+TURN_BYTES = 16 * 1024
+"""So much of a stream is relayed in one turn of the loop, then other connections get theirs. libuv
+reads up to 32 buffers of 256,000 bytes from one socket before it looks at the next: a few fast
+upstreams would stall everyone for long."""
 
 
 class Source(Protocol):
@@ -128,6 +129,9 @@ class Response:
             self.unread = 0
         else:
             chunk = self._take()
+        if len(chunk) > TURN_BYTES:
+            self._put_back(chunk[TURN_BYTES:])
+            chunk = chunk[:TURN_BYTES]
         try:
             enough = sink(chunk)
         except Exception as fault:
@@ -138,13 +142,18 @@ class Response:
             self.wake()
         elif source is not None:
             source.restart_clock()
-            if len(chunk) >= TURN_BYTES and not self.paused:
-                self.paused = True
-                source.pause_reading()
+            if len(chunk) >= TURN_BYTES:
+                if not self.paused:
+                    self.paused = True
+                    source.pause_reading()
                 asyncio.get_running_loop().call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        if self.paused and self.unread <= self.high_water:
+        if self.source is None:
+            return
+        if self.parts and self.sink is not None:
+            self.pour()
+        elif self.paused and self.unread <= self.high_water:
             self._resume()
 
     async def read(self, limit: int) -> bytes:
@@ -217,6 +226,13 @@ class Response:
         if self.paused:
             self._resume()
         return chunk
+
+    def _put_back(self, rest: bytes) -> None:
+        """What is left for another turn; nothing may have come since it was taken."""
+        self.parts.append(rest)
+        self.unread = len(rest)
+        if self.length is not None:
+            self.length += len(rest)
 
     def _resume(self) -> None:
         self.paused = False
