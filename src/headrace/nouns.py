@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from headrace.allowances import BudgetRule, LimitRule
+
 
 class Dialect(enum.Enum):
     """The wire format a client speaks."""
@@ -41,6 +43,14 @@ class Caller(Struct, frozen=True):
     tenant: str = "default"
     models: frozenset[str] | None = None
     """Names of models this caller may use; None allows all."""
+    regions: frozenset[str] | None = None
+    """Regions whose backends may answer this caller; None allows all."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Of the key, for limits, budgets and the ledger."""
+    limits: tuple[LimitRule, ...] = ()
+    """The key's own, beside those of the configuration."""
+    budgets: tuple[BudgetRule, ...] = ()
+    """The key's own, beside those of the configuration."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
@@ -88,6 +98,8 @@ class Call(Struct, gc=False):
     """The client's headers, names in lower case."""
     fixed_sampling: bool = False
     """The body holds a `seed` or temperature 0: the client wants the same answer each time."""
+    ip: str = ""
+    """The client's address, without its port: of the socket, or what trusted proxies say."""
 
 
 class Outcome(Struct, frozen=True):
