@@ -56,6 +56,22 @@ def test_grows_by_one_for_as_many_successes_as_it_is_high() -> None:
     assert limit.ceiling == 71
 
 
+def test_a_cut_is_forgotten_by_time() -> None:
+    """A cut of an hour ago must not meet a rush of now, however few calls there were between."""
+    limit = Limit(POLICY)
+    for second in range(60):
+        limit.refused(second, running=1, now=float(second))
+    assert limit.ceiling == POLICY.least
+    limit.forget(now=118.0)
+    assert limit.ceiling == POLICY.least
+    limit.forget(now=119.0)
+    limit.forget(now=119.0)
+    assert limit.ceiling == 2 * POLICY.least
+    limit.forget(now=3600.0)
+    assert limit.ceiling == POLICY.start
+    assert limit.cut_at is None
+
+
 def test_an_uncut_limit_does_not_stand_in_the_way() -> None:
     limit = Limit(POLICY)
     running = 0
@@ -85,6 +101,12 @@ class Steps(RuleBasedStateMachine):
         before = self.limit.ceiling
         for _ in range(times):
             self.limit.succeeded(running)
+        assert self.limit.ceiling >= before
+
+    @rule()
+    def forget(self) -> None:
+        before = self.limit.ceiling
+        self.limit.forget(self.now)
         assert self.limit.ceiling >= before
 
     @rule(ago=st.floats(0.0, 60.0), running=st.integers(1, 1024), hard=st.booleans())

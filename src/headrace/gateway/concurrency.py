@@ -10,6 +10,8 @@ from headrace.config.policies import ConcurrencyPolicy
 
 _MEMORY = 0.05
 """Weight of the newest outcome in the share of strained ones: about the last 20 count."""
+FORGET_S = 60.0
+"""Without a cut for this long, what was learnt by the last one is half forgotten."""
 
 
 class Limit:
@@ -17,16 +19,18 @@ class Limit:
 
     Until it is cut for the first time it is a mere safety net and grows with every success; after
     that it grows by one for as many successes as it is high. It grows only while at least half of
-    it is in use.
+    it is in use, and by time: a cut of an hour ago must not meet a rush of now.
     """
 
-    __slots__ = ("_credit", "_cut_at", "_exact", "_strain", "ceiling", "policy")
+    __slots__ = ("_credit", "_exact", "_grown_at", "_strain", "ceiling", "cut_at", "policy")
 
     def __init__(self, policy: ConcurrencyPolicy) -> None:
         self.policy = policy
         self._exact = float(min(max(policy.start, policy.least), policy.most))
         self._credit = 0
-        self._cut_at: float | None = None
+        self._grown_at = 0.0
+        self.cut_at: float | None = None
+        """The last cut, None if it is forgotten or there was none."""
         self._strain = 0.0
         self.ceiling = int(self._exact)
         """Calls that may run at once."""
@@ -48,7 +52,7 @@ class Limit:
         if running + running < self.ceiling or self.ceiling >= self.policy.most:
             return
         self._credit += 1
-        if self._cut_at is None or self._credit >= self.ceiling:
+        if self.cut_at is None or self._credit >= self.ceiling:
             self._credit = 0
             self._exact = min(self._exact + 1.0, float(self.policy.most))
             self.ceiling = int(self._exact)
@@ -64,17 +68,32 @@ class Limit:
         if self._strain >= self.policy.strained_share:
             self._cut(began, running, now)
 
+    def forget(self, now: float) -> None:
+        """Doubles the limit, up to where it started, for each `FORGET_S` without a cut. To be
+        called while calls succeed and `cut_at` is set."""
+        if self.cut_at is None:
+            return
+        times = int((now - max(self.cut_at, self._grown_at)) / FORGET_S)
+        if times <= 0:
+            return
+        self._grown_at = now
+        start = float(min(self.policy.start, self.policy.most))
+        self._exact = max(self._exact, min(start, self._exact * 2.0 ** min(times, 64)))
+        self.ceiling = int(self._exact)
+        if self._exact >= start:
+            self.cut_at = None
+
     def _cut(self, began: float, running: int, now: float) -> None:
         """At most once in `cut_every_s` and once in a round trip: a call that began before the
         last cut tells nothing about the limit since. A limit far above what runs falls to near it
         at once."""
-        policy, cut_at = self.policy, self._cut_at
+        policy, cut_at = self.policy, self.cut_at
         stepped_back = cut_at is not None and now < cut_at
         if cut_at is not None and not stepped_back:
             too_soon = now - cut_at < policy.cut_every_s
             if too_soon or began < cut_at:
                 return
-        self._cut_at = now
+        self.cut_at = self._grown_at = now
         self._credit = 0
         near = min(self._exact, 2.0 * running)
         self._exact = max(near * policy.cut, float(policy.least))

@@ -28,6 +28,8 @@ def answered(fleet: Fleet, go: Go, now: float, stream: bool) -> None:
         fleet.changed(backend, change)
     backend.budget.succeeded()
     fleet.budget.succeeded()
+    if backend.limit.cut_at is not None:
+        backend.limit.forget(now)
 
 
 def failed(fleet: Fleet, go: Go, failure: Failure, now: float) -> None:
