@@ -54,7 +54,9 @@ def _lines() -> dict[str, bytes]:
         "version 2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "chunks by 1.0": b"POST /v1 HTTP/1.0\r\n" + HOST
         + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS,
-        "upgrade": POST + b"Connection: upgrade\r\nUpgrade: h2c\r\n" + end,
+        "upgrade": POST + b"Connection: upgrade\r\nUpgrade: websocket\r\n" + end,
+        "upgrade to what": POST + b"Connection: upgrade\r\nUpgrade: h2c, x\r\n" + end,
+        "two upgrades": POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: x\r\n" + end,
         "method with a blank": b"PO ST /v1 HTTP/1.1\r\n" + HOST + end,
         "no method": b"/v1 HTTP/1.1\r\n" + HOST + end,
         "method in small letters": b"post /v1 HTTP/1.1\r\n" + HOST + end,

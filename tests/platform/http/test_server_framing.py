@@ -131,3 +131,26 @@ async def test_a_request_that_is_not_all_there_does_not_hold_the_drain() -> None
         assert served.seen == []
         assert served.server.body_bytes_held == 0
         writer.close()
+
+
+JAVA = (
+    b"POST /v1 HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: 5\r\nHost: a\r\n"
+    b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\n"
+    b"User-Agent: Java-http-client/21\r\n\r\n"
+)
+
+
+async def test_an_offer_of_http_2_is_ignored() -> None:
+    """As java.net.http's client sends it, with the body at once or later; then goes on."""
+    async with serving() as served:
+        for pieces in ((JAVA + b"hello",), (JAVA, b"hello"), (JAVA + b"he", b"llo")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            for last in (b"", SOUND["length"], SOUND["chunks"]):
+                for piece in (last,) if last else pieces:
+                    writer.write(piece)
+                    await asyncio.sleep(0.01)
+                answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\nhello"), PATIENCE_S)
+                assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.close()
+        assert [exchange.body for exchange in served.seen] == [b"hello"] * 9
+        assert (b"x-ignored", b"h2c") in served.seen[0].headers

@@ -27,6 +27,7 @@ CHUNK_BYTES = 16
 WRITE_HIGH_WATER = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 UPGRADE_TEXT = "protocol upgrades are not served here, so set your client to HTTP/1.1"
+_OFFER = re.compile(rb"\r\n(?i:upgrade):(?=[ \t]*(?i:h2c)[ \t]*(?:\r\n|\Z))")
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*\Z")
 """uri-host and port (RFC 9110, section 7.2)."""
 
@@ -92,7 +93,8 @@ class ServerConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(Violation.MALFORMED, UPGRADE_TEXT)
+            if not self._ignored_offer(data):
+                self._refuse(Violation.MALFORMED, UPGRADE_TEXT)
         except httptools.HttpParserError as error:
             if self._refusal is not None:
                 self._refuse(*self._refusal)
@@ -103,6 +105,20 @@ class ServerConnection(asyncio.Protocol):
                 self._refuse(*self._refusal)
             elif self._head_bytes > self.server.limits.header_bytes:
                 self._refuse(Violation.HEADERS_TOO_LARGE, self._head_limit_text())
+
+    def _ignored_offer(self, data: bytes) -> bool:
+        """Java's own client offers HTTP/2 with its first request. A server may ignore that (RFC
+        9110, section 7.8), but llhttp takes what follows for the other protocol: so the request
+        is read again with the offer's name changed, if its head came in one piece."""
+        head, end, rest = data.partition(b"\r\n\r\n")
+        plain, offers = _OFFER.subn(b"\r\nx-ignored:", head)
+        if not offers or self._head_bytes != len(data):
+            return False
+        self._parser = httptools.HttpRequestParser(self)
+        self._incoming = self._refusal = None
+        self._reading_head, self._head_bytes = True, 0
+        self.data_received(plain + end + rest)
+        return True
 
     def eof_received(self) -> bool:
         return False
