@@ -7,7 +7,7 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate
 
-.PHONY: help demo serve test lint bench bench-peers soak simulate docs lock clean
+.PHONY: help demo serve test lint bench bench-faults bench-peers soak simulate docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -62,7 +62,10 @@ simulate: $(VENV)/dev.stamp ## Run the policies through outages and brownouts in
 bench: $(VENV)/dev.stamp ## Compare with nginx, LiteLLM and Portkey; writes docs/benchmarks.md.
 	$(BIN)/python -m benchmarks --docs
 
-bench-peers: $(VENV)/bootstrap.stamp ## Install the peers that `make bench` compares with into .bench/.
+bench-faults: $(VENV)/dev.stamp ## What a client sees of each fault, beside LiteLLM and Portkey; writes docs/faults.md.
+	$(BIN)/python -m benchmarks.faults --docs
+
+bench-peers: $(VENV)/bootstrap.stamp ## Install the peers that the benchmarks compare with into .bench/.
 	$(BIN)/uv venv -q --allow-existing --python $(BIN)/python .bench/litellm
 	$(BIN)/uv pip install -q --python .bench/litellm/bin/python 'litellm[proxy]==1.106.0'
 	mkdir -p .bench/portkey
