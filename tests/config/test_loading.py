@@ -265,6 +265,17 @@ def test_models_that_are_left_out_are_filled_in() -> None:
             "attempts, on all backends together. Write `attempts: 3`, or a smaller number here.",
         ),
         (
+            "backends: {a: {provider: local}}\n"
+            'redis: {url: "redis://cache:6379", password: env:P}\n',
+            "headrace.yaml:2: redis.url: the password travels unencrypted to another machine. Use "
+            "`rediss://` unless you trust the network between.",
+        ),
+        (
+            'backends: {a: {provider: local}}\nredis: {url: "redis://cache:6379", ca: ca.pem}\n',
+            "headrace.yaml:2: redis.ca: it has no effect without TLS. Write `rediss://` in the "
+            "URL, or remove the line.",
+        ),
+        (
             "backends: {a: {provider: local}, b: {provider: local}, c: {provider: local}}\n"
             "models:\n  m:\n    retry: {attempts: 1}\n"
             "    pools:\n    - [a]\n    - [b]\n    - [c]\n",

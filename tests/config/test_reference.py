@@ -147,6 +147,7 @@ def test_the_reference_names_every_key() -> None:
         "models.NAME.fallback",
         "resilience.breaker",
         "resilience.kept_answers",
+        "redis",
     ):
         assert f"### `{section}`\n" in text
 

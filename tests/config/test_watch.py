@@ -27,6 +27,7 @@ from headrace.config.schema import (
     Model,
     ModelTimeouts,
     OpenAIBackend,
+    Redis,
     Resilience,
     Server,
     Store,
@@ -256,13 +257,18 @@ def test_without_a_file_there_is_nothing_to_watch() -> None:
 def test_needs_restart_names_the_fields_that_wait() -> None:
     old = Config()
     server = Server(port=9, workers=2, drain_s=1.0, tls=Tls(certificate="c", key="k"))
-    new = Config(server=server, store=Store(folder="elsewhere"))
+    new = Config(
+        server=server,
+        store=Store(folder="elsewhere"),
+        redis=Redis(url="redis://localhost"),
+    )
     assert needs_restart(old, new) == [
         "server.port",
         "server.workers",
         "server.drain_s",
         "server.tls",
         "store.folder",
+        "redis",
     ]
     other_key = msgspec.structs.replace(server, tls=Tls(certificate="c", key="l"))
     assert needs_restart(new, msgspec.structs.replace(new, server=other_key)) == ["server.tls.key"]

@@ -19,6 +19,7 @@ from headrace.config.urls import (
     azure_url_fault,
     is_loopback,
     is_plain_to_another_machine,
+    redis_url_fault,
     url_fault,
 )
 from headrace.config.words import suggestion
@@ -41,6 +42,7 @@ class Rules:
         for name, model in self._config.models.items():
             models.check(name, model)
         check_resilience(self._config, self._located)
+        self._redis()
         self._unlisted()
 
     def _server(self) -> None:
@@ -135,6 +137,33 @@ class Rules:
                 path,
                 "prompts and the credential travel unencrypted to another machine",
                 "Use `https://` unless you trust the network between.",
+            )
+
+    def _redis(self) -> None:
+        redis = self._config.redis
+        if redis is None:
+            return
+        path: KeyPath = ("redis", "url")
+        fault = redis_url_fault(redis.url)
+        if fault is not None:
+            self._located.problem(path, *fault)
+        elif redis.password is not None and is_plain_to_another_machine(redis.url):
+            self._located.warning(
+                path,
+                "the password travels unencrypted to another machine",
+                "Use `rediss://` unless you trust the network between.",
+            )
+        if redis.username is not None and redis.password is None:
+            self._located.problem(
+                ("redis", "username"),
+                "a user name alone opens nothing",
+                "Add `password: env:NAME`, or remove the line.",
+            )
+        if redis.ca is not None and fault is None and not redis.url.startswith("rediss:"):
+            self._located.warning(
+                ("redis", "ca"),
+                "it has no effect without TLS",
+                "Write `rediss://` in the URL, or remove the line.",
             )
 
     def _unlisted(self) -> None:

@@ -300,6 +300,26 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Folder of the journal. Made if it is not there."""
 
 
+class Redis(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A Redis or Valkey server by which workers and replicas share what they know. While it is
+    away, each goes on by itself. Needs `pip install 'headrace[redis]'`."""
+
+    url: str
+    """`redis://HOST:PORT/DATABASE`, or `rediss://` for TLS. User name and password stand below."""
+    username: str | None = None
+    """The user of an access list (ACL); leave out for servers with a password alone."""
+    password: SecretRef | None = None
+    """Where the password is: `env:NAME` or `file:PATH`. Leave out for servers without."""
+    ca: str | None = None
+    """Path of the PEM certificates that vouch for the server's; leave out to trust the system's."""
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/-]{0,64}$")] = "headrace:"
+    """What all names of keys and channels start with. Gateways with the same prefix share."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
+    """A server that does not answer for this long counts as away."""
+    share_breakers: bool = True
+    """Tell each other which backends are out, so that one's failures spare all the others."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `headrace.yaml`."""
 
@@ -314,5 +334,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name that is not listed. Leave out to offer each backend by its own name and its model's."""
     resilience: Resilience = Resilience()
     """How the gateway stands up to faults, for all models."""
+    redis: Redis | None = None
+    """A server by which workers and replicas share what they know; leave out if each is to know
+    only what it has seen."""
     store: Store = Store()
     """Where Headrace keeps what must not be lost."""

@@ -65,10 +65,37 @@ def azure_url_fault(url: str) -> tuple[str, str] | None:
     return None
 
 
+def redis_url_fault(url: str) -> tuple[str, str] | None:
+    """What is wrong with the URL of a Redis server and what to write instead, or None."""
+    example = "Write it as in `redis://127.0.0.1:6379/0`, or with `rediss://` for TLS."
+    if any(c.isspace() or not c.isprintable() for c in url):
+        return "the URL has a space or control character in it", example
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "this is not a URL", example
+    if parts.scheme not in ("redis", "rediss") or not host:
+        return "this is not the URL of a Redis server", example
+    if parts.username is not None or parts.password is not None:
+        return (
+            "the URL has a user name or password in it",
+            "Remove the part before `@`, and write `username: NAME` and `password: env:NAME`.",
+        )
+    if port == 0:
+        return "the URL has port 0", "Write the server's port."
+    if parts.query or parts.fragment:
+        return "the URL has a query (`?`) or fragment (`#`)", "Remove it."
+    database = parts.path.strip("/")
+    if database and not (database.isascii() and database.isdigit() and len(database) < 6):
+        return "what follows the host is not the number of a database", example
+    return None
+
+
 def is_plain_to_another_machine(url: str) -> bool:
-    """True for `http://` to a host that isn't this machine: anyone between can read along."""
+    """True for a URL without TLS to a host that isn't this machine: anyone between can read."""
     parts = urlsplit(url)
-    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+    return parts.scheme in ("http", "redis") and not is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:

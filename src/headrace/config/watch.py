@@ -30,9 +30,10 @@ RESTART_FIELDS = (
     "server.max_connections",
     "server.tls",
     "store",
+    "redis",
     "resilience.kept_answers",
 )
-"""Settings of the listening port and of the store, which are fixed when a process starts."""
+"""Settings of the listening port, of Redis and of the store: fixed when a process starts."""
 
 _DEBOUNCE_MS = 300
 _STEP_MS = 50

@@ -19,6 +19,7 @@ from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
 from headrace.edge.app import App
 from headrace.edge.control import Control
+from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.errors import Setup
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
@@ -109,6 +110,12 @@ class Worker:
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
         )
+        redis = loaded.config.redis
+        self._shared = (
+            None
+            if redis is None
+            else SharedByRedis(redis, loaded.folder, self._secrets, self._parts.fleet)
+        )
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=STALLS)
         self._gauge = PressureGauge(self._feel, Memory())
@@ -137,6 +144,8 @@ class Worker:
         _settle_memory()
         self._gauge.start()
         await self._open_control()
+        if self._shared is not None:
+            self._shared.start()
         try:
             ready.set_result(port)
             await self._stopping.wait()
@@ -150,6 +159,8 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._gauge.stop()
             self._control.stop()
+            if self._shared is not None:
+                await self._shared.stop()
             await self._parts.sharing.drain()
             await self._parts.wire.close()
             self._journal.close()
@@ -233,6 +244,8 @@ class Worker:
         self._secrets.reload()
         self._app.runtime = self._runtime(loaded.config)
         self._config = loaded.config
+        if self._shared is not None:
+            await self._shared.catch_up()
         for warning in loaded.warnings:
             log.warning("configuration", extra={"detail": str(warning)})
         for field in needs_restart(self._loaded.config, loaded.config):

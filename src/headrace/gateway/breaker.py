@@ -14,6 +14,7 @@ from headrace.gateway.health import Availability, Outcome, Permit, Snapshot, Sta
 from headrace.gateway.window import Window
 
 _YES = Availability(True)
+_LONG_AGO = -1e9
 
 
 class Breaker:
@@ -22,6 +23,7 @@ class Breaker:
     __slots__ = (
         "_doublings",
         "_epoch",
+        "_hand",
         "_in_a_row",
         "_isolated",
         "_lease_until",
@@ -56,11 +58,12 @@ class Breaker:
         self._paused_until = self._paused_s = 0.0
         self._paused_why = ""
         self._isolated = False
+        self._hand = 0
         self._probe: Permit | None = None
         self._lost: Permit | None = None
         self._lease_until = 0.0
         self._successes = 0
-        self._since = 0.0
+        self._since = _LONG_AGO
         self._ramping = False
         self.plain = True
         """Closed, at its full share, neither paused nor isolated: nothing else needs a look."""
@@ -163,11 +166,13 @@ class Breaker:
     def isolate(self) -> None:
         """A person takes it out, until `restore`."""
         self._isolated = True
+        self._hand += 1
         self.plain = False
 
     def restore(self, now: float) -> None:
         """A person vouches for it: closed, with a slow start, nothing held against it."""
         self._isolated = False
+        self._hand += 1
         self._paused_until, self._paused_why = 0.0, ""
         self._doublings = 0
         self._close(now)
@@ -200,6 +205,7 @@ class Breaker:
         is_open = self._state is State.OPEN
         return Snapshot(
             state=state,
+            hand=self._hand,
             why=self._why,
             since_s=max(0.0, now - self._since),
             open_s=self._open_until - now if is_open else 0.0,
@@ -208,14 +214,17 @@ class Breaker:
             paused_why=self._paused_why,
         )
 
-    def adopt(self, remote: Snapshot, now: float) -> None:
+    def adopt(self, remote: Snapshot, now: float, *, believed: bool = True) -> None:
         """Takes over a change that another worker or replica made: it opened, its probes
-        succeeded, it was throttled, a person isolated or restored it."""
+        succeeded, it was throttled, a person isolated or restored it. What the other saw of the
+        backend's health counts only if it is `believed`."""
         self._advance(now)
-        self._isolated = remote.state is State.ISOLATED
-        newer = remote.since_s < now - self._since
+        self._obey(remote, now)
+        newer = believed and remote.since_s < now - self._since
         if newer and remote.open_s > 0.0:
-            self._open(now, min(remote.open_s, 86_400.0), remote.why or "open")
+            # Longer by chance, so that the first probe's outcome comes before the next one's try.
+            later = self._rng.uniform(1.0, 1.0 + self.policy.open_jitter)
+            self._open(now, min(remote.open_s * later, 86_400.0), remote.why or "open")
             self._doublings = min(remote.doublings, 64)
         elif newer and remote.state is State.CLOSED and self._state is not State.CLOSED:
             self._doublings = min(remote.doublings, 64)
@@ -223,6 +232,23 @@ class Breaker:
         if remote.paused_s > 0.0:
             self.pause(remote.paused_s, now, remote.paused_why or "throttled")
         self._set_plain()
+
+    def _obey(self, remote: Snapshot, now: float) -> None:
+        """The last word of a person counts; of two at the same time, that to isolate."""
+        isolated = remote.state is State.ISOLATED
+        if remote.hand == self._hand:
+            self._isolated = self._isolated or (isolated and remote.hand > 0)
+            return
+        if remote.hand < self._hand:
+            return
+        self._hand = remote.hand
+        was, self._isolated = self._isolated, isolated
+        if isolated:
+            return
+        if was:
+            self._close(now)
+        if self._paused_why and remote.since_s < now - (self._paused_until - self._paused_s):
+            self._paused_until, self._paused_why = 0.0, ""
 
     def _advance(self, now: float) -> None:
         """Moves on what time alone moves on."""

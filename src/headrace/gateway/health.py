@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
 from msgspec import Struct
 
 
@@ -48,6 +49,8 @@ class Snapshot(Struct, frozen=True):
     """A breaker's state for other workers and replicas, whose clocks differ: only durations."""
 
     state: State
+    hand: int = 0
+    """How often persons isolated or restored it, as far as is known: the higher number wins."""
     why: str = ""
     since_s: float = 0.0
     """Seconds since it opened or closed: the newer news wins."""
@@ -57,6 +60,15 @@ class Snapshot(Struct, frozen=True):
     paused_s: float = 0.0
     """Seconds that it stays throttled or spent."""
     paused_why: str = ""
+
+    def aged(self, seconds: float) -> Snapshot:
+        """The same, so much later."""
+        return msgspec.structs.replace(
+            self,
+            since_s=self.since_s + seconds,
+            open_s=max(0.0, self.open_s - seconds),
+            paused_s=max(0.0, self.paused_s - seconds),
+        )
 
 
 class Permit:

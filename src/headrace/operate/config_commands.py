@@ -67,6 +67,8 @@ def _check_secrets(loaded: Loaded) -> None:
         reference = getattr(backend, "credential", None)
         if reference is not None:
             references.append(reference)
+    if config.redis is not None and config.redis.password is not None:
+        references.append(config.redis.password)
     Secrets(os.environ, loaded.folder).check(references, time.monotonic())
 
 

@@ -1,0 +1,70 @@
+"""What one worker shares with others by Redis: started and stopped with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets as chance
+import time
+from pathlib import Path
+
+from headrace.config.schema import Redis
+from headrace.data.redis_link import RedisAddress, RedisAway, RedisLink
+from headrace.gateway.breaker_exchange import BreakerExchange
+from headrace.gateway.fleet import BackendState, Changed, Fleet
+from headrace.gateway.health import Transition
+from headrace.platform.secrets import Secrets
+
+
+class SharedByRedis:
+    """Nothing of it is waited for by a call."""
+
+    def __init__(self, settings: Redis, folder: Path, secrets: Secrets, fleet: Fleet) -> None:
+        """`folder` is where a relative path starts. Raises Setup."""
+        self._settings = settings
+        self._secrets = secrets
+        self._password()  # one that cannot be read is told of now
+        ca = None if settings.ca is None else folder / Path(settings.ca).expanduser()
+        address = RedisAddress.of(settings.url, ca, settings.timeout_s)
+        self._link = RedisLink(address, self._credentials, random.Random())
+        self._breakers: BreakerExchange | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        if settings.share_breakers:
+            self._breakers = BreakerExchange(
+                self._link, fleet, settings.prefix, chance.token_hex(8), fleet.changed
+            )
+            fleet.changed = _both(fleet.changed, self._breakers.changed)
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._link.run(), name="redis")]
+        if self._breakers is not None:
+            self._tasks.append(asyncio.create_task(self._breakers.run(), name="breakers by redis"))
+
+    async def catch_up(self) -> None:
+        """Reads what is known of backends that a reload may have brought."""
+        if self._breakers is not None:
+            with contextlib.suppress(RedisAway):
+                await self._breakers.read()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _credentials(self) -> tuple[str | None, str | None]:
+        return self._settings.username, self._password()
+
+    def _password(self) -> str | None:
+        reference = self._settings.password
+        if reference is None:
+            return None
+        return self._secrets.get(reference, time.monotonic()).reveal()
+
+
+def _both(one: Changed, other: Changed) -> Changed:
+    def changed(backend: BackendState, change: Transition) -> None:
+        one(backend, change)
+        other(backend, change)
+
+    return changed
