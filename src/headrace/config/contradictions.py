@@ -7,7 +7,7 @@ from msgspec import Struct
 from headrace.config.located import Located
 from headrace.config.policies import RetryPolicy
 from headrace.config.problems import KeyPath
-from headrace.config.schema import Config, Timeouts
+from headrace.config.schema import Config, Model, Timeouts
 
 _RETRY = (("backoff_s", "backoff_cap_s"), ("connect_backoff_s", "backoff_cap_s"))
 _RESILIENCE: dict[str, tuple[tuple[str, str], ...]] = {
@@ -55,6 +55,30 @@ def check_timeouts(timeouts: Timeouts, path: KeyPath, located: Located) -> bool:
         "Make `stream_s` the longer one.",
     )
     return False
+
+
+def check_one_more(model: Model, path: KeyPath, located: Located) -> None:
+    """What asks for one attempt more needs a backend for it."""
+    resume: KeyPath = (*path, "resume")
+    hedge: KeyPath = (*path, "hedge")
+    if model.retry.attempts == 1:
+        others = "a call makes one attempt, since `retry.attempts` is 1"
+        for where, on in ((resume, model.resume), (hedge, model.hedge.enabled)):
+            if on:
+                located.warning(where, f"it has no effect: {others}", "Write `attempts: 2`.")
+        return
+    if model.resume and len({name for tier in model.pools for name in tier}) == 1:
+        located.warning(
+            resume,
+            "it has no effect: the pools have one backend, and another must go on",
+            "Add a backend, or remove the line.",
+        )
+    if model.hedge.enabled and model.pools and all(len(tier) == 1 for tier in model.pools):
+        located.warning(
+            hedge,
+            "it has no effect: the second backend must be of the same tier, and each has one",
+            "Put backends that are as good as each other into one tier, or remove it.",
+        )
 
 
 def _check_order(

@@ -5,7 +5,7 @@ No cycle can be written: pools name backends, never models.
 
 from __future__ import annotations
 
-from headrace.config.contradictions import check_retry, check_timeouts
+from headrace.config.contradictions import check_one_more, check_retry, check_timeouts
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.problems import KeyPath
@@ -35,6 +35,7 @@ class ModelRules:
         self._balance(model, (*path, "balance"))
         self._fallback(model, (*path, "fallback"))
         check_retry(model.retry, (*path, "retry"), self._located)
+        check_one_more(model, path, self._located)
         self._timeouts(model, (*path, "timeouts"))
 
     def _pools(self, model: Model, path: KeyPath) -> None:

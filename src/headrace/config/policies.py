@@ -138,14 +138,16 @@ class ConcurrencyPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class HedgePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Asking a second backend when the first is slow. Both are paid for."""
+    """Asking a second backend for a whole answer, no stream, when the first is slow. The first good
+    answer is given, the other is called off. Both are paid for."""
 
     enabled: bool = False
     """Off by default, since each hedge costs money."""
     after_quantile: Annotated[float, Meta(gt=0, lt=1)] = 0.95
-    """A hedge is sent when a call has taken longer than this share of earlier ones."""
+    """A hedge is sent when an answer takes longer than this share of the backend's last 200 did. At
+    least 20 must be known."""
     share: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
-    """At most this share of calls is hedged."""
+    """At most this share of the model's calls is hedged. Each takes from the retry budgets too."""
 
 
 class SheddingPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -11,6 +11,7 @@ from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
     ConcurrencyPolicy,
+    HedgePolicy,
     RetryBudgetPolicy,
     RetryPolicy,
     SheddingPolicy,
@@ -269,6 +270,11 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long backends may take for this model."""
     fallback: Fallback = Fallback()
     """What a client gets when no backend can answer."""
+    resume: bool = False
+    """Let another backend go on with a stream that broke off after its first content, for chats of
+    plain text. Two answers are spliced: what follows may repeat or contradict what was said."""
+    hedge: HedgePolicy = HedgePolicy()
+    """Asking a second backend for a whole answer that takes long."""
     coalesce: Mode | None = None
     """Whether equal calls in flight share one answer; leave out to take
     `resilience.coalescing.mode`."""

@@ -21,6 +21,7 @@ from headrace.config.schema import (
 )
 from headrace.errors import Setup
 from headrace.gateway.fleet import Fleet, Route
+from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
 from headrace.gateway.models import Chosen, Models, Patience, Target
 from headrace.gateway.parts import Parts
@@ -156,6 +157,8 @@ def _chosen(
         affinity_header=model.balance.affinity_header.lower().encode(),
         first_token_s=ATTEMPTS_WORTH * max(p.first_token_s for p in patience),
         whole_s=ATTEMPTS_WORTH * max(p.whole_s for p in patience),
+        resume=model.resume and operation is Operation.CHAT,
+        hedging=Hedging(model.hedge) if model.hedge.enabled else None,
     )
 
 

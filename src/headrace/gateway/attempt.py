@@ -208,14 +208,14 @@ class _Relay:
             self.done = True
             if not self._reply.committed:
                 self._commit(time.monotonic())
-            self._progress.finish = "complete"
             self._reply.end(b"".join(self._held))
+            self._progress.finish = "complete"
 
     def _commit(self, now: float) -> None:
         """From here on the client has something of this answer."""
         progress = self._progress
         progress.status, progress.finish = 200, "incomplete"
-        if progress.content_events:
+        if progress.content_events and progress.first_content_at is None:
             progress.first_content_at = now
         self._committed(now)
         self._reply.begin(self._about)

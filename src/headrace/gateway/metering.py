@@ -9,8 +9,8 @@ from headrace.data.journal import Intent, Journal, Settlement
 from headrace.errors import Reason, Refused
 from headrace.gateway.models import Target
 from headrace.gateway.prices import PriceBook
-from headrace.gateway.progress import Progress
-from headrace.nouns import Call
+from headrace.gateway.progress import Progress, total
+from headrace.nouns import Call, Usage
 
 log = logging.getLogger("headrace.metering")
 
@@ -57,15 +57,22 @@ class Metering:
         target = progress.target
         if target is not None and not progress.priced and progress.sent_upstream:
             progress.priced = progress.usage is not None
-            progress.cost_microusd = self._prices.cost_microusd(
-                target.service.provider,
-                target.service.priced_as or call.model,
-                progress.usage_or_estimate(len(call.body)),
-            )
+            cost = self._cost(call, target, progress.usage_or_estimate(len(call.body)))
+            if progress.beside is not None:
+                cost = total(progress.beside.cost_microusd, cost)
+            progress.cost_microusd = cost
+
+    def set_aside(self, call: Call, target: Target, usage: Usage, progress: Progress) -> None:
+        """Adds what an attempt used that does not end its call."""
+        progress.set_aside(usage, self._cost(call, target, usage))
+
+    def _cost(self, call: Call, target: Target, usage: Usage) -> int | None:
+        service = target.service
+        return self._prices.cost_microusd(service.provider, service.priced_as or call.model, usage)
 
     def settle(self, call: Call, progress: Progress, now: float) -> None:
         """The end of a call that had an intent, or was refused without one."""
-        usage = progress.usage_or_estimate(len(call.body))
+        usage = progress.usage_in_all(len(call.body))
         first = progress.first_content_at
         settlement = Settlement(
             at=time.time(),

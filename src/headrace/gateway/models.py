@@ -10,6 +10,7 @@ from msgspec import Struct
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
 from headrace.gateway.fleet import Route
+from headrace.gateway.hedging import Hedging
 from headrace.nouns import Call, Caller, Operation
 from headrace.platform.http.messages import Timeouts
 from headrace.services.service import Service
@@ -52,6 +53,10 @@ class Chosen(Struct, frozen=True):
     """Seconds that a client waits for a stream's first token, over all attempts."""
     whole_s: float
     """Seconds that a client waits for a whole answer, over all attempts."""
+    resume: bool = False
+    """Another backend may go on with a stream that broke off."""
+    hedging: Hedging | None = None
+    """A second backend may be asked for a whole answer that is late."""
 
 
 class Models:

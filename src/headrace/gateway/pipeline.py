@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from headrace.errors import Reason, Refused
-from headrace.gateway import answer_cache, attempt, last_resort
+from headrace.gateway import answer_cache, attempt, last_resort, race, resuming
 from headrace.gateway.about import about, explained
 from headrace.gateway.attempt import Attempt
 from headrace.gateway.failure import AttemptFailed, Failure, Kind
@@ -74,7 +74,7 @@ class Pipeline:
         answers, key = self.parts.answers, answer_cache.key_of(call)
         recorder = Recorder(last_resort.RECORD_LIMIT_BYTES, direct=reply)
         await self._answered(call, chosen, key, recorder, progress)
-        recorded = recorder.recorded(progress.usage)
+        recorded = None if progress.resumes else recorder.recorded(progress.usage)
         if key is not None and recorded is not None and progress.finish == "complete":
             await answers.put(key, recorded, time.monotonic())
 
@@ -90,6 +90,8 @@ class Pipeline:
         parts = self.parts
         patience_s = chosen.first_token_s if call.stream else chosen.whole_s
         deadline = call.received_at + patience_s
+        if chosen.resume:
+            reply = resuming.listening(call, reply)
         session = None if chosen.affinity == "none" else session_of(call, chosen)
         plan = CallPlan(
             parts.fleet,
@@ -106,7 +108,12 @@ class Pipeline:
                 if type(step) is Go:
                     target = chosen.targets[step.backend.name]
                     one = Attempt(target, call, progress, parts.wire, deadline, step.backend.load)
-                    failure = await self._attempt(one, plan, reply)
+                    if chosen.resume:
+                        failure = await resuming.attempt(
+                            one, plan, chosen, reply, parts.metering, self._attempt
+                        )
+                    else:
+                        failure = await self._attempt(one, plan, chosen, reply)
                     if failure is None:
                         return
                 elif type(step) is Wait:
@@ -122,7 +129,9 @@ class Pipeline:
             if progress.attempts != 1 or progress.troubles:
                 parts.stories.keep(call.id, plan.decisions)  # of others there is nothing to tell
 
-    async def _attempt(self, one: Attempt, plan: CallPlan, reply: Reply) -> Failure | None:
+    async def _attempt(
+        self, one: Attempt, plan: CallPlan, chosen: Chosen, reply: Reply
+    ) -> Failure | None:
         """One attempt, told to the journal before it is sent and to the plan when it ended."""
         target, call, progress = one.target, one.call, one.progress
         progress.target = target
@@ -138,14 +147,17 @@ class Pipeline:
                 await attempt.stream(one, lines, reply, plan.first_token)
                 plan.ended(time.monotonic())
             else:
-                body = await attempt.whole(one)
+                if chosen.hedging is None:
+                    body = await attempt.whole(one)
+                else:
+                    body = await race.whole(one, plan, chosen, self.parts.metering)
                 plan.ended(time.monotonic())
                 self.parts.metering.price(call, progress)
                 progress.status, progress.finish = 200, "complete"
                 reply.whole(body, about(progress) + explained(call, plan))
         except AttemptFailed as failed:
             kind, cause = failed.failure.kind.value, failed.failure.refused.cause
-            progress.troubles.append(f"{target.name} {kind}: {cause}")
+            progress.troubles.append(f"{progress.target.name} {kind}: {cause}")
             return failed.failure
         except Refused:
             plan.broke(time.monotonic())

@@ -9,20 +9,22 @@ caller carries out each step and tells how it ended:
     Wait      -> sleep, then next(now)
     GiveUp    -> tell the client
 
+Two policies that are off by default ask for one attempt more: `resume` after a stream broke off,
+`hedge` beside one that takes long.
+
 Bounded by construction: every attempt is counted, and so is every wait. Going on to another
 backend is a retry too: it is free only where it cannot feed a storm (see docs/reliability.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
-from headrace.gateway import consequences
+from headrace.gateway.attempts import Attempts
 from headrace.gateway.failure import Failure, Kind
-from headrace.gateway.fleet import BackendState, Fleet, Route, Tier
+from headrace.gateway.fleet import BackendState, Tier
 from headrace.gateway.health import State
-from headrace.gateway.steps import Decision, GiveUp, Go, Move, Step, Wait
-from headrace.gateway.story import Story
+from headrace.gateway.steps import GiveUp, Go, Move, Step, Wait
 
 _FINAL = frozenset({Kind.REJECTED, Kind.FILTERED})
 """Another backend would say the same."""
@@ -31,55 +33,15 @@ _REPEATABLE = frozenset(
 )
 """The same backend may say something else the next time."""
 _MOST_WAITS = 3
+_MOST_RESUMES = 2
 _WAKE_LATE_S = 0.001
 """Added to a wait, so that a timer that fires early is no early call."""
 
 
-class CallPlan:
-    """The state machine of one call. `deadline` is monotonic too: the instant by which the first
-    token of a stream, or a whole answer, must be there. Backends of one `session` (a hash or
-    name of it) are kept as long as they can answer."""
+class CallPlan(Attempts):
+    """The state machine of one call."""
 
-    __slots__ = (
-        "_deadline",
-        "_fleet",
-        "_go",
-        "_last",
-        "_needs",
-        "_promised",
-        "_route",
-        "_session",
-        "_story",
-        "_stream",
-        "_waits",
-    )
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        route: Route,
-        now: float,
-        deadline: float,
-        *,
-        stream: bool,
-        session: bytes | None = None,
-    ) -> None:
-        self._fleet = fleet
-        self._route = route
-        self._deadline = deadline
-        self._stream = stream
-        self._session = session
-        self._story = Story(now)
-        self._go: Go | None = None
-        self._last: Failure | None = None
-        self._promised: BackendState | None = None
-        self._needs = 0
-        self._waits = 0
-
-    @property
-    def attempts(self) -> int:
-        """Attempts made, a running one included."""
-        return len(self._story.past) + (self._go is not None)
+    __slots__ = ()
 
     def next(self, now: float, last: Failure | None = None) -> Step:
         """What to do now. `last` is how the running attempt failed, None at first and after a
@@ -87,7 +49,7 @@ class CallPlan:
         if (last is None) is not (self._go is None):
             raise ValueError("tell how the running attempt ended, and only that")
         if last is not None:
-            self._fail(last, now)
+            self._fail(self.running, last, now)
         elif not self._story.past and now < self._deadline:
             tier = self._route.tiers[0]
             backend = None if self._session else tier.glance(now, self._fleet.rng, self._stream)
@@ -97,72 +59,63 @@ class CallPlan:
                     return go
         return self._consider(now)
 
-    def first_token(self, now: float) -> None:
-        """The stream's first content is there: the attempt succeeded, and runs on."""
-        go = self._go
-        if go is not None and not go.permit.used:
-            go.result = "ok"
-            consequences.answered(self._fleet, go, now, stream=True)
+    # --- one attempt more
 
-    def ended(self, now: float) -> None:
-        """The attempt ended well: a stream at its terminal event, a whole answer."""
-        go = self._go
-        if go is None or go.ended is not None:
-            return
-        if not go.permit.used:
-            go.result = "ok"
-            consequences.answered(self._fleet, go, now, self._stream)
-        load = go.backend.load
-        go.backend.limit.succeeded(load.running)
-        load.running -= 1
-        go.ended = now
+    def resume(self, now: float, deadline: float, last: Failure | None = None) -> Go | None:
+        """Another backend to go on with the text of the stream that broke off, None if there is
+        none. `last` is how the one that was asked before to go on failed without giving any.
+        `deadline` is the instant by which the next must give some."""
+        go = self.running
+        if last is not None:
+            self._fail(go, last, now)
+        else:
+            self.broke(now)
+            self._past(go)
+        self._deadline = deadline
+        past = self._story.past
+        if len(past) >= self._route.retry.attempts:
+            self._story.note("gives up", None, "no attempts left", now)
+        elif sum(one.move is Move.RESUME for one in past) >= _MOST_RESUMES:
+            self._story.note("gives up", None, "it was resumed often enough", now)
+        else:
+            return self._resumed(now)
+        return None
 
-    def broke(self, now: float) -> None:
-        """A stream broke off after its first token: nothing can be tried instead."""
-        go = self._go
-        if go is not None and go.ended is None:
-            go.result = "broke"
-            consequences.broke(self._fleet, go, now)
-            self._release(go, now)
+    def _resumed(self, now: float) -> Go | None:
+        for tier in self._tiers():
+            able = [b for b in tier.backends if self._is_untried(b, now)]
+            if able and not self._fleet.budget.take(now):
+                self._story.note("gives up", None, "the gateway's retry budget is spent", now)
+                return None
+            if able:
+                return self._start(self._choose(tier, able, now), Move.RESUME, now)
+        self._story.note("gives up", None, "no other backend can go on", now)
+        return None
 
-    def cancelled(self, now: float) -> None:
-        """The client left, or the call ended otherwise. After `ended` it does nothing, so that it
-        may stand in a `finally`."""
-        go = self._go
-        if go is not None and go.ended is None:
-            go.result = "cancelled"
-            go.backend.breaker.cancel(go.permit, now)
-            self._release(go, now)
-
-    def decisions(self) -> list[Decision]:
-        """What was done and why, in order."""
-        return self._story.told(self._go)
-
-    # --- the attempt that runs
-
-    def _start(self, backend: BackendState, move: Move, now: float) -> Go | None:
-        permit = backend.breaker.begin(now)
-        if permit is None:
+    def hedge(self, now: float) -> Go | None:
+        """A second backend, as good as the one that is asked, to be asked beside it; None if there
+        is none. Takes from the retry budgets. One of the two ends by `lost` or `failed`, the other
+        by `leads`."""
+        first = self.running
+        most = self._route.retry.attempts
+        tier = next((t for t in self._tiers() if first.backend in t.backends), None)
+        if tier is None or self.attempts >= most:
             return None
-        backend.load.running += 1
-        self._go = go = Go(backend, move, permit, now)
-        return go
-
-    def _fail(self, failure: Failure, now: float) -> None:
-        go = self._go
-        assert go is not None
-        go.result = failure.kind.value
-        consequences.failed(self._fleet, go, failure, now)
-        self._release(go, now)
-        self._story.past.append(go)
-        self._go = None
-        self._last = failure
-        if failure.kind is Kind.CONTEXT:
-            self._needs = max(self._needs, self._route.windows.get(go.backend.name, 0))
-
-    def _release(self, go: Go, now: float) -> None:
-        go.backend.load.running -= 1
-        go.ended = now
+        below = self._route.retry.free_failover_below
+        able = [
+            b
+            for b in tier.backends
+            if b is not first.backend
+            and self._is_untried(b, now)
+            and b.failure_share(now) < below
+            and self._deadline - now > self._usual_s(b)
+        ]
+        if not able:
+            return None
+        backend = self._choose(tier, able, now)
+        second = self._start(backend, Move.HEDGE, now) if self._pays(backend, now) else None
+        self._go = first
+        return second
 
     # --- choosing
 
@@ -182,13 +135,6 @@ class CallPlan:
             step = step or self._fresh(tier, now) or self._again_before_next(tier, now)
         step = step or self._again(self._backends(), now) or self._wait_for_throttled(now)
         return step or self._give_up("no backend can be asked", now)
-
-    def _tiers(self) -> tuple[Tier, ...]:
-        route = self._route
-        return (*route.tiers, route.wider) if self._needs else route.tiers
-
-    def _backends(self) -> Iterator[BackendState]:
-        return (backend for tier in self._tiers() for backend in tier.backends)
 
     def _fresh(self, tier: Tier, now: float) -> Step | None:
         """A backend that this call has not asked yet."""
@@ -213,36 +159,6 @@ class CallPlan:
         if self._last is not None and self._last.kind is Kind.CONTEXT:
             move = Move.CONTEXT_FALLBACK
         return self._start(self._choose(tier, free or closed or half_open, now), move, now)
-
-    def _choose(self, tier: Tier, able: Sequence[BackendState], now: float) -> BackendState:
-        return tier.balancer.choose(
-            able, now, self._fleet.rng, stream=self._stream, session=self._session
-        )
-
-    def _can_ask(self, backend: BackendState, now: float) -> bool:
-        why = self._why_not(backend, now)
-        if why:
-            self._story.skip(backend, why, now)
-        return not why
-
-    def _why_not(self, backend: BackendState, now: float) -> str:
-        if not self._is_wide_enough(backend):
-            return "its context window is not larger"
-        availability = backend.breaker.available(now)
-        if not availability.ok:
-            return availability.why
-        if not backend.admits():
-            return "at its limit of concurrent calls"
-        if self._story.past and self._deadline - now < self._usual_s(backend):
-            return "too little time left"
-        return ""
-
-    def _is_wide_enough(self, backend: BackendState) -> bool:
-        return not self._needs or self._route.windows.get(backend.name, 0) > self._needs
-
-    def _usual_s(self, backend: BackendState) -> float:
-        load = backend.load
-        return load.stream.median_s if self._stream else load.whole.median_s
 
     # --- the same backend again
 
@@ -282,14 +198,6 @@ class CallPlan:
         base = policy.connect_backoff_s if unreachable else policy.backoff_s
         ceiling = min(policy.backoff_cap_s, base * 2.0 ** (len(self._story.past) - 1))
         return self._fleet.rng.random() * ceiling
-
-    def _pays(self, backend: BackendState, now: float) -> bool:
-        """A retry on the same backend takes from its budget and from the gateway's."""
-        budget, gateway = backend.budget, self._fleet.budget
-        if budget.affords(now) and gateway.affords(now):
-            return budget.take(now) and gateway.take(now)
-        self._story.skip(backend, "the retry budget is spent", now)
-        return False
 
     # --- waiting
 

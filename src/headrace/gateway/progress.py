@@ -12,6 +12,14 @@ BYTES_PER_TOKEN = 4
 (https://platform.openai.com/tokenizer). The ledger marks what rests on it."""
 
 
+class Beside(Struct, frozen=True):
+    """What other attempts of a call used and cost than the one that ends it: streams that broke
+    off and were continued elsewhere, the loser of two that were asked."""
+
+    usage: Usage
+    cost_microusd: int | None
+
+
 class Progress(Struct):
     """Filled in step by step; the settlement is made of it."""
 
@@ -24,8 +32,9 @@ class Progress(Struct):
     first_content_at: float | None = None
     """Monotonic seconds."""
     usage: Usage | None = None
+    """Of the attempt that runs or ended the call."""
     cost_microusd: int | None = None
-    """Integer micro-dollars; None until priced, or if the price is not known."""
+    """Integer micro-dollars, of all attempts; None until priced, or if the price is not known."""
     priced: bool = False
     """The cost is of the upstream's own figures, and will not change."""
     content_events: int = 0
@@ -35,9 +44,12 @@ class Progress(Struct):
     """What went wrong on the way, for the log alone."""
     explanation: bytes = b""
     """Header lines for a client that asked why."""
+    beside: Beside | None = None
+    resumes: int = 0
+    """Times that another backend was asked to go on with a broken stream."""
 
     def usage_or_estimate(self, body_bytes: int) -> Usage:
-        """The upstream's own figures, else what can be known without it."""
+        """Of the last attempt: the upstream's own figures, else what can be known without it."""
         if self.usage is not None:
             return self.usage
         if not self.sent_upstream or self.finish == "refused":
@@ -47,3 +59,39 @@ class Progress(Struct):
             output_tokens=self.content_events,
             source="estimated",
         )
+
+    def usage_in_all(self, body_bytes: int) -> Usage:
+        """Of all attempts."""
+        usage = self.usage_or_estimate(body_bytes)
+        return usage if self.beside is None else added(self.beside.usage, usage)
+
+    def set_aside(self, usage: Usage, cost_microusd: int | None) -> None:
+        """Adds what another attempt used and cost."""
+        before = self.beside
+        if before is not None:
+            usage = added(before.usage, usage)
+            cost_microusd = total(before.cost_microusd, cost_microusd)
+        self.beside = Beside(usage, cost_microusd)
+        self.cost_microusd = cost_microusd
+
+    def begin_again(self) -> None:
+        """The next attempt starts from nothing; what the client saw of the last one remains."""
+        self.usage, self.priced = None, False
+        self.content_events, self.sent_upstream = 0, False
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """The sum. It is an estimate if a part of it is."""
+    known = other.source if one.source == "none" else one.source
+    return Usage(
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cached_tokens=one.cached_tokens + other.cached_tokens,
+        reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+        source="estimated" if "estimated" in (one.source, other.source) else known,
+    )
+
+
+def total(one: int | None, other: int | None) -> int | None:
+    """Micro-dollars; unknown if a part is."""
+    return None if one is None or other is None else one + other

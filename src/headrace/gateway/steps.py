@@ -22,6 +22,10 @@ class Move(enum.Enum):
     """To see whether a backend has recovered."""
     CONTEXT_FALLBACK = "context_fallback"
     """A backend with a larger context window."""
+    RESUME = "resume"
+    """Another backend, to go on with the text of a stream that broke off."""
+    HEDGE = "hedge"
+    """A second backend, since the first takes long."""
 
 
 class Go:

@@ -7,18 +7,18 @@ from headrace.gateway.steps import Decision, Go
 
 
 class Story:
-    """Failed attempts, and notes of what was passed over, waited for and given up."""
+    """Attempts that did not answer, and notes of what was passed over, waited for and given up."""
 
     __slots__ = ("_notes", "began", "past")
 
     def __init__(self, began: float) -> None:
         self.began = began
         self.past: list[Go] = []
-        """Failed attempts in order."""
+        """Attempts that are over and did not answer, in order."""
         self._notes: list[Decision] | None = None
 
     def results(self, backend: BackendState) -> list[str]:
-        """How the failed attempts on that backend ended."""
+        """How those on that backend ended."""
         return [go.result for go in self.past if go.backend is backend]
 
     def skip(self, backend: BackendState, why: str, now: float) -> None:
