@@ -89,6 +89,7 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     runtime = [*project["dependencies"], *extras["local"], *extras["semantic"], *extras["demo"]]
+    runtime += [*extras["oidc"], *extras["audit"]]
     text = (ROOT / "docs" / "dependencies.md").read_text()
     for requirement in (*runtime, "genai-prices"):
         name = re.split(r"[<>=\[;]", requirement)[0]

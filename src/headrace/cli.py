@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from headrace import __version__
 from headrace.errors import Setup
+from headrace.operate.audit_cli import audit_app
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 3 the configuration or set-up
@@ -26,6 +27,7 @@ app = App(
 config_app = App(name="config", help="Check, show and describe headrace.yaml.")
 models_app = App(name="models", help="Embedded models: what there is, and how to get it.")
 backends_app = App(name="backends", help="How the backends of a running gateway fare.")
+app.command(audit_app)
 app.command(backends_app)
 app.command(config_app)
 app.command(models_app)

@@ -44,11 +44,18 @@ class Runtime(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """Who is told of refused credentials."""
+
+    def refused(self, ip: str, refused: Refused) -> None: ...
+
+
 class App:
     """The handler of the client port."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, audit: Audit | None = None) -> None:
         self.runtime = runtime
+        self._audit = audit
         self._started_unix_s = int(time.time())
 
     async def handle(self, exchange: Exchange) -> None:
@@ -64,6 +71,8 @@ class App:
                 return
             call = self._call(exchange, said, route, route.asks, call_id, runtime)
         except Refused as refused:
+            if refused.reason is Reason.UNAUTHENTICATED and self._audit is not None:
+                self._audit.refused(exchange.peer, refused)
             reply.refuse(refused, b"")
             return
         await runtime.pipeline.answer(call, reply)

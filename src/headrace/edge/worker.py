@@ -18,6 +18,7 @@ from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
 from headrace.edge.app import App
+from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.control import Control
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.errors import Setup
@@ -97,7 +98,7 @@ class Worker:
         self._environ = environ
         self._local_available = local_available
         self._secrets = Secrets(environ, loaded.folder)
-        self._journal = _journal(store_folder(loaded))
+        self._journal, self._audit = _kept_in(store_folder(loaded))
         resilience = loaded.config.resilience
         prices = PriceBook.shipped()
         self._parts = Parts(
@@ -120,7 +121,7 @@ class Worker:
         self._lags: deque[float] = deque(maxlen=STALLS)
         self._gauge = PressureGauge(self._feel, Memory())
         self._control = Control(self._parts, store_folder(loaded))
-        self._app = App(self._runtime(loaded.config))
+        self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
         self._watcher: Watcher | None = None
 
@@ -141,6 +142,7 @@ class Worker:
             ) from error
         watching = self._watch()
         rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
+        auditing = asyncio.create_task(self._audit.run(), name="audit")
         _settle_memory()
         self._gauge.start()
         await self._open_control()
@@ -153,7 +155,7 @@ class Worker:
             interrupted = await server.drain(server_config.drain_s)
             log.info("stopped", extra={"detail": f"{interrupted} calls interrupted"})
         finally:
-            tasks = [rotating] if watching is None else [rotating, watching]
+            tasks = [rotating, auditing] if watching is None else [rotating, auditing, watching]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -164,6 +166,7 @@ class Worker:
             await self._parts.sharing.drain()
             await self._parts.wire.close()
             self._journal.close()
+            self._audit.close()
 
     def stop(self) -> None:
         """Begins to drain. May be called more than once."""
@@ -185,6 +188,7 @@ class Worker:
         if self._logs is not None:
             own = () if self._generated_key is None else (self._generated_key,)
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
+            self._audit.log.scrub = self._logs.scrubber.scrub
         return ConfiguredRuntime(pipeline, config.server.json_depth_limit)
 
     async def _open_control(self) -> None:
@@ -270,12 +274,12 @@ def _settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _journal(folder: Path) -> Journal:
+def _kept_in(folder: Path) -> tuple[Journal, AuditKeeping]:
     try:
-        return Journal(folder)
+        return Journal(folder), AuditKeeping(folder)
     except OSError as error:
         raise Setup(
-            f"The journal cannot be written in {folder}: {error.strerror}.",
+            f"The journal or audit log cannot be written in {folder}: {error.strerror}.",
             "Make room there, or set `store.folder` in headrace.yaml to where Headrace may write.",
         ) from error
 

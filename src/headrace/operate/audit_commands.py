@@ -1,0 +1,173 @@
+"""`headrace audit`: list, verify, prove, check, export. Reads the store's files; needs no gateway
+that runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from headrace.data.audit import CHECKPOINTS_NAME, FILE_NAME
+from headrace.data.audit_chain import Checkpoint, decode_checkpoint
+from headrace.data.audit_keys import EXTRA_HINT, PUBLIC_NAME
+from headrace.data.audit_verify import (
+    Report,
+    check_proof,
+    decode_proof,
+    encode_proof,
+    events,
+    prove,
+    verify,
+)
+from headrace.edge.worker import store_folder
+from headrace.errors import Setup
+from headrace.operate.serve import find_config
+
+BAD = 1
+
+
+def log_folder(folder: Path | None, config: Path | None) -> Path:
+    """Raises Setup."""
+    return folder if folder is not None else store_folder(find_config(config))
+
+
+def list_events(
+    folder: Path, action: str | None, actor: str | None, limit: int, *, as_json: bool
+) -> None:
+    """Prints the last events that fit. Raises Setup."""
+    fitting = (e for e in events(folder) if _fits(e, action, actor))
+    last = deque(fitting, maxlen=max(limit, 0))
+    if as_json:
+        for event in last:
+            print(json.dumps(event))
+        return
+    table = Table("n", "Time", "Action", "By", "Target", "Outcome", "Details", box=None)
+    for event in last:
+        detail = "; ".join(f"{k}: {v}" for k, v in event.get("detail", {}).items())
+        by = " ".join(filter(None, (event.get("actor"), event.get("ip"))))
+        time = datetime.fromtimestamp(event["at"], UTC).isoformat(" ", "seconds")
+        outcome = event.get("outcome", "done")
+        cells = (str(event["n"]), time[:19], event["action"], by, event.get("target", ""), outcome)
+        table.add_row(*map(Text, (*cells, detail)))
+    Console(highlight=False).print(table)
+
+
+def _fits(event: dict[str, Any], action: str | None, actor: str | None) -> bool:
+    name = event["action"]
+    if action is not None and name != action and not name.startswith(f"{action}."):
+        return False
+    return actor is None or event.get("actor") == actor
+
+
+def verify_log(folder: Path, checkpoint: Path | None, key: str | None, *, as_json: bool) -> int:
+    """Prints what was found; returns the exit code. Raises Setup."""
+    held = None if checkpoint is None else _held(checkpoint)
+    report = verify(folder, held=held, key=_key(key))
+    if as_json:
+        print(json.dumps({"ok": not report.problems, **msgspec.to_builtins(report)}))
+    elif report.problems:
+        for problem in report.problems:
+            print(problem, file=sys.stderr)
+    else:
+        print(_good(report, held is not None))
+    return BAD if report.problems else 0
+
+
+def _good(report: Report, held: bool) -> str:
+    lines = [f"{report.events} events: nothing was changed."]
+    behind = report.events - report.vouched
+    lines.append(
+        f"{report.checkpoints} checkpoints vouch for all but the last {behind}."
+        if behind
+        else f"{report.checkpoints} checkpoints vouch for all of them."
+    )
+    match report.signatures:
+        case "good":
+            lines.append("Their signatures are good.")
+        case "unchecked":
+            lines.append(f"Their signatures were not checked. {EXTRA_HINT}")
+        case _:
+            lines.append("They are not signed: who can write the files could make all anew.")
+    if not held:
+        lines.append("Give --checkpoint, kept elsewhere, to know that the end was not cut.")
+    return "\n".join(lines)
+
+
+def print_proof(folder: Path, number: int) -> None:
+    """Raises Setup."""
+    print(encode_proof(prove(folder, number)).decode())
+
+
+def check_proof_file(file: Path, key: str | None) -> int:
+    """Prints whether it holds; returns the exit code. Raises Setup."""
+    try:
+        proof = decode_proof(_read(file))
+    except msgspec.MsgspecError:
+        raise Setup(f"{file} is not a proof.", "`headrace audit prove N` prints one.") from None
+    problems = check_proof(proof, _key(key))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        return BAD
+    print(bytes(proof.event).decode())
+    print(f"It is in the log of {proof.statement.size} events signed by {proof.statement.key}.")
+    if key is None:
+        print("Give --key, kept elsewhere, to know that this is your log's key.")
+    return 0
+
+
+def export_log(folder: Path, to: Path) -> None:
+    """Raises Setup. The checkpoints first: the log may grow meanwhile, and must hold all that they
+    vouch for."""
+    if to.exists() and any(to.iterdir()):
+        raise Setup(f"{to} is not empty.", "Name a new folder.")
+    try:
+        to.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in (CHECKPOINTS_NAME, FILE_NAME, PUBLIC_NAME):
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, to / name)
+    except OSError as error:
+        raise Setup(f"The log cannot be copied to {to}: {error.strerror}.") from error
+    if not (to / FILE_NAME).exists():
+        raise Setup(f"There is no audit log in {folder}.", "Name the store's folder.")
+    print(f"Copied to {to}. Check it with `headrace audit verify --folder {to}`.")
+
+
+def _held(path: Path) -> Checkpoint:
+    """The last checkpoint of a file: a copy of the log's own, or one line of it."""
+    for line in reversed(_read(path).splitlines()):
+        try:
+            return decode_checkpoint(line)
+        except msgspec.MsgspecError:
+            continue
+    raise Setup(f"There is no checkpoint in {path}.", f"Keep a copy of {CHECKPOINTS_NAME}.")
+
+
+def _key(given: str | None) -> str | None:
+    if given is None:
+        return None
+    text = given.strip()
+    if Path(text).is_file():
+        text = _read(Path(text)).decode("ascii", "replace").strip()
+    try:
+        if len(bytes.fromhex(text)) == 32:
+            return text.lower()
+    except ValueError:
+        pass
+    raise Setup("This is not a public key.", f"Give {PUBLIC_NAME}, or the 64 digits that it holds.")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Setup(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error

@@ -1,0 +1,118 @@
+"""`headrace audit` on what a real gateway wrote, also from several workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from headrace.data.audit import CHECKPOINTS_NAME, FILE_NAME
+from headrace.data.audit_keys import PUBLIC_NAME
+from support.gateway_process import Gateway, running_gateway
+
+CONFIG = """
+server: {{workers: {workers}, drain_s: 2}}
+keys: {{app: {{secret: "env:APP"}}}}
+backends: {{up: {{provider: openai, url: "http://127.0.0.1:9/v1"}}}}
+models: {{one: {{pools: [[up]]}}}}
+"""
+ENV = {"APP": "app-key-0123456789abcdef0123"}
+WRONG = "hr_wrong-0123456789abcdef0123456789"
+
+
+def headrace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "headrace.cli", *arguments],
+        cwd=folder,
+        env={**keep, **ENV, "HOME": str(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def knock(gateway: Gateway, times: int) -> None:
+    for _ in range(times):
+        with httpx.Client(headers={"authorization": f"Bearer {WRONG}"}) as client:
+            assert client.get(f"{gateway.url}/models").status_code == 401
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a gateway that was stopped after fifty refusals."""
+    folder = tmp_path_factory.mktemp("gateway")
+    with running_gateway(CONFIG.format(workers=request.param), folder, env=ENV) as gateway:
+        knock(gateway, 50)
+    return folder
+
+
+def test_refusals_are_listed(folder: Path) -> None:
+    done = headrace(folder, "audit", "list", "--action", "auth", "--json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {event["action"] for event in events} == {"auth.refused"}
+    assert {event["ip"] for event in events} == {"127.0.0.1"}
+    assert sum(int(event["detail"].get("again", "1")) for event in events) == 50
+    assert len(events) <= 4
+    assert "0123456789abcdef" not in done.stdout
+    table = headrace(folder, "audit", "list", "--limit", "1").stdout
+    assert "auth.refused" in table
+    assert "audit.began" not in table
+
+
+def test_the_log_is_checked_and_exported(folder: Path, tmp_path: Path) -> None:
+    done = headrace(folder, "audit", "verify")
+    assert done.returncode == 0, done.stderr
+    assert "nothing was changed" in done.stdout
+    assert "vouch for all of them" in done.stdout
+    assert "signatures are good" in done.stdout
+    kept = tmp_path / "kept"
+    assert headrace(folder, "audit", "export", str(kept)).returncode == 0
+    assert sorted(path.name for path in kept.iterdir()) == sorted(
+        (FILE_NAME, CHECKPOINTS_NAME, PUBLIC_NAME)
+    )
+    again = headrace(
+        tmp_path, "audit", "verify", "--folder", "kept", "--key", f"kept/{PUBLIC_NAME}",
+        "--checkpoint", f"kept/{CHECKPOINTS_NAME}", "--json",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    report = json.loads(again.stdout)
+    assert report["ok"] is True
+    assert report["signatures"] == "good"
+    file = kept / FILE_NAME
+    file.write_bytes(file.read_bytes().replace(b"127.0.0.1", b"127.0.0.2"))
+    bad = headrace(tmp_path, "audit", "verify", "--folder", "kept")
+    assert bad.returncode == 1
+    assert "was changed" in bad.stderr
+    assert headrace(folder, "audit", "export", str(kept)).returncode == 3
+
+
+def test_an_event_is_proved(folder: Path, tmp_path: Path) -> None:
+    proof = headrace(folder, "audit", "prove", "1").stdout
+    assert len(proof) <= 4096
+    (tmp_path / "proof.json").write_text(proof)
+    public = str(folder / ".headrace" / PUBLIC_NAME)
+    done = headrace(tmp_path, "audit", "check", "proof.json", "--key", public)
+    assert done.returncode == 0, done.stderr
+    assert "auth.refused" in done.stdout
+    (tmp_path / "proof.json").write_text(proof.replace("auth.refused", "auth.allowed"))
+    assert headrace(tmp_path, "audit", "check", "proof.json").returncode == 1
+    assert headrace(tmp_path, "audit", "check", "proof.json", "--key", "ab").returncode == 3
+    (tmp_path / "proof.json").write_text("{}")
+    assert headrace(tmp_path, "audit", "check", "proof.json").returncode == 3
+    assert headrace(folder, "audit", "prove", "10000").returncode == 3
+
+
+def test_no_log_is_said(tmp_path: Path) -> None:
+    for command in ("list", "verify", "export"):
+        arguments = ["there"] if command == "export" else []
+        done = headrace(tmp_path, "audit", command, *arguments, "--folder", "nowhere")
+        assert done.returncode == 3
+        assert "There is no audit log" in done.stderr
