@@ -108,7 +108,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         regions = {"east": east, "west": west, "third": third}
         config = CONFIG.format(**{name: region.url for name, region in regions.items()})
         with running_gateway(config, tmp_path_factory.mktemp("resume")) as gateway:
-            yield House(gateway, regions)
+            house = House(gateway, regions)
+            with house.client:
+                yield house
 
 
 @pytest.fixture
@@ -383,8 +385,9 @@ def test_a_spent_budget_ends_it(tmp_path: Path) -> None:
         with running_gateway(config, tmp_path) as gateway:
             house = House(gateway, {"east": east, "west": west, "third": west})
             cut(east, 3)
-            assert house.stream().text == "".join(PIECES[:3] + REST)
-            house.breaks(headers={"x-request-id": "spent-budget"})
+            with house.client:
+                assert house.stream().text == "".join(PIECES[:3] + REST)
+                house.breaks(headers={"x-request-id": "spent-budget"})
             assert len(west.seen) == 1
             last = house.why("spent-budget")[-1]
             assert (last["did"], last["why"]) == (

@@ -64,6 +64,17 @@ def test_the_example_of_what_happens_when_backends_fail_loads_without_a_warning(
     assert warnings_of(failing) == []
 
 
+def test_one_attempt_more_is_off_and_may_be_switched_on() -> None:
+    backends = "backends: {a: {provider: local}, b: {provider: local}}\n"
+    on = backends + "models: {m: {pools: [[a, b]], resume: true, hedge: {enabled: true}}}\n"
+    model = config_of(on).models["m"]
+    assert (model.resume, model.hedge.enabled) == (True, True)
+    assert (model.hedge.after_quantile, model.hedge.share) == (0.95, 0.02)
+    assert warnings_of(on) == []
+    model = config_of(backends + "models: {m: {pools: [[a, b]]}}\n").models["m"]
+    assert (model.resume, model.hedge.enabled) == (False, False)
+
+
 def test_load_says_where_the_config_came_from(tmp_path: Path) -> None:
     path = tmp_path / "headrace.yaml"
     path.write_bytes(b"server: {port: 9000}\n")
@@ -291,6 +302,25 @@ def test_models_that_are_left_out_are_filled_in() -> None:
             "reach this one: each takes an attempt, and `retry.attempts` is 16. It is asked only "
             "while all backends of an earlier tier are out. Put its backends into an earlier "
             "tier.",
+        ),
+        (
+            "backends: {a: {provider: local}}\nmodels:\n  m:\n    pools: [[a]]\n    resume: true\n",
+            "headrace.yaml:5: models.m.resume: it has no effect: the pools have one backend, and "
+            "another must go on. Add a backend, or remove the line.",
+        ),
+        (
+            "backends: {a: {provider: local}, b: {provider: local}}\n"
+            "models:\n  m:\n    pools: [[a], [b]]\n    hedge: {enabled: true}\n",
+            "headrace.yaml:5: models.m.hedge: it has no effect: the second backend must be of the "
+            "same tier, and each has one. Put backends that are as good as each other into one "
+            "tier, or remove it.",
+        ),
+        (
+            "backends: {a: {provider: local}, b: {provider: local}}\n"
+            "models:\n  m:\n    pools: [[a, b]]\n    retry: {attempts: 1}\n"
+            "    hedge: {enabled: true}\n",
+            "headrace.yaml:6: models.m.hedge: it has no effect: a call makes one attempt, since "
+            "`retry.attempts` is 1. Write `attempts: 2`.",
         ),
     ],
 )
