@@ -7,6 +7,20 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
+_HEEDED = frozenset(
+    (
+        b"authorization",
+        b"x-request-id",
+        b"api-key",
+        b"content-encoding",
+        b"idempotency-key",
+        b"x-stainless-retry-count",
+        b"x-headrace-priority",
+        b"x-headrace-explain",
+    )
+)
+
+
 class Said(Struct, gc=False):
     """Values as they came."""
 
@@ -28,6 +42,8 @@ class Said(Struct, gc=False):
         said = cls()
         api_key: bytes | None = None
         for name, value in headers:
+            if name not in _HEEDED:
+                continue
             if name == b"authorization":
                 scheme, _, token = value.partition(b" ")
                 said.credential = (token.strip() or None) if scheme.lower() == b"bearer" else None

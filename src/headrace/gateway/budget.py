@@ -43,6 +43,7 @@ class Budget:
 
     def succeeded(self) -> None:
         """An attempt was answered."""
-        policy = self.policy
-        tokens = self._tokens + policy.per_success
-        self._tokens = tokens if tokens < policy.burst else policy.burst
+        burst = self.policy.burst
+        if self._tokens < burst:
+            tokens = self._tokens + self.policy.per_success
+            self._tokens = tokens if tokens < burst else burst

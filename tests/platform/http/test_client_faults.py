@@ -22,6 +22,7 @@ from client_lab import (
     once,
     transport,
 )
+from msgspec.structs import replace
 
 from headrace.platform.http.messages import Fault, Origin, Timeouts, TransportError, WireRequest
 
@@ -327,13 +328,13 @@ async def test_a_second_address_answers_where_the_first_does_not(
                 return [(socket.AF_INET, address) for address in addresses]
 
             monkeypatch.setattr(connect, "_resolve", resolve)
-            request = up.request()._replace(origin=Origin("http", "many.test", 80))
+            request = replace(up.request(), origin=Origin("http", "many.test", 80))
             assert await (await client.send(request, CALM)).read(2) == b"hi"
 
 
 async def test_localhost_is_resolved() -> None:
     async with Upstream(forever()) as up, transport() as client:
-        request = up.request()._replace(origin=Origin("http", "localhost", up.port))
+        request = replace(up.request(), origin=Origin("http", "localhost", up.port))
         assert await (await client.send(request, CALM)).read(2) == b"hi"
 
 
@@ -608,7 +609,7 @@ async def test_a_thousand_aborts_leave_nothing() -> None:
 
 async def test_secrets_do_not_show() -> None:
     async with Upstream(once(PART)) as up, transport() as client:
-        request = up.request()._replace(head=b"POST / HTTP/1.1\r\nAuthorization: canary\r\n")
+        request = replace(up.request(), head=b"POST / HTTP/1.1\r\nAuthorization: canary\r\n")
         response = await client.send(request, CALM)
         with pytest.raises(TransportError) as caught:
             await response.read(9)

@@ -22,6 +22,7 @@ from client_lab import (
     once,
     transport,
 )
+from msgspec.structs import replace
 
 from headrace.platform.http.messages import Fault, Origin, Timeouts, TransportError, WireRequest
 from headrace.platform.http.proxy import Proxy, ProxyPlan
@@ -94,7 +95,7 @@ async def test_a_server_that_speaks_no_tls(authority: Authority) -> None:
 
     async with Upstream(script) as up, transport(ssl_context=authority.client) as client:
         with pytest.raises(TransportError) as caught:
-            await client.send(up.request()._replace(origin=secure(up)), CALM)
+            await client.send(replace(up.request(), origin=secure(up)), CALM)
     assert caught.value.fault is Fault.TLS
 
 
@@ -111,7 +112,7 @@ async def test_a_handshake_that_is_cut(authority: Authority, how: str) -> None:
 
     async with Upstream(script) as up, transport(ssl_context=authority.client) as client:
         with pytest.raises(TransportError) as caught:
-            await client.send(up.request()._replace(origin=secure(up)), CALM)
+            await client.send(replace(up.request(), origin=secure(up)), CALM)
     assert caught.value.fault is Fault.TLS
 
 
@@ -120,7 +121,7 @@ async def test_a_handshake_that_stalls_times_out(authority: Authority) -> None:
     async with Upstream(silent) as up, transport(ssl_context=authority.client) as client:
         started = time.monotonic()
         with pytest.raises(TransportError) as caught:
-            await client.send(up.request()._replace(origin=secure(up)), limits)
+            await client.send(replace(up.request(), origin=secure(up)), limits)
         assert time.monotonic() - started >= 0.05
     assert caught.value.fault is Fault.CONNECT_TIMEOUT
 
@@ -135,7 +136,7 @@ async def test_cancel_during_the_handshake(authority: Authority) -> None:
         gone.set()
 
     async with Upstream(script) as up, transport(ssl_context=authority.client) as client:
-        request = up.request()._replace(origin=secure(up))
+        request = replace(up.request(), origin=secure(up))
         task = asyncio.ensure_future(client.send(request, CALM))
         await shaking.wait()
         task.cancel()

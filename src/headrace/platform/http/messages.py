@@ -51,7 +51,7 @@ class Timeouts(Struct, frozen=True):
     idle_s: float = 30.0
 
 
-class WireRequest(NamedTuple):
+class WireRequest(Struct, frozen=True, gc=False):
     """One request, ready to send. `head` is the request line and headers, each ended by CRLF,
     without Content-Length and the empty line, which the transport adds. It may hold a credential:
     it is never shown by repr."""
