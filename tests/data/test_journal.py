@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import resource
@@ -71,6 +72,26 @@ def test_windows_and_segments(tmp_path: Path) -> None:
     journal.append(intent("after"))
     journal.close()
     assert records(tmp_path) == [*wanted, intent("after")]
+
+
+@pytest.mark.parametrize("step_ns", [0, -1, -86_400_000_000_000])
+def test_a_clock_that_stands_still_or_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_ns: int
+) -> None:
+    """Files follow each other all the same, of one process and of the next."""
+    ticks = itertools.count(time.time_ns(), step_ns)
+    monkeypatch.setattr(time, "time_ns", lambda: next(ticks))
+    page = mmap.PAGESIZE
+    wanted: list[Record] = []
+    for life in range(3):
+        journal = Journal(tmp_path, segment_bytes=page, window_bytes=page)
+        for n in range(60):
+            wanted.append(intent(f"call-{life}-{n}"))
+            journal.append(wanted[-1])
+        journal.close()
+    assert len(list(tmp_path.glob("journal-*"))) >= 6
+    (tmp_path / "journal-of-somebody.jsonl").write_text("x")
+    assert records(tmp_path) == wanted
 
 
 @pytest.mark.parametrize("after_s", [0.05, 0.1, 0.2])

@@ -97,6 +97,17 @@ def test_the_upstreams_clock_may_be_wrong(skew_s: int, wait_s: int) -> None:
     assert retry_after(headers) == wait_s
 
 
+@pytest.mark.parametrize(
+    ("date", "until", "seconds"),
+    [
+        (b"Sat, 31 Dec 2016 23:59:30 GMT", b"Sat, 31 Dec 2016 23:59:60 GMT", 29.0),
+        (b"Sat, 31 Dec 2016 23:59:60 GMT", b"Sun, 01 Jan 2017 00:00:10 GMT", 11.0),
+    ],
+)
+def test_a_leap_second_is_no_junk(date: bytes, until: bytes, seconds: float) -> None:
+    assert retry_after({b"date": date, b"retry-after": until}) == seconds
+
+
 NAMES = st.sampled_from(
     [
         b"retry-after-ms",

@@ -2,7 +2,8 @@
 
 One JSON line per record. A line that a kill cut short has no end, and readers pass over it. An
 intent without its settlement is a call that was cut off.
-Each worker process has a file of its own.
+Each worker process has a file of its own. The order of records is that of their lines, and of
+files that of the number in their names: times tell nothing of it, since a clock may be set.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from headrace.nouns import Usage
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 WINDOW_BYTES = 1024 * 1024
+_FILES = "journal-*.jsonl"
 
 
 class Intent(Struct, frozen=True, tag="intent", tag_field="kind", omit_defaults=True, gc=False):
@@ -162,7 +164,9 @@ class Journal:
         self._window, self._window_at, self._at = window, at, 0
 
     def _open_segment(self) -> None:
-        name = f"journal-{time.time_ns()}-{os.getpid()}.jsonl"
+        # By the clock, but after all that are there: it may stand still, or have been set back.
+        number = max(time.time_ns(), 1 + max(map(_number, self._folder.glob(_FILES)), default=0))
+        name = f"journal-{number}-{os.getpid()}.jsonl"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         opened = os.open(self._folder / name, flags, 0o600)
         old_fd, old_end = self._fd, self._window_at + self._at
@@ -179,11 +183,17 @@ class Journal:
             os.close(old_fd)
 
 
+def _number(path: Path) -> int:
+    """0 for a file that somebody else has named."""
+    number = path.name.split("-")[1]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
+
+
 def records(folder: Path) -> list[Record]:
     """All whole records of a folder, segment by segment. A torn line is passed over."""
     decoder = msgspec.json.Decoder(Intent | Settlement)
     found: list[Record] = []
-    for path in sorted(folder.glob("journal-*.jsonl")):
+    for path in sorted(folder.glob(_FILES), key=_number):
         for line in path.read_bytes().replace(b"\0", b"").splitlines():
             try:
                 found.append(decoder.decode(line))

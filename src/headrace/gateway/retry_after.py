@@ -99,16 +99,19 @@ def _span(text: str) -> float | None:
 def _until_http_date(text: str, date: str) -> float | None:
     """Without the answer's own Date there is no telling: its clock may be hours from ours."""
     try:
-        then = email.utils.parsedate_to_datetime(text)
-        return (_aware(then) - _aware(email.utils.parsedate_to_datetime(date))).total_seconds()
+        return (_http_date(text) - _http_date(date)).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
+def _http_date(text: str) -> datetime:
+    # A leap second, which HTTP has and `datetime` has not, is taken for the second before it.
+    return _aware(email.utils.parsedate_to_datetime(text.replace(":60 ", ":59 ")))
+
+
 def _until_rfc3339(text: str, date: str) -> float | None:
     try:
-        then = datetime.fromisoformat(text)
-        return (_aware(then) - _aware(email.utils.parsedate_to_datetime(date))).total_seconds()
+        return (_aware(datetime.fromisoformat(text)) - _http_date(date)).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
