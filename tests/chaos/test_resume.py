@@ -15,7 +15,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
-from chaos.conftest import STEADY
+from chaos.conftest import AZURE_KEY, STEADY
 from headrace.operate.control_client import ask_workers
 from support.accounts import Account, settled
 from support.gateway_process import Gateway, running_gateway
@@ -24,6 +24,7 @@ from support.scripted import ScriptedThread, scripted_thread
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Tell me something"}]
 PIECES = ["Grüße", " an", " 世", "界", " 👩‍👩‍👧", '\n"quoted"', " \\back", " end"]
 REST = [" and", " ü", "ber", " 🌍", "."]
+ENV = {"AZURE_KEY": AZURE_KEY}
 CONFIG = (
     STEADY.replace("burst: 1000", "burst: 1000, per_s: 1000")
     + """
@@ -31,7 +32,11 @@ backends:
   east: {{provider: openai, url: "{east}/v1", priced_as: openai/gpt-4o}}
   west: {{provider: openai, url: "{west}/v1", priced_as: openai/gpt-4o-mini}}
   third: {{provider: openai, url: "{third}/v1", priced_as: openai/gpt-4o}}
+  dated:
+    {{provider: azure_openai, url: "{third}", deployment: mine, credential: env:AZURE_KEY,
+     model: gpt-4o}}
 models:
+  elsewhere: {{pools: [[east], [dated]], resume: true}}
   goes-on: {{pools: [[east], [west]], resume: true, timeouts: {{first_token_s: 3, idle_s: 1}}}}
   twice: {{pools: [[east], [west], [third]], resume: true}}
   plain: {{pools: [[east], [west]]}}
@@ -107,7 +112,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with scripted_thread() as east, scripted_thread() as west, scripted_thread() as third:
         regions = {"east": east, "west": west, "third": third}
         config = CONFIG.format(**{name: region.url for name, region in regions.items()})
-        with running_gateway(config, tmp_path_factory.mktemp("resume")) as gateway:
+        with running_gateway(config, tmp_path_factory.mktemp("resume"), env=ENV) as gateway:
             house = House(gateway, regions)
             with house.client:
                 yield house
@@ -330,6 +335,18 @@ def test_it_is_told(house: House) -> None:
     assert "west was asked to go on" in line["cause"]
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_another_provider_goes_on(house: House, shown: bool) -> None:
+    """Azure begins its streams with an event of its own."""
+    cut(house.east, 3)
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if shown else {}
+    got = house.stream("elsewhere", **options)
+    assert got.text == "".join(PIECES[:3] + REST)
+    assert got.is_one_answer()
+    assert house.third.seen[-1].deployment == "mine"
+    assert any(chunk.usage for chunk in got.chunks) is shown
+
+
 def test_the_rest_of_its_tokens(house: House) -> None:
     cut(house.east, 3)
     house.stream(max_tokens=50)
@@ -382,7 +399,7 @@ def test_a_spent_budget_ends_it(tmp_path: Path) -> None:
         budget = "resilience: {retry_budget: {burst: 1, per_success: 0, per_s: 0}}\n"
         models = CONFIG[CONFIG.index("backends:") :]
         config = budget + models.format(east=east.url, west=west.url, third=west.url)
-        with running_gateway(config, tmp_path) as gateway:
+        with running_gateway(config, tmp_path, env=ENV) as gateway:
             house = House(gateway, {"east": east, "west": west, "third": west})
             cut(east, 3)
             with house.client:

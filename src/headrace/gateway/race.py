@@ -141,10 +141,13 @@ class _Race:
         """Cancels who still runs and accounts for it."""
         for runner in self._running:
             runner.task.cancel()
-        if self._running:
+        if not self._running:
+            return
+        try:
             await asyncio.wait([runner.task for runner in self._running])
-        for runner in self._running:
-            self._lose(runner)
+        finally:
+            for runner in self._running:
+                self._lose(runner)
 
     def _start(self, target: Target, go: Go, place: int | None) -> None:
         progress, load = Progress(), go.backend.load
@@ -176,7 +179,7 @@ class _Race:
     def _lose(self, runner: _Runner) -> None:
         """The other has won, or the client has left."""
         task, now = runner.task, time.monotonic()
-        error = None if task.cancelled() else task.exception()
+        error = task.exception() if task.done() and not task.cancelled() else None
         if runner.place is not None:
             runner.target.service.leave(runner.place, now)
         if runner.go is self._leader:
