@@ -397,3 +397,14 @@ def test_a_discovered_config_has_no_source() -> None:
     assert first.source is None
     assert first.digest != second.digest
     assert first.folder == Path.cwd()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "1.2.3.4.5", "::1/129", "10.0.0.0/33"])
+def test_a_range_that_is_none_is_found(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "headrace.yaml"
+    path.write_text(f"server:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - '{text}'\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert problem.line == 4
+    assert "not a range of addresses" in problem.what

@@ -116,3 +116,31 @@ def test_no_log_is_said(tmp_path: Path) -> None:
         done = headrace(tmp_path, "audit", command, *arguments, "--folder", "nowhere")
         assert done.returncode == 3
         assert "There is no audit log" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "ip"),
+    [
+        ("", "127.0.0.1"),
+        ("trusted_proxies: [127.0.0.0/8], ", "192.0.2.7"),
+        ("trusted_proxies: [10.0.0.0/8], ", "127.0.0.1"),
+        (
+            "trusted_proxies: [127.0.0.1, '::1'], client_address_header: forwarded, ",
+            "2001:db8::7",
+        ),
+    ],
+    ids=["none", "ours", "others", "forwarded"],
+)
+def test_the_client_s_address_is_what_trusted_proxies_say(
+    tmp_path: Path, setting: str, ip: str
+) -> None:
+    text = CONFIG.format(workers=1).replace("workers: 1", f"{setting}workers: 1")
+    headers = {
+        "x-forwarded-for": "203.0.113.66, 192.0.2.7",
+        "forwarded": 'for=203.0.113.66, for="[2001:db8::7]:4711"',
+    }
+    with running_gateway(text, tmp_path, env=ENV) as gateway:
+        assert httpx.get(f"{gateway.url}/models", headers=headers).status_code == 401
+    done = headrace(tmp_path, "audit", "list", "--action", "auth.refused", "--json")
+    (event,) = map(json.loads, done.stdout.splitlines())
+    assert event["ip"] == ip

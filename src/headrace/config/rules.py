@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from headrace.config.contradictions import check_resilience, check_timeouts
@@ -61,6 +62,27 @@ class Rules:
             if server.tls is not None and "-----BEGIN" in getattr(server.tls, field):
                 self._located.problem(
                     ("server", "tls", field), "a path is expected", "Write a file's path."
+                )
+
+        self._trusted_proxies(server.trusted_proxies)
+
+    def _trusted_proxies(self, ranges: list[str]) -> None:
+        for i, text in enumerate(ranges):
+            path: KeyPath = ("server", "trusted_proxies", i)
+            try:
+                network = ipaddress.ip_network(text)
+            except ValueError:
+                self._located.problem(
+                    path,
+                    "this is not a range of addresses, or has bits set right of its prefix",
+                    "Write one such as `10.0.0.0/8` or `192.0.2.10`.",
+                )
+                continue
+            if network.prefixlen == 0:
+                self._located.warning(
+                    path,
+                    "every client is believed what it says of its own address",
+                    "Name the ranges of your proxies alone.",
                 )
 
     def _keys(self) -> None:

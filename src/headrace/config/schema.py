@@ -47,6 +47,13 @@ SecretRef = Annotated[
         extra={"secret": True},
     ),
 ]
+IpRange = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$",
+        description="an address or a range such as `10.0.0.0/8` or `2001:db8::/32`",
+    ),
+]
 ContextTokens = Annotated[int, Meta(ge=256, le=100_000_000)]
 Operation = Literal["chat", "completions", "embeddings"]
 
@@ -93,6 +100,11 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Client connections held at once by one worker; more are answered with 503."""
     drain_s: Seconds = 30.0
     """On SIGTERM running calls may finish within this time."""
+    trusted_proxies: list[IpRange] = field(default_factory=list)
+    """Addresses of your proxies and load balancers, such as `10.0.0.0/8`. Only what they say of a
+    client's address is believed; without any the socket's address is the client's."""
+    client_address_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """The header that your proxies write; of the other nothing is believed."""
     tls: Tls | None = None
     """Serve HTTPS with this certificate."""
 

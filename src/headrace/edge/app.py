@@ -9,6 +9,7 @@ import time
 from typing import Protocol
 
 from headrace.edge import openai, reading
+from headrace.edge.client_address import TrustedProxies
 from headrace.edge.client_reply import ClientReply
 from headrace.edge.headers import Said
 from headrace.edge.routes import Page, Route, route_of
@@ -38,6 +39,7 @@ class Runtime(Protocol):
 
     pipeline: Pipeline
     json_depth_limit: int
+    proxies: TrustedProxies | None
 
     def readiness(self) -> list[str]:
         """What stands in the way of answering; empty if nothing does."""
@@ -64,15 +66,17 @@ class App:
         call_id = correlation_id(said.request_id)
         reply = ClientReply(exchange, call_id)
         runtime = self.runtime
+        proxies = runtime.proxies
+        ip = exchange.peer if proxies is None else proxies.client(exchange.peer, exchange.headers)
         try:
             route = route_of(exchange.method, exchange.target)
             if isinstance(route.asks, Page):
                 self._page(exchange, route, route.asks, call_id, said)
                 return
-            call = self._call(exchange, said, route, route.asks, call_id, runtime)
+            call = self._call(exchange, said, route, route.asks, call_id, ip, runtime)
         except Refused as refused:
             if refused.reason is Reason.UNAUTHENTICATED and self._audit is not None:
-                self._audit.refused(exchange.peer, refused)
+                self._audit.refused(ip, refused)
             reply.refuse(refused, b"")
             return
         await runtime.pipeline.answer(call, reply)
@@ -84,6 +88,7 @@ class App:
         route: Route,
         operation: Operation,
         call_id: str,
+        ip: str,
         runtime: Runtime,
     ) -> Call:
         caller = runtime.pipeline.identity.identify(said.credential)
@@ -111,6 +116,7 @@ class App:
             explain=said.explain,
             headers=exchange.headers,
             fixed_sampling=asked.fixed_sampling,
+            ip=ip,
         )
 
     def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str, said: Said) -> None:

@@ -19,6 +19,7 @@ from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
+from headrace.edge.client_address import TrustedProxies
 from headrace.edge.control import Control
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.errors import Setup
@@ -55,9 +56,14 @@ CALLS_AT_ONCE = 10_000
 class ConfiguredRuntime:
     """What serves calls under one configuration."""
 
-    def __init__(self, pipeline: Pipeline, json_depth_limit: int) -> None:
+    def __init__(self, pipeline: Pipeline, server: Server) -> None:
         self.pipeline = pipeline
-        self.json_depth_limit = json_depth_limit
+        self.json_depth_limit = server.json_depth_limit
+        self.proxies = (
+            TrustedProxies(server.trusted_proxies, server.client_address_header)
+            if server.trusted_proxies
+            else None
+        )
 
     def readiness(self) -> list[str]:
         missing = []
@@ -189,7 +195,7 @@ class Worker:
             own = () if self._generated_key is None else (self._generated_key,)
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
             self._audit.log.scrub = self._logs.scrubber.scrub
-        return ConfiguredRuntime(pipeline, config.server.json_depth_limit)
+        return ConfiguredRuntime(pipeline, config.server)
 
     async def _open_control(self) -> None:
         try:

@@ -8,6 +8,7 @@ import time
 
 from headrace.platform.http.connect import dial
 from headrace.platform.http.connection import Connection
+from headrace.platform.http.guard import AddressGuard
 from headrace.platform.http.messages import (
     Fault,
     Origin,
@@ -32,6 +33,8 @@ class HttpTransport:
       dropped the moment its peer ends it or sends a byte. There is no cap on those in use.
     - `proxy`: which origins go through a proxy; None means none, whatever the environment says.
     - `ssl_context`: instead of the system's trust.
+    - `guard`: which addresses may be connected to; None means all, for URLs that are the
+      operator's own.
     - `head_limit_bytes`: of a response's status line and headers, interim responses included.
 
     If a connection that was used before breaks before any byte of the response, the request is
@@ -47,12 +50,14 @@ class HttpTransport:
         idle_s: float = 50.0,
         proxy: ProxyPlan | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        guard: AddressGuard | None = None,
         head_limit_bytes: int = 64 * 1024,
     ) -> None:
         self._max_idle_per_origin = max_idle_per_origin
         self._idle_s = idle_s
         self._proxy_plan = proxy
         self._ssl_context = ssl_context
+        self._guard = guard
         self._head_limit_bytes = head_limit_bytes
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._connections: set[Connection] = set()
@@ -170,7 +175,7 @@ class HttpTransport:
             self._sweep_in(SWEEP_S)
         try:
             async with limit:
-                await dial(connection, origin, proxy, self._tls)
+                await dial(connection, origin, proxy, self._tls, self._guard)
         except TimeoutError:
             self._refuse_if_closed()
             detail = f"{origin.authority}: no connection within {timeouts.connect_s:g} s"

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from headrace.platform.http.guard import AddressGuard
 from headrace.platform.http.messages import Fault, Origin, TransportError
 from headrace.platform.http.proxy import Proxy
 
@@ -27,14 +28,20 @@ async def dial(
     origin: Origin,
     proxy: Proxy | None,
     tls: Callable[[], ssl.SSLContext],
+    guard: AddressGuard | None = None,
 ) -> None:
     """Connects and hands the transport to `connection.connection_made`. `tls` is asked for its
-    context only where TLS is needed. Raises TransportError (CONNECT or TLS); sets no time limit of
-    its own. Cancelling it closes the socket at once."""
+    context only where TLS is needed. `guard` says which addresses may be connected to; a proxy
+    resolves names itself, so behind one only addresses in URLs are checked. Raises TransportError
+    (CONNECT, BLOCKED or TLS); sets no time limit of its own. Cancelling it closes the socket at
+    once."""
     loop = asyncio.get_running_loop()
-    sock = await _open_socket(
-        proxy.host if proxy else origin.host, proxy.port if proxy else origin.port
-    )
+    if proxy is None:
+        sock = await _open_socket(origin.host, origin.port, guard)
+    else:
+        if guard is not None:
+            _check_literal(origin.host, guard)
+        sock = await _open_socket(proxy.host, proxy.port, None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if proxy is None:
         secure = tls() if origin.scheme == "https" else None
@@ -154,14 +161,36 @@ def _authority(origin: Origin) -> bytes:
         raise TransportError(Fault.CONNECT, f"{origin.host!r} is not a host name") from error
 
 
-async def _open_socket(host: str, port: int) -> socket.socket:
+async def _open_socket(host: str, port: int, guard: AddressGuard | None) -> socket.socket:
     addresses = await _resolve(host, port)
+    if guard is not None:
+        # All of them: a name with one address that it must not have is not to be trusted.
+        for _, address in addresses:
+            _check(host, address[0], guard)
     race = _Race(asyncio.get_running_loop(), addresses)
     try:
         return await race.run()
     except OSError as error:
         detail = f"{host} port {port}: {_sentence(error)}"
         raise TransportError(Fault.CONNECT, detail) from error
+
+
+def _check(host: str, address: str, guard: AddressGuard) -> None:
+    objection = guard.objection(address)
+    if objection is not None:
+        raise TransportError(Fault.BLOCKED, f"{host} is {objection}: {address}")
+
+
+def _check_literal(host: str, guard: AddressGuard) -> None:
+    """Checks an address in any of the forms that resolvers read, and this machine's own name."""
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+            _check(host, "127.0.0.1", guard)
+        return
+    for _, _, _, _, address in found:
+        _check(host, str(address[0]), guard)
 
 
 async def _resolve(host: str, port: int) -> list[_Address]:

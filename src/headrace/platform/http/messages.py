@@ -82,6 +82,8 @@ class Fault(enum.Enum):
 
     CONNECT = "connect"
     """Refused, unreachable, DNS, proxy refused."""
+    BLOCKED = "blocked"
+    """The address is none that may be connected to."""
     TLS = "tls"
     CONNECT_TIMEOUT = "connect_timeout"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"

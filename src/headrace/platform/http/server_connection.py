@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from headrace.platform.http.exchange import STATUS_LINES, Exchange, Interrupted
+from headrace.platform.http.guard import unwrapped
 from headrace.platform.http.limits import Violation
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ServerConnection(asyncio.Protocol):
         self._open = True
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        self.peer = unwrapped(peer[0]) if isinstance(peer, tuple) else ""
         server = self.server
         server.connections.add(self)
         if len(server.connections) > server.limits.max_connections or server.draining:
