@@ -138,6 +138,18 @@ def test_a_server_error_is_repeated_before_the_next_tier_and_others_are_not() ->
     assert house.go(other, Kind.UNREACHABLE).backend.name == "b"
 
 
+def test_repeating_leaves_an_attempt_for_each_later_tier() -> None:
+    """Found by simulation: A, A, B, B, and C was well."""
+    house = House("a", "b", "c")
+    plan = house.plan()
+    asked = [house.go(plan).backend.name]
+    house.wait(plan, Kind.SERVER)
+    asked.append(house.go(plan).backend.name)
+    asked += [house.go(plan, Kind.SERVER).backend.name for _ in range(2)]
+    assert asked == ["a", "a", "b", "c"]
+    assert house.gives_up(plan, Kind.SERVER).why == "no attempts left"
+
+
 def test_a_lone_backend_is_asked_twice() -> None:
     house = House("a")
     plan = house.plan()

@@ -88,9 +88,12 @@ class Attempts:
         go.ended = now
 
     def broke(self, now: float) -> None:
-        """A stream broke off after its first token: nothing can be tried instead."""
+        """A stream broke off after its first token: nothing can be tried instead. Before it, the
+        fault was the gateway's own, such as a full disk: no fault of the backend."""
         go = self._go
-        if go is not None and go.ended is None:
+        if go is not None and not go.permit.used:
+            self.cancelled(now)
+        elif go is not None and go.ended is None:
             go.result = "broke"
             consequences.broke(self._fleet, go, now)
             self._release(go, now)

@@ -53,6 +53,14 @@ class BackendState:
     def admits(self) -> bool:
         return self.load.running < self.limit.ceiling
 
+    def has_room(self, now: float) -> bool:
+        """Like `admits`, but what the limit learnt long ago is forgotten first: a backend that was
+        not needed meanwhile had no success that would have done so."""
+        if self.admits():
+            return True
+        self.limit.forget(now)
+        return self.admits()
+
 
 Changed = Callable[[BackendState, Transition], None]
 

@@ -169,13 +169,21 @@ class CallPlan(Attempts):
 
     def _again_before_next(self, tier: Tier, now: float) -> Step | None:
         """A server's passing error is repeated before a tier is given up: the next may be a
-        smaller or dearer model."""
-        last = self._last
-        if last is None or last.kind is not Kind.SERVER:
+        smaller or dearer model. But an attempt is kept for each later tier that can be asked."""
+        last, policy = self._last, self._route.retry
+        if last is None or last.kind is not Kind.SERVER or not policy.retry_before_next_tier:
             return None
         backend = self._story.past[-1].backend
-        wanted = self._route.retry.retry_before_next_tier and backend in tier.backends
-        return self._again((backend,), now) if wanted else None
+        if backend not in tier.backends:
+            return None
+        tiers = self._tiers()
+        later = tiers[tiers.index(tier) + 1 :]
+        kept = sum(any(self._is_new_and_able(b, now) for b in t.backends) for t in later)
+        left = policy.attempts - len(self._story.past)
+        return self._again((backend,), now) if left > kept else None
+
+    def _is_new_and_able(self, backend: BackendState, now: float) -> bool:
+        return not self._story.results(backend) and not self._why_not(backend, now)
 
     def _again(self, backends: Iterable[BackendState], now: float) -> Step | None:
         for backend in backends:
