@@ -56,8 +56,10 @@ soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long).
 	HEADRACE_SOAK=1 $(BIN)/pytest
 	$(BIN)/python -m benchmarks.leak
 
-simulate: $(VENV)/dev.stamp ## Run the policies through outages and brownouts in virtual time.
-	HEADRACE_SOAK=1 $(BIN)/pytest tests/simulation -v
+SEEDS ?= 1000
+
+simulate: $(VENV)/dev.stamp ## Live hours of mishaps in virtual time. SEEDS=10000; SEED=123 lives one again; ARGS=--json.
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Compare with nginx, LiteLLM and Portkey; writes docs/benchmarks.md.
 	$(BIN)/python -m benchmarks --docs

@@ -10,10 +10,10 @@ import os
 from statistics import median
 
 import pytest
-from world import BOUNDLESS, NAKED, NEVER, World
 
 from headrace.config.policies import RetryBudgetPolicy, RetryPolicy
 from headrace.gateway.health import State
+from simulation.world import BOUNDLESS, NAKED, NEVER, World
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 SEEDS = range(5 if SOAK else 2)

@@ -1,0 +1,1 @@
+"""The policies in virtual time: storms, and hours of random mishaps. `python -m simulation`."""
