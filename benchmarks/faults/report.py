@@ -151,8 +151,8 @@ def _tables(run: Run) -> str:
         f"{SETUPS[name].peer.title} {run.versions[name]}" for name in run.gateways()
     )
     lines = [
-        f"Run on {run.date}: {versions}; OpenAI SDK {run.sdk}. {run.calls} calls for each case; a "
-        f"call that took {run.patience_s:.0f} s was given up as hung.",
+        f"Run on {run.date}: {versions}; OpenAI SDK {run.sdk}. {run.calls} calls for each case, "
+        f"one for those of F20; a call that took {run.patience_s:.0f} s was given up as hung.",
         "",
         *(f"- {SETUPS[name].peer.title} was not installed in this run." for name in run.skipped),
         *(f"- {problem.splitlines()[0]}" for problem in run.problems),

@@ -157,7 +157,7 @@ async def _all_cases(setup: Setup, site: Site, run: Run) -> dict[str, list[CallS
         nonlocal ended
         async with places:
             caller = Caller(client, setup.headers(site, case), run.patience_s)
-            sights[case.model] = await _calls(caller, case, run.calls)
+            sights[case.model] = await _calls(caller, case, 1 if case.fault.heavy else run.calls)
         if not session.alive() and not ended:
             ended = True
             run.problems.append(f"{setup.peer.title}: its process ended in the case {case.model}")
