@@ -191,7 +191,7 @@ class Hour:
         """After each change of a region."""
         dark = all(region.hopeless for region in self.regions.values())
         if dark and self.witness.darkness is None:
-            self.witness.grows_dark(self.clock.now)
+            self.witness.grows_dark(self.clock.now, self.regions)
         elif not dark and self.witness.darkness is not None:
             self.witness.grows_light(self.clock.now)
 

@@ -12,10 +12,10 @@ from headrace.gateway.fleet import BackendState
 from headrace.gateway.plan import CallPlan
 from headrace.gateway.steps import Go, Move
 from headrace.nouns import Priority
+from simulation.provider import Answer, Ill, Region
 
 if TYPE_CHECKING:
     from simulation.calls import OneCall
-    from simulation.provider import Answer, Region
 
 IN_A_ROW = 5
 """Failures after which a backend is left alone, by every configuration of the simulation."""
@@ -36,6 +36,9 @@ STORM = 1.2
 MANY_CALLS = 200
 """From so many calls on, and 5 calls a second, the factor alone must hold."""
 ROUNDING_S = 1e-6
+
+
+SILENT = frozenset({Ill.CUT_OFF, Ill.STALLING})
 
 
 class End(enum.Enum):
@@ -87,10 +90,12 @@ class Book:
 
 
 class Darkness:
-    """A time in which no region answers any call."""
+    """A time in which no region answers any call. Of regions that are silent nothing is known
+    until calls have run out of time, and all that came meanwhile go on to the next region."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, silent: bool) -> None:
         self.began = began
+        self.silent = silent
         self.calls = 0
         self.attempts: Counter[str] = Counter()
         self.spoiled = False
@@ -276,8 +281,8 @@ class Witness:
                 if backend.name not in asked | notes:
                     self.breach(now, "every decision has a story", f"no word of {backend.name}")
 
-    def grows_dark(self, now: float) -> None:
-        self.darkness = Darkness(now)
+    def grows_dark(self, now: float, regions: dict[str, Region]) -> None:
+        self.darkness = Darkness(now, any(region.ill in SILENT for region in regions.values()))
 
     def grows_light(self, now: float) -> None:
         """A storm was no storm: T07."""
@@ -290,6 +295,6 @@ class Witness:
             most += self._budget.burst + self._budget.per_s * length_s
         worst = max(dark.attempts.values(), default=0)
         total = dark.attempts.total()
-        if total > most or worst > most:
+        if worst > most or (total > most and not dark.silent):
             what = f"{total} attempts for {calls} calls in {length_s:.0f} s, {dict(dark.attempts)}"
             self.breach(now, "an outage is not multiplied", what)
