@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-
 _HEEDED = frozenset(
     (
         b"authorization",

@@ -101,7 +101,7 @@ def _models(
             concurrency=resilience.concurrency,
             retries=resilience.retry_budget,
         )
-    fleet.budget.policy = resilience.retry_budget
+    fleet.budget.use(resilience.retry_budget)
     fleet.retain(config.backends.keys())
     return Models(
         {

@@ -112,7 +112,7 @@ class Fleet:
         else:
             backend.breaker.use(breaker)
             backend.limit.use(concurrency)
-            backend.budget.policy = retries
+            backend.budget.use(retries)
         return backend
 
     def retain(self, names: Collection[str]) -> None:
