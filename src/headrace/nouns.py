@@ -43,6 +43,8 @@ class Caller(Struct, frozen=True):
     tenant: str = "default"
     models: frozenset[str] | None = None
     """Names of models this caller may use; None allows all."""
+    priority: Priority = Priority.NORMAL
+    """Of its calls, unless they ask for a lower one."""
     regions: frozenset[str] | None = None
     """Regions whose backends may answer this caller; None allows all."""
     tags: tuple[tuple[str, str], ...] = ()

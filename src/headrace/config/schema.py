@@ -160,6 +160,9 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The tenant that calls with this key are counted for."""
     models: list[Name] | None = None
     """Names of models that this key may use; leave out to allow all."""
+    priority: Literal["batch", "normal", "critical"] = "normal"
+    """How important its calls are when the gateway is overloaded; a call may ask for less by
+    `x-headrace-priority`."""
 
 
 class OpenAIBackend(

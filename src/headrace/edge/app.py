@@ -112,7 +112,7 @@ class App:
             received_at=time.monotonic(),
             idempotency_key=said.idempotency_key,
             sdk_attempt=said.sdk_attempt,
-            priority=priority_of(said.priority),
+            priority=priority_of(said.priority, caller.priority, caller.priority),
             explain=said.explain,
             headers=exchange.headers,
             fixed_sampling=asked.fixed_sampling,

@@ -39,7 +39,7 @@ from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
 from headrace.platform.http.server import HttpServer
 from headrace.platform.logs import JsonLines
-from headrace.platform.pressure import Memory, PressureGauge
+from headrace.platform.pressure import LAGS_KEPT, Memory, PressureGauge, lasting_lag_s
 from headrace.platform.secrets import REREAD_S, Scrubber, Secret, Secrets
 from headrace.services.local.process import Endpoint
 
@@ -47,8 +47,6 @@ log = logging.getLogger("headrace.worker")
 
 HEAL_BEATS = 40
 """Measurements from one look at the journal's file to the next: two seconds."""
-STALLS = 5
-"""Measurements of the loop's lag in a row, one in 50 ms, that make an overload."""
 CALLS_AT_ONCE = 10_000
 """Calls that one worker has in work at most; each costs some 20 kB."""
 
@@ -124,7 +122,7 @@ class Worker:
             else SharedByRedis(redis, loaded.folder, self._secrets, self._parts.fleet)
         )
         self._beats = 0
-        self._lags: deque[float] = deque(maxlen=STALLS)
+        self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory())
         self._control = Control(self._parts, store_folder(loaded))
         self._app = App(self._runtime(loaded.config), self._audit)
@@ -205,9 +203,8 @@ class Worker:
             log.warning("no control socket", extra={"detail": str(error)})
 
     def _feel(self, lag_s: float, memory_share: float | None) -> None:
-        """One stall is no overload: the least of the last measurements counts."""
         self._lags.append(lag_s)
-        self._parts.shedder.observe(min(self._lags), memory_share)
+        self._parts.shedder.observe(lasting_lag_s(self._lags), memory_share)
         self._beats += 1
         if self._beats % HEAL_BEATS == 0:
             self._heal_journal()

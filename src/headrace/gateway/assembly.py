@@ -27,7 +27,7 @@ from headrace.gateway.models import Chosen, Models, Patience, Target
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
-from headrace.nouns import Caller, Operation
+from headrace.nouns import Caller, Operation, Priority
 from headrace.platform.http.messages import Origin
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
@@ -74,7 +74,11 @@ def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> 
             )
         models = None if key.models is None else frozenset(key.models)
         callers[fingerprint(text.encode())] = Caller(
-            key_id=name, team=key.team, tenant=key.tenant, models=models
+            key_id=name,
+            team=key.team,
+            tenant=key.tenant,
+            models=models,
+            priority=Priority[key.priority.upper()],
         )
     if generated_key is not None:
         callers[fingerprint(generated_key.reveal().encode())] = Caller(key_id=GENERATED)

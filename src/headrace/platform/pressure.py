@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 EVERY_S = 0.05
@@ -12,6 +13,11 @@ MEMORY_EVERY = 10
 """Measurements of lag to one of memory, which costs a few system calls."""
 UNLIMITED = 1 << 60
 """Control groups of the first version write "no limit" as a number about this large."""
+
+LASTING_S = 0.25
+LEAST_LAGS = 2
+LAGS_KEPT = 5
+"""As many as `LASTING_S` may hold."""
 
 OnPressure = Callable[[float, float | None], object]
 """Gets seconds of lag, and the share of memory in use or None."""
@@ -51,6 +57,18 @@ class PressureGauge:
         self._count += 1
         self._plan(loop)
         self._on_pressure(lag_s, self._memory_share)
+
+
+def lasting_lag_s(lags_s: Sequence[float]) -> float:
+    """One stall is no overload: the least of the last measurements counts, of as many as make up
+    `LASTING_S`. These are few where the loop is very late, else it would be seen too late."""
+    least_s, span_s = math.inf, 0.0
+    for count, lag_s in enumerate(reversed(lags_s), 1):
+        least_s = min(least_s, lag_s)
+        span_s += EVERY_S + lag_s
+        if count >= LEAST_LAGS and span_s >= LASTING_S:
+            return least_s
+    return 0.0
 
 
 class Memory:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
 
+from headrace.platform.http.backlog import Backlog
 from headrace.platform.http.exchange import Exchange, Interrupted
 from headrace.platform.http.limits import ServerLimits, Violation
 from headrace.platform.http.server_connection import ServerConnection
@@ -40,7 +41,7 @@ class HttpServer:
         self.draining = False
         self.body_bytes_held = 0
         self.date_line = b""
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Backlog] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self.loop = asyncio.get_running_loop()
         self._sweep()
@@ -49,19 +50,30 @@ class HttpServer:
         self, host: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
     ) -> int:
         """Starts to accept; returns the port. Raises OSError."""
+        # Until the handshake's end no sweep sees the connection.
+        handshake_timeout_s = None if tls is None else self.limits.header_timeout_s
+        waiting: list[Backlog] = []
         listener = await self.loop.create_server(
-            lambda: ServerConnection(self),
+            lambda: self._connected(waiting),
             host,
             port,
             ssl=tls,
-            # Until its end no sweep sees the connection.
-            ssl_handshake_timeout=None if tls is None else self.limits.header_timeout_s,
+            ssl_handshake_timeout=handshake_timeout_s,
             backlog=2048,
             reuse_port=reuse_port or None,
         )
-        self._listeners.append(listener)
+        waiting += (
+            Backlog(s.fileno(), lambda: ServerConnection(self), tls, handshake_timeout_s)
+            for s in listener.sockets
+        )
+        self._listeners += (listener, *waiting)
         taken: int = listener.sockets[0].getsockname()[1]
         return taken
+
+    def _connected(self, waiting: list[Backlog]) -> ServerConnection:
+        for backlog in waiting:
+            backlog.take()
+        return ServerConnection(self)
 
     async def listen_unix(self, path: Path) -> None:
         """Starts to accept on a socket that only this user may open. Raises OSError."""
