@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.platform.pressure import MEMORY_EVERY, Memory, PressureGauge
+from headrace.platform.pressure import MEMORY_EVERY, Memory, PressureGauge, lasting_lag_s
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MACHINE_KIB = 1024 * 1024
@@ -135,3 +135,20 @@ def test_this_process_uses_some_memory() -> None:
         assert share is None
     else:
         assert share is not None and 0 < share < 1
+
+
+@pytest.mark.parametrize(
+    ("lags_s", "lasting_s"),
+    [
+        ([], 0.0),
+        ([0.5], 0.0),
+        ([0.0, 0.0, 0.0, 0.0, 1.0], 0.0),  # one stall
+        ([1.0, 0.0], 0.0),
+        ([0.06, 0.06], 0.0),  # not yet for long
+        ([0.06, 0.06, 0.06], 0.06),
+        ([0.0, 0.3, 0.4], 0.3),  # so late that two are enough
+        ([0.0, 0.0, 0.0, 0.0, 0.0], 0.0),
+    ],
+)
+def test_a_lag_counts_once_it_lasts(lags_s: list[float], lasting_s: float) -> None:
+    assert lasting_lag_s(lags_s) == lasting_s
