@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from headrace import __version__
 from headrace.errors import Setup
 from headrace.operate.audit_cli import audit_app
+from headrace.operate.usage_cli import ledger_app, usage
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 3 the configuration or set-up
@@ -30,6 +31,8 @@ backends_app = App(name="backends", help="How the backends of a running gateway 
 app.command(audit_app)
 app.command(backends_app)
 app.command(config_app)
+app.command(ledger_app)
+app.command(usage)
 app.command(models_app)
 app.register_install_completion_command()
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from headrace.allowances import BudgetRule, LimitRule
 
 
-class Dialect(enum.Enum):
+class Dialect(enum.StrEnum):
     """The wire format a client speaks."""
 
     OPENAI = "openai"
@@ -66,6 +66,10 @@ class Usage(Struct, frozen=True, gc=False):
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    """Of the input; they are priced as text."""
+    audio_output_tokens: int = 0
+    """Of the output, likewise."""
     source: Literal["upstream", "estimated", "none"] = "upstream"
 
 

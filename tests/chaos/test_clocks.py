@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.data.journal import Intent, Settlement, records
+from headrace.data.records import Intent, Settlement
+from headrace.data.segments import records
 from headrace.operate.control_client import ask_workers
 from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
@@ -103,7 +104,7 @@ def test_the_gateway_goes_by_the_clock_that_these_tests_set(house: House) -> Non
     answer = house.ask("steady")
     settlement = settled(house.gateway.folder / ".headrace", [answer.headers["x-request-id"]])
     (account,) = settlement.values()
-    assert abs(account.settlement.at - (time.time() - DAY_S)) < 60
+    assert abs(account.settlement.at_us / 1e6 - (time.time() - DAY_S)) < 60
 
 
 def test_a_breaker_is_open_as_long_as_ever(house: House, weather: Weather) -> None:
@@ -175,7 +176,7 @@ def test_the_journal_keeps_its_order(house: House) -> None:
     written = records(folder)
     assert [record.call for record in written] == [call for call in calls for _ in (1, 2)]
     assert [type(record) for record in written] == [Intent, Settlement] * len(calls)
-    assert any(a.at > b.at for a, b in itertools.pairwise(written))
+    assert any(a.at_us > b.at_us for a, b in itertools.pairwise(written))
     for record in written:
         if isinstance(record, Settlement):
-            assert 0 < record.latency_ms < 60_000
+            assert 0 < record.latency_us < 60_000_000

@@ -142,8 +142,7 @@ def test_a_person_isolates_all_workers_of_all_replicas_and_newcomers_know(town: 
     late = town.replica("late")
     until(lambda: late.states() == ["isolated"])
     # A worker that is killed comes back as another process, which has to be told too.
-    children = Path(f"/proc/{other.gateway.pid}/task/{other.gateway.pid}/children")
-    victim = int(children.read_text().split()[0])
+    victim = other.gateway.workers()[0]
     os.kill(victim, signal.SIGKILL)
     until(
         lambda: len(other.told()) == 2 and str(victim) not in {str(r["pid"]) for r in other.told()}

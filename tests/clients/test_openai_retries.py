@@ -15,7 +15,8 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from headrace.data.journal import Settlement, records
+from headrace.data.records import Settlement
+from headrace.data.segments import records
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 

@@ -30,10 +30,10 @@ from headrace.config.schema import (
     Redis,
     Resilience,
     Server,
-    Store,
     Tls,
 )
 from headrace.config.sharing import AnswerCachePolicy, CoalescingPolicy, IdempotencyPolicy
+from headrace.config.storing import Store
 from headrace.config.watch import Watcher, needs_restart
 from headrace.errors import Setup
 

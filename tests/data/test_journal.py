@@ -15,38 +15,29 @@ from pathlib import Path
 
 import pytest
 
-from headrace.data.journal import Intent, Journal, Record, Settlement, records
+from headrace.data.journal import Journal
+from headrace.data.records import Opening, Record
+from headrace.data.segments import Place, RunReader, by_run, is_being_written, records, segments
+from support.ledger_records import intent, settlement
 
 WRITER = """
 import sys
 from pathlib import Path
-from headrace.data.journal import Intent, Journal
+from headrace.data.journal import Journal
+from support.ledger_records import intent
 journal = Journal(Path(sys.argv[1]))
 n = 0
 while True:
     n += 1
-    journal.append(Intent(at=0.0, call=f"call-{n}", operation="chat", model="m" * 500,
-                          backend="b", key="k", tenant="t"))
+    journal.append(intent(n, f"call-{n}", model="m" * 500))
     print(n, flush=True)
 """
-
-
-def intent(call: str, model: str = "m") -> Intent:
-    return Intent(
-        at=1.0, call=call, operation="chat", model=model, backend="b", key="k", tenant="t"
-    )
-
-
-def settlement(call: str) -> Settlement:
-    return Settlement(
-        at=2.0, call=call, status=200, finish="complete", backend="b", input_tokens=1,
-        output_tokens=2, usage_source="upstream", cost_microusd=3, latency_ms=4.5,
-    )  # fmt: skip
+TESTS = str(Path(__file__).parents[1])
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    wanted: list[Record] = [intent("a"), settlement("a"), intent("b")]
+    wanted: list[Record] = [intent(1, "a"), settlement(2, 1), intent(3, "b")]
     for record in wanted:
         journal.append(record)
     assert records(tmp_path) == wanted
@@ -62,16 +53,16 @@ def test_windows_and_segments(tmp_path: Path) -> None:
     """Lines never lie across a window; a full segment is followed by another."""
     page = mmap.PAGESIZE
     journal = Journal(tmp_path, segment_bytes=4 * page, window_bytes=page)
-    wanted = [intent(f"call-{n}", model="m" * (n % 700)) for n in range(200)]
+    wanted = [intent(n, f"call-{n}", model="m" * (n % 700)) for n in range(1, 201)]
     for record in wanted:
         journal.append(record)
     assert records(tmp_path) == wanted
     assert len(list(tmp_path.glob("journal-*"))) > 2
     with pytest.raises(OSError, match="larger"):
-        journal.append(intent("big", model="m" * page))
-    journal.append(intent("after"))
+        journal.append(intent(201, "big", model="m" * page))
+    journal.append(intent(201, "after"))
     journal.close()
-    assert records(tmp_path) == [*wanted, intent("after")]
+    assert records(tmp_path) == [*wanted, intent(201, "after")]
 
 
 @pytest.mark.parametrize("step_ns", [0, -1, -86_400_000_000_000])
@@ -85,8 +76,8 @@ def test_a_clock_that_stands_still_or_is_set_back(
     wanted: list[Record] = []
     for life in range(3):
         journal = Journal(tmp_path, segment_bytes=page, window_bytes=page)
-        for n in range(60):
-            wanted.append(intent(f"call-{life}-{n}"))
+        for n in range(1, 61):
+            wanted.append(intent(n, f"call-{life}-{n}"))
             journal.append(wanted[-1])
         journal.close()
     assert len(list(tmp_path.glob("journal-*"))) >= 6
@@ -98,7 +89,9 @@ def test_a_clock_that_stands_still_or_is_set_back(
 def test_kill_9(tmp_path: Path, after_s: float) -> None:
     """All that was written before the kill is there, whole."""
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE
+        [sys.executable, "-c", WRITER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([TESTS, *sys.path])},
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
@@ -112,12 +105,12 @@ def test_kill_9(tmp_path: Path, after_s: float) -> None:
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.append(intent("a"))
+    journal.append(intent(1, "a"))
     journal.close()
     (path,) = tmp_path.glob("journal-*")
     with path.open("ab") as file:
         file.write(b'{"kind":"intent","at":1,"ca\0\0\0\0')
-    Journal(tmp_path).append(intent("b"))
+    Journal(tmp_path).append(intent(1, "b"))
     assert [record.call for record in records(tmp_path)] == ["a", "b"]
 
 
@@ -131,17 +124,20 @@ def test_a_full_disk_is_told_of_and_loses_nothing(tmp_path: Path) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2 * page, limits[1]))
         with pytest.raises(OSError, match=r".+"):
-            for n in range(1000):
-                journal.append(intent(f"call-{n}"))
-                wanted.append(intent(f"call-{n}"))
+            for n in range(1, 1000):
+                journal.append(intent(n, f"call-{n}"))
+                wanted.append(intent(n, f"call-{n}"))
         with pytest.raises(OSError, match=r".+"):
-            journal.append(intent("refused"))
+            journal.append(intent(journal.next_seq, "refused"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert len(wanted) > 10
-    journal.append(intent("again"))
-    assert records(tmp_path) == [*wanted, intent("again")]
+    again = intent(journal.next_seq, "again")
+    journal.append(again)
+    assert records(tmp_path) == [*wanted, again]
+    assert again.seq == len(wanted) + 1
+    assert not list(tmp_path.glob("*.new"))
 
 
 def test_a_removed_file_is_noticed_and_another_begun(tmp_path: Path) -> None:
@@ -154,5 +150,75 @@ def test_a_removed_file_is_noticed_and_another_begun(tmp_path: Path) -> None:
     assert not journal.writable()
     journal.heal()
     assert journal.writable()
-    journal.append(intent("a"))
-    assert records(folder) == [intent("a")]
+    journal.append(intent(1, "a"))
+    assert records(folder) == [intent(1, "a")]
+
+
+def test_a_reader_beside_the_writer_sees_each_record_once_and_no_half(tmp_path: Path) -> None:
+    """Read after every line or few, over windows and segments."""
+    page = mmap.PAGESIZE
+    journal = Journal(tmp_path, segment_bytes=3 * page, window_bytes=page)
+    reader = RunReader(journal.run, tmp_path, Place())
+    seen: list[int] = []
+    for n in range(1, 301):
+        journal.append(intent(n, f"call-{n}", model="m" * (n * 37 % 900)))
+        if n % 7 == 0:
+            seen += _read_on(reader, tmp_path)
+            assert seen == list(range(1, n + 1))
+    assert _read_on(reader, tmp_path) == list(range(295, 301))
+    assert _read_on(reader, tmp_path) == []
+    assert is_being_written(segments(tmp_path)[-1].path)
+    journal.close()
+    assert not is_being_written(segments(tmp_path)[-1].path)
+    part = reader.read(dict(by_run(segments(tmp_path)))[journal.run])
+    assert (part.over, list(part.records), part.place.lost) == (True, [], 0)
+
+
+def _read_on(reader: RunReader, folder: Path) -> list[int]:
+    found: list[int] = []
+    more = True
+    while more:
+        part = reader.read(dict(by_run(segments(folder)))[reader.run], mmap.PAGESIZE)
+        found += [record.seq for record in part.records]
+        reader.place, more = part.place, part.more
+    assert all(type(record) is Opening for record in part.records)
+    return found
+
+
+def test_a_line_that_is_just_being_copied_is_not_read(tmp_path: Path) -> None:
+    """A copy may bring a line's end before its middle: it is whole when no zero is left in it."""
+    journal = Journal(tmp_path)
+    journal.append(intent(1))
+    reader = RunReader(journal.run, tmp_path, Place())
+    (path,) = tmp_path.glob("journal-*")
+    size = len(path.read_bytes().rstrip(b"\0"))
+    journal.append(intent(2))
+    whole = path.read_bytes().rstrip(b"\0")
+    with path.open("r+b") as file:
+        file.seek(size + 40)
+        file.write(b"\0" * 60)
+    assert _read_on(reader, tmp_path) == [1]
+    with path.open("r+b") as file:
+        file.write(whole)
+    assert _read_on(reader, tmp_path) == [2]
+    journal.close()
+
+
+def test_missing_records_are_counted(tmp_path: Path) -> None:
+    """Of a page that never came to the disk, and of a file that was taken away."""
+    page = mmap.PAGESIZE
+    journal = Journal(tmp_path, segment_bytes=2 * page, window_bytes=page)
+    for n in range(1, 121):
+        journal.append(intent(n, f"call-{n}"))
+    journal.close()
+    files = segments(tmp_path)
+    assert len(files) > 2
+    files[1].path.unlink()
+    with files[0].path.open("r+b") as file:
+        file.seek(page // 2)
+        file.write(b"\0" * (page // 4))
+    reader = RunReader(journal.run, tmp_path, Place())
+    seen = _read_on(reader, tmp_path)
+    assert seen[0] == 1
+    assert seen[-1] == 120
+    assert reader.place.lost == 120 - len(seen) > 2

@@ -17,7 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.data.journal import Intent, Settlement, records
+from headrace.data.records import Intent, Settlement
+from headrace.data.segments import records
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
@@ -150,13 +151,12 @@ def test_workers_stop_for_good_while_one_is_being_replaced(
     with running_gateway(text, tmp_path, env=ENV) as gateway, ExitStack() as held:
         for _ in range(16):  # so many that both have some
             held.enter_context(begun_stream(gateway))
-        family = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children")
-        os.kill(int(family.read_text().split()[0]), signal.SIGKILL)
+        os.kill(gateway.workers()[0], signal.SIGKILL)
         until(lambda: "a worker ended" in (tmp_path / "log.jsonl").read_text())
         os.kill(gateway.pid, signal.SIGTERM)
         until(lambda: state(gateway.pid) == "Z")
         store = tmp_path / ".headrace"
-        assert len(list(store.glob("journal-*"))) == 2
+        assert len(list(store.rglob("journal-*"))) == 2
 
 
 @contextmanager

@@ -61,11 +61,6 @@ def headrace(
     )  # fmt: skip
 
 
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
-
-
 def test_a_changed_file_is_taken_up_and_a_bad_one_is_not(
     upstream: ScriptedThread, tmp_path: Path
 ) -> None:
@@ -121,20 +116,20 @@ def test_workers_share_the_port_and_a_killed_one_comes_back(
     upstream: ScriptedThread, tmp_path: Path
 ) -> None:
     with running_gateway(CONFIG.format(url=upstream.url, workers=2), tmp_path) as gateway:
-        workers = children(gateway.pid)
+        workers = gateway.workers()
         assert len(workers) == 2
         assert all(ask(gateway).status_code == 200 for _ in range(10))
         os.kill(workers[0], signal.SIGKILL)
-        until(lambda: len(children(gateway.pid)) == 2 and children(gateway.pid) != workers)
+        until(lambda: len(gateway.workers()) == 2 and gateway.workers() != workers)
         until(lambda: "a worker ended" in (tmp_path / "log.jsonl").read_text())
         for _ in range(10):
             assert ask(gateway).status_code == 200
-        assert len(list((tmp_path / ".headrace").glob("journal-*"))) == 3
+        assert len(list((tmp_path / ".headrace").rglob("journal-*"))) == 3
 
 
 def test_workers_end_with_their_parent(upstream: ScriptedThread, tmp_path: Path) -> None:
     with running_gateway(CONFIG.format(url=upstream.url, workers=2), tmp_path) as gateway:
-        workers = children(gateway.pid)
+        workers = gateway.workers()
         os.kill(gateway.pid, signal.SIGKILL)
         until(lambda: not any(Path(f"/proc/{pid}").exists() and not exited(pid) for pid in workers))
 

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from headrace.data.journal import Intent, Settlement, records
+from headrace.data.records import Intent, Settlement
+from headrace.data.segments import records
 
 
 class Account:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,10 +28,29 @@ class Gateway:
     def port(self) -> int:
         return int(self.root.rsplit(":", 1)[1])
 
+    def workers(self) -> list[int]:
+        """Processes that serve the port, where that is not the gateway's own."""
+        return children_that_run(self.pid, "headrace.operate.worker_process")
+
+    def ledger_writers(self) -> list[int]:
+        """The process that writes the ledger; none for the moment after it died."""
+        return children_that_run(self.pid, "headrace.operate.ledger_writer")
+
     def log_lines(self, call: str) -> list[dict[str, Any]]:
         """What the log says of one call."""
         lines = (self.folder / "log.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines if f'"call":"{call}"' in line]
+
+
+def children_that_run(pid: int, module: str) -> list[int]:
+    """Children of a process that run this module of Python."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    found = []
+    for child in map(int, text.split()):
+        with contextlib.suppress(FileNotFoundError):
+            if module in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
+                found.append(child)
+    return found
 
 
 def _ambient() -> dict[str, str]:

@@ -38,6 +38,11 @@ class Loaded:
         """Where relative paths in the config start."""
         return Path.cwd() if self.source is None else self.source.absolute().parent
 
+    @property
+    def store_folder(self) -> Path:
+        """The store's folder; a relative one starts at the configuration's folder."""
+        return self.folder / Path(self.config.store.folder).expanduser()
+
 
 def locate(option: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:
     """The file to use: `--config`, else `HEADRACE_CONFIG`, else `headrace.yaml` in `folder`.

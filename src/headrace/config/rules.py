@@ -20,6 +20,7 @@ from headrace.config.urls import (
     azure_url_fault,
     is_loopback,
     is_plain_to_another_machine,
+    postgres_url_fault,
     redis_url_fault,
     url_fault,
 )
@@ -44,6 +45,7 @@ class Rules:
             models.check(name, model)
         check_resilience(self._config, self._located)
         self._redis()
+        self._store()
         self._unlisted()
 
     def _server(self) -> None:
@@ -187,6 +189,26 @@ class Rules:
                 "it has no effect without TLS",
                 "Write `rediss://` in the URL, or remove the line.",
             )
+
+    def _store(self) -> None:
+        store = self._config.store
+        if store.url is not None:
+            fault = postgres_url_fault(store.url)
+            if fault is not None:
+                self._located.problem(("store", "url"), *fault)
+            if store.url_secret is not None:
+                self._located.problem(
+                    ("store", "url_secret"),
+                    "`url` names a server too",
+                    "Remove one of the two.",
+                )
+        for field in ("username", "password"):
+            if getattr(store, field) is not None and store.url is None:
+                self._located.problem(
+                    ("store", field),
+                    "there is no `url` that it is for",
+                    "Write `url: postgresql://HOST/DATABASE`, or remove the line.",
+                )
 
     def _unlisted(self) -> None:
         backends, models = self._config.backends, self._config.models

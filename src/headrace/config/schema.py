@@ -16,12 +16,14 @@ from headrace.config.policies import (
     RetryPolicy,
     SheddingPolicy,
 )
+from headrace.config.references import SecretRef
 from headrace.config.sharing import (
     AnswerCachePolicy,
     CoalescingPolicy,
     IdempotencyPolicy,
     Mode,
 )
+from headrace.config.storing import Store
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -37,14 +39,6 @@ ModelName = Annotated[
     Meta(
         pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127})$",
         description='a name of letters, digits and `. _ : / @ -`, or `"*"` for every other name',
-    ),
-]
-SecretRef = Annotated[
-    str,
-    Meta(
-        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$",
-        description="a reference, `env:NAME` or `file:PATH`",
-        extra={"secret": True},
     ),
 ]
 IpRange = Annotated[
@@ -312,13 +306,6 @@ class Resilience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Equal calls in flight, answered by one upstream call."""
     kept_answers: AnswerCachePolicy = AnswerCachePolicy()
     """Answers kept for when no backend can answer."""
-
-
-class Store(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where Headrace keeps what must not be lost."""
-
-    folder: str = ".headrace"
-    """Folder of the journal. Made if it is not there."""
 
 
 class Redis(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

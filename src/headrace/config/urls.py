@@ -92,6 +92,29 @@ def redis_url_fault(url: str) -> tuple[str, str] | None:
     return None
 
 
+def postgres_url_fault(url: str) -> tuple[str, str] | None:
+    """What is wrong with the URL of a PostgreSQL server and what to write instead, or None."""
+    example = "Write it as in `postgresql://db.example.net:5432/headrace`."
+    if any(c.isspace() or not c.isprintable() for c in url):
+        return "the URL has a space or control character in it", example
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "this is not a URL", example
+    if parts.scheme not in ("postgresql", "postgres"):
+        return "this is not the URL of a PostgreSQL server", example
+    if parts.password is not None:
+        return (
+            "the URL has a password in it",
+            "Remove it and write `password: env:NAME`, or put the whole URL where "
+            "`url_secret: env:NAME` finds it.",
+        )
+    if port == 0:
+        return "the URL has port 0", "Write the server's port."
+    return None
+
+
 def is_plain_to_another_machine(url: str) -> bool:
     """True for a URL without TLS to a host that isn't this machine: anyone between can read."""
     parts = urlsplit(url)

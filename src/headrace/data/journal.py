@@ -2,77 +2,34 @@
 
 One JSON line per record. A line that a kill cut short has no end, and readers pass over it. An
 intent without its settlement is a call that was cut off.
-Each worker process has a file of its own. The order of records is that of their lines, and of
-files that of the number in their names: times tell nothing of it, since a clock may be set.
+
+Each life of a worker process is a run, with a name of its own and segments `journal-RUN-N.jsonl`.
+Records of a run are numbered; a call's own number is that of its first record, so that calls whose
+clients use one request id twice are still two. The process holds a lock on the segment that it
+writes: who can take it knows that the run is over, however it ended. The order of records is that
+of their numbers, and of runs that of their names: times tell nothing of it, since a clock may be
+set.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import re
+import secrets
 import time
 from pathlib import Path
-from typing import Literal
 
 import msgspec
-from msgspec import Struct
 
-from headrace.nouns import Usage
+from headrace.data.records import Record, SegmentHead
 
-SEGMENT_BYTES = 64 * 1024 * 1024
+SEGMENT_BYTES = 16 * 1024 * 1024
 WINDOW_BYTES = 1024 * 1024
-_FILES = "journal-*.jsonl"
-
-
-class Intent(Struct, frozen=True, tag="intent", tag_field="kind", omit_defaults=True, gc=False):
-    """A call that is about to be sent to a backend."""
-
-    at: float
-    """Unix seconds."""
-    call: str
-    operation: str
-    model: str
-    backend: str
-    key: str
-    tenant: str
-    team: str | None = None
-    stream: bool = False
-    attempt: int = 1
-    """Of this call: each attempt has an intent of its own."""
-
-
-class Settlement(
-    Struct, frozen=True, tag="settlement", tag_field="kind", omit_defaults=True, gc=False
-):
-    """How a call ended."""
-
-    at: float
-    call: str
-    status: int
-    finish: str
-    backend: str | None
-    input_tokens: int
-    output_tokens: int
-    usage_source: Literal["upstream", "estimated", "none"]
-    cost_microusd: int | None
-    latency_ms: float
-    ttft_ms: float | None = None
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    attempts: int = 0
-    reason: str | None = None
-
-    def usage(self) -> Usage:
-        return Usage(
-            self.input_tokens,
-            self.output_tokens,
-            self.cached_tokens,
-            self.reasoning_tokens,
-            self.usage_source,
-        )
-
-
-Record = Intent | Settlement
+_HEX = re.compile(r"[0-7][0-9a-f]{15}\Z")
+HEAD_ROOM_BYTES = 256
+"""More than the first line of a segment takes."""
 
 
 class Journal:
@@ -98,14 +55,20 @@ class Journal:
         self._window_bytes = window_bytes
         self._encode = msgspec.json.Encoder().encode
         self._fd = -1
+        self._segment = -1
         self._window: mmap.mmap | None = None
         self._window_at = 0
         self._at = 0
+        self.run = f"{_beginning(folder):016x}{secrets.token_hex(4)}"
+        """The name of this process's life: no two have the same."""
+        self.next_seq = 1
+        """What the next record must have as its `seq`."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._open_segment()
 
     def append(self, record: Record) -> None:
-        """Writes one line: it is there whole when this returns."""
+        """Writes one line: it is there whole when this returns. What failed has left nothing, and
+        its `seq` is the next one's."""
         line = self._encode(record) + b"\n"
         end = self._at + len(line)
         if self._window is None or end > self._window_bytes:
@@ -113,6 +76,7 @@ class Journal:
         else:
             self._window[self._at : end] = line
             self._at = end
+        self.next_seq += 1
 
     def writable(self) -> bool:
         """Whether the file is still there and the disk has room."""
@@ -146,57 +110,57 @@ class Journal:
     def _append_across(self, line: bytes) -> None:
         """A line that the window has no room for goes into the next one: in between stand zeros,
         which readers pass over."""
-        if len(line) > self._window_bytes:
+        if len(line) > self._window_bytes - HEAD_ROOM_BYTES:
             raise OSError("a record is larger than the journal's window")
         if self._window is None or self._window_at + 2 * self._window_bytes > self._segment_bytes:
             self._open_segment()
         else:
-            self._open_window(self._window_at + self._window_bytes)
+            self._open_window(self._fd, self._window_at + self._window_bytes)
         assert self._window is not None
-        self._window[: len(line)] = line
-        self._at = len(line)
+        end = self._at + len(line)
+        self._window[self._at : end] = line
+        self._at = end
 
-    def _open_window(self, at: int) -> None:
-        os.posix_fallocate(self._fd, at, self._window_bytes)
-        window = mmap.mmap(self._fd, self._window_bytes, offset=at)
+    def _open_window(self, fd: int, at: int) -> None:
+        os.posix_fallocate(fd, at, self._window_bytes)
+        window = mmap.mmap(fd, self._window_bytes, offset=at)
         if self._window is not None:
             self._window.close()
         self._window, self._window_at, self._at = window, at, 0
 
     def _open_segment(self) -> None:
-        # By the clock, but after all that are there: it may stand still, or have been set back.
-        number = max(time.time_ns(), 1 + max(map(_number, self._folder.glob(_FILES)), default=0))
-        name = f"journal-{number}-{os.getpid()}.jsonl"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        opened = os.open(self._folder / name, flags, 0o600)
-        old_fd, old_end = self._fd, self._window_at + self._at
-        self._fd = opened
+        """The file gets its name when it is locked and has its head: nobody sees it before."""
+        path = self._folder / segment_name(self.run, self._segment + 1)
+        unnamed = path.with_suffix(".new")
+        opened = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        head = SegmentHead(self.run, self._segment + 1, self._window_bytes, self.next_seq)
+        line = self._encode(head) + b"\n"
+        old_end = self._window_at + self._at
         try:
-            self._open_window(0)
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(opened, 0, self._window_bytes)
+            os.pwrite(opened, line, 0)
+            unnamed.rename(path)
+            self._open_window(opened, 0)
         except OSError:
-            self._fd = old_fd
             os.close(opened)
-            (self._folder / name).unlink(missing_ok=True)
+            unnamed.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
+        self._at = len(line)
+        old_fd, self._fd = self._fd, opened
+        self._segment += 1
         if old_fd >= 0:
             os.ftruncate(old_fd, old_end)
             os.close(old_fd)
 
 
-def _number(path: Path) -> int:
-    """0 for a file that somebody else has named."""
-    number = path.name.split("-")[1]
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
+def _beginning(folder: Path) -> int:
+    """By the clock, but after all that are there: it may stand still, or have been set back."""
+    names = [path.name.split("-")[1][:16] for path in folder.glob("journal-*.jsonl")]
+    before = [int(name, 16) for name in names if _HEX.match(name)]
+    return max(time.time_ns(), 1 + max(before, default=0))
 
 
-def records(folder: Path) -> list[Record]:
-    """All whole records of a folder, segment by segment. A torn line is passed over."""
-    decoder = msgspec.json.Decoder(Intent | Settlement)
-    found: list[Record] = []
-    for path in sorted(folder.glob(_FILES), key=_number):
-        for line in path.read_bytes().replace(b"\0", b"").splitlines():
-            try:
-                found.append(decoder.decode(line))
-            except msgspec.MsgspecError:
-                continue
-    return found
+def segment_name(run: str, segment: int) -> str:
+    return f"journal-{run}-{segment:06d}.jsonl"

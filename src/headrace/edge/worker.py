@@ -19,6 +19,7 @@ from headrace.config.watch import Watcher, needs_restart
 from headrace.data.journal import Journal
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
+from headrace.edge.backlog import Backlog
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.control import Control
 from headrace.edge.shared_by_redis import SharedByRedis
@@ -121,6 +122,7 @@ class Worker:
             if redis is None
             else SharedByRedis(redis, loaded.folder, self._secrets, self._parts.fleet)
         )
+        self._backlog = Backlog(store_folder(loaded), loaded.config.store, self._parts.metering)
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory())
@@ -212,6 +214,7 @@ class Worker:
     def _heal_journal(self) -> None:
         try:
             self._journal.heal()
+            self._backlog.look()
         except OSError as error:
             log.error("the journal is gone", extra={"cause": str(error)})
 
@@ -289,7 +292,7 @@ def _kept_in(folder: Path) -> tuple[Journal, AuditKeeping]:
 
 def store_folder(loaded: Loaded) -> Path:
     """The store's folder; a relative one starts at the configuration's folder."""
-    return loaded.folder / Path(loaded.config.store.folder).expanduser()
+    return loaded.store_folder
 
 
 def _limits(server: Server) -> ServerLimits:

@@ -146,6 +146,7 @@ def _chosen(
             service=services[name],
             patience=_patience(model.timeouts.over(config.backends[name].timeouts)),
             region=config.backends[name].region,
+            model=_model_of(config.backends[name]),
         )
         for name in names
     }
@@ -219,6 +220,12 @@ def _service(
             return LocalService(endpoints[name], resolve(backend.model).kind, admission)
         case _:
             assert_never(backend)
+
+
+def _model_of(backend: AnyBackend) -> str | None:
+    if isinstance(backend, AzureOpenAIBackend):
+        return backend.model or backend.deployment
+    return backend.model
 
 
 def _operations(names: Sequence[str] | None) -> frozenset[Operation]:

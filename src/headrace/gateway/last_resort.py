@@ -56,6 +56,7 @@ async def fall_back(
         raise refused
     progress.status, progress.finish = 200, "refused"
     progress.reason = refused.reason.value
+    progress.answered_by = "message"
     about = b"x-headrace-answered-by: message\r\nx-should-retry: false\r\n"
     if call.stream:
         reply.begin(about)

@@ -37,6 +37,8 @@ class Target(Struct, frozen=True):
     service: Service
     patience: Patience
     region: str | None = None
+    model: str | None = None
+    """The backend's own name of the model; None where it takes the client's."""
 
 
 class Chosen(Struct, frozen=True):

@@ -68,12 +68,16 @@ class Pipeline:
         finally:
             parts.running -= 1
             self.settle(call, progress)
+            if type(reply) is Recorder:
+                reply.cost_microusd = progress.cost_microusd
 
     async def _kept(self, call: Call, chosen: Chosen, reply: Reply, progress: Progress) -> None:
         """Keeps the answer for the day when no backend can give one."""
         answers, key = self.parts.answers, answer_cache.key_of(call)
         recorder = Recorder(last_resort.RECORD_LIMIT_BYTES, direct=reply)
         await self._answered(call, chosen, key, recorder, progress)
+        self.parts.metering.price(call, progress)
+        recorder.cost_microusd = progress.cost_microusd
         recorded = None if progress.resumes else recorder.recorded(progress.usage)
         if key is not None and recorded is not None and progress.finish == "complete":
             await answers.put(key, recorded, time.monotonic())
@@ -141,7 +145,7 @@ class Pipeline:
         except Refused as busy:
             return Failure(Kind.BUSY_HERE, busy, busy.retry_after_s)
         try:
-            self.parts.metering.intend(call, target, progress.attempts)
+            self.parts.metering.intend(call, target, progress)
             if call.stream:
                 lines = about(progress) + explained(call, plan)
                 await attempt.stream(one, lines, reply, plan.first_token)

@@ -20,6 +20,15 @@ class Beside(Struct, frozen=True):
     cost_microusd: int | None
 
 
+class Reserved(Struct, frozen=True, gc=False):
+    """What a call can use and cost at most, reckoned before it is sent."""
+
+    input_tokens: int
+    output_tokens: int | None
+    """None if nothing bounds it."""
+    cost_microusd: int | None
+
+
 class Progress(Struct):
     """Filled in step by step; the settlement is made of it."""
 
@@ -37,6 +46,14 @@ class Progress(Struct):
     """Integer micro-dollars, of all attempts; None until priced, or if the price is not known."""
     priced: bool = False
     """The cost is of the upstream's own figures, and will not change."""
+    number: int = 0
+    """The call's own in the journal; 0 until it has a record there."""
+    reserved: Reserved | None = None
+    """What the call counts for if it is cut off; estimated where nobody reckoned."""
+    answered_by: str = ""
+    """cache, shared, replay or message, where no backend gave this answer."""
+    saved_microusd: int = 0
+    """What this answer cost when it was made for another call."""
     content_events: int = 0
     reason: str | None = None
     sent_upstream: bool = False
@@ -52,7 +69,7 @@ class Progress(Struct):
         """Of the last attempt: the upstream's own figures, else what can be known without it."""
         if self.usage is not None:
             return self.usage
-        if not self.sent_upstream or self.finish == "refused":
+        if not self.sent_upstream or self.finish == "refused" or self.answered_by:
             return Usage(source="none")  # an attempt that failed gave no tokens that we know of
         return Usage(
             input_tokens=body_bytes // BYTES_PER_TOKEN,
@@ -88,6 +105,8 @@ def added(one: Usage, other: Usage) -> Usage:
         output_tokens=one.output_tokens + other.output_tokens,
         cached_tokens=one.cached_tokens + other.cached_tokens,
         reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+        audio_input_tokens=one.audio_input_tokens + other.audio_input_tokens,
+        audio_output_tokens=one.audio_output_tokens + other.audio_output_tokens,
         source="estimated" if "estimated" in (one.source, other.source) else known,
     )
 

@@ -117,7 +117,7 @@ class _Race:
             self._plan.failed(go, Failure(Kind.BUSY_HERE, busy, busy.retry_after_s), now)
             return
         try:
-            self._metering.intend(self._first.call, target, progress.attempts)
+            self._metering.intend(self._first.call, target, progress)
         except Refused:  # what cannot be accounted is not done
             target.service.leave(place, now)
             self._plan.lost(go, now)

@@ -22,6 +22,8 @@ class Recorded(Struct, frozen=True):
     """Runs of whole events, in order; the last holds the terminal one."""
     refused: Refused | None = None
     usage: Usage | None = None
+    cost_microusd: int | None = None
+    """What it cost when it was made; None if that is not known."""
 
     @property
     def complete(self) -> bool:

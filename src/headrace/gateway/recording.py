@@ -35,6 +35,7 @@ class Recorder:
         "base",
         "body",
         "committed",
+        "cost_microusd",
         "drains",
         "events",
         "refused",
@@ -55,6 +56,8 @@ class Recorder:
         self._followers: dict[Follower, None] = {}
         self._pace: asyncio.Future[None] | None = None
         self.committed = False
+        self.cost_microusd: int | None = None
+        """Of the answer; None until it is known."""
         self.drains = False
         """Set before the work is cancelled because the gateway stops."""
 
@@ -164,9 +167,10 @@ class Recorder:
         if not self._kept_whole():
             return None
         if self.state is State.WHOLE:
-            return Recorded(about=self.about, body=self.body, usage=usage)
+            return Recorded(self.about, self.body, usage=usage, cost_microusd=self.cost_microusd)
         if self.state is State.ENDED:
-            return Recorded(about=self.about, events=tuple(self.events), usage=usage)
+            events = tuple(self.events)
+            return Recorded(self.about, None, events, None, usage, self.cost_microusd)
         if self.state is State.REFUSED and not self.committed:
             return Recorded(about=self.about, refused=self.refused)
         return None
@@ -174,6 +178,7 @@ class Recorder:
     async def follow(self, reply: Reply, progress: Progress, answered_by: str = "") -> None:
         """Hands the answer to `reply` until its end and fills in what `progress` can know.
         `answered_by` goes to the client in `x-headrace-answered-by`. Raises Abandoned."""
+        progress.answered_by = answered_by
         follower = Follower(self, reply, progress, answered_by)
         self._followers[follower] = None
         try:
@@ -191,6 +196,8 @@ class Recorder:
             self._check_pace()
         if follower.error is not None:
             raise follower.error
+        if answered_by and self.answered:
+            progress.saved_microusd = self.cost_microusd or 0
 
     def _kept_whole(self) -> bool:
         return self.base == 0 and self._bytes <= self._limit
@@ -227,6 +234,7 @@ class Recorder:
 async def replay(recorded: Recorded, reply: Reply, progress: Progress, answered_by: str) -> None:
     """Gives a recorded answer to another client, in the form in which it was recorded."""
     source = Recorder(limit_bytes=recorded.size_bytes)
+    source.cost_microusd = recorded.cost_microusd
     if recorded.refused is not None:
         source.refuse(recorded.refused, recorded.about)
     elif recorded.body is not None:

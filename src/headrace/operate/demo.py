@@ -17,7 +17,8 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from headrace.data.journal import Settlement, records
+from headrace.data.records import Settlement
+from headrace.data.segments import records
 from headrace.errors import Setup
 
 LOCAL_CONFIG = """\
@@ -210,10 +211,14 @@ def _as_dict(step: Step, settlements: dict[str, Settlement]) -> dict[str, Any]:
         "backend": settled.backend if settled else None,
         "input_tokens": settled.input_tokens if settled and used else None,
         "output_tokens": settled.output_tokens if settled and used else None,
-        "ttft_ms": settled.ttft_ms if settled else None,
-        "latency_ms": settled.latency_ms if settled else None,
+        "ttft_ms": _thousandth(settled.ttft_us) if settled else None,
+        "latency_ms": _thousandth(settled.latency_us) if settled else None,
         "cost_microusd": settled.cost_microusd if settled else None,
     }
+
+
+def _thousandth(value_us: int | None) -> float | None:
+    return None if value_us is None else value_us / 1000
 
 
 def _count(value: int | None) -> str:

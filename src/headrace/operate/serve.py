@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,14 +14,20 @@ from msgspec import Struct
 
 from headrace.config.loading import Loaded, discovered, load, locate, with_found
 from headrace.config.schema import LocalBackend
+from headrace.data.databases import database_url
 from headrace.edge.worker import Worker, store_folder
 from headrace.errors import Setup
+from headrace.operate.ledger_process import LedgerProcess
+from headrace.operate.ledger_writer import WriterOrder, recover
 from headrace.operate.own_key import own_key
 from headrace.operate.worker_process import WorkerOrder
 from headrace.operate.workers import Workers
 from headrace.platform.logs import JsonLines
-from headrace.platform.secrets import Secret
+from headrace.platform.secrets import Secret, Secrets
 from headrace.services.local.process import LocalModels, OnProgress
+
+RECOVERY_S = 2.0
+"""A start waits no longer for what a killed gateway left; the rest is stored while it serves."""
 
 
 class Serving(Struct, frozen=True):
@@ -48,6 +55,14 @@ def find_config(option: Path | None) -> Loaded:
     return with_found(load(path), os.environ, local_available())
 
 
+def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
+    """Raises Setup if the secret of its database cannot be read."""
+    store = loaded.config.store
+    url = database_url(store, Secrets(os.environ, loaded.folder), time.monotonic())
+    text = None if url is None else url.reveal()
+    return WriterOrder(str(store_folder(loaded)), store, text, log_level)
+
+
 async def serve(
     loaded: Loaded,
     logs: JsonLines,
@@ -68,7 +83,10 @@ async def serve(
     local = LocalModels.of(
         {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
     )
+    ledger_order = writer_order(loaded, log_level)
+    recover(ledger_order, RECOVERY_S)
     endpoints = await local.start(on_progress)
+    ledger = LedgerProcess(ledger_order)
 
     def announce(port: int) -> None:
         scheme = "https" if config.server.tls else "http"
@@ -78,6 +96,7 @@ async def serve(
         )
 
     try:
+        ledger.start()
         if config.server.workers == 1:
             worker = Worker(loaded, endpoints, key, os.environ, logs, local_available())
             worker.handle_signals()
@@ -95,6 +114,7 @@ async def serve(
             )
             await _serve_by_many(Workers(order), announce)
     finally:
+        await ledger.stop()
         await local.stop()
 
 

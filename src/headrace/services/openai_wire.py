@@ -23,6 +23,7 @@ USAGE_NULL = b',"usage":null'
 class _TokenDetails(Struct, gc=False):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _Usage(Struct, gc=False):
@@ -125,6 +126,8 @@ def _tokens(usage: _Usage) -> Usage:
         usage.completion_tokens or 0,
         (prompt.cached_tokens or 0) if prompt else 0,
         (completion.reasoning_tokens or 0) if completion else 0,
+        (prompt.audio_tokens or 0) if prompt else 0,
+        (completion.audio_tokens or 0) if completion else 0,
     )
 
 

@@ -1,0 +1,183 @@
+"""The ledger's store, for the one process that writes it: each batch of the journal once.
+
+A batch is one transaction: rows, their chain, their sums, how far the journal was read, and which
+calls are open. It names the place from which it was read, and is refused if the store is elsewhere:
+so a batch whose commit may or may not have come through can be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct, field
+
+from headrace.data.database import Database, Row, Transaction, migrate
+from headrace.data.ledger_rows import Key, Sums, chained, first_hash, sums_of
+from headrace.data.ledger_tables import COLUMNS, DIMENSIONS, STEPS, SUMS
+from headrace.data.records import Opening
+from headrace.data.segments import Place
+
+_ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in SUMS)
+
+
+class Outrun(Exception):  # noqa: N818 - says what happened
+    """The store is not where this writer left it: another has written, or an earlier commit came
+    through after all. Read it anew."""
+
+
+class Run(Struct):
+    """What the store knows of a run."""
+
+    id: int
+    name: str
+    place: Place
+    ended: bool
+
+
+class Batch(Struct):
+    """What is to be stored together."""
+
+    rows: list[Row] = field(default_factory=list)
+    moves: list[tuple[Run, Place, bool]] = field(default_factory=list)
+    """Runs, where they are read up to now, and whether that is their end."""
+    opened: list[tuple[int, Opening]] = field(default_factory=list)
+    """Intents without settlement, with the id of their run."""
+    closed: list[tuple[int, int]] = field(default_factory=list)
+    """Run and number of calls that were open in the store and no longer are."""
+
+
+class Ledger:
+    """Writes one chain. Raises DatabaseAway."""
+
+    def __init__(self, database: Database, chain_name: str) -> None:
+        self._database = database
+        self._chain_name = chain_name
+        self._chain = 0
+        self._position = 0
+        self._hash = b""
+        self.runs: dict[str, Run] = {}
+        """By name. Those of this chain."""
+
+    def open(self) -> None:
+        """Makes or brings up to date the tables and reads where they are. To be called again after
+        DatabaseAway or Outrun."""
+        migrate(self._database, "ledger", STEPS)
+        with self._database.transaction() as transaction:
+            self._database.exclusively(transaction)
+            self._find_chain(transaction)
+            self.runs = {
+                str(name): Run(int(id or 0), str(name), Place(*map(_int, place)), bool(ended))
+                for id, name, ended, *place in transaction.read(
+                    "SELECT run, name, ended, segment, place, next_seq, lost FROM ledger_runs "
+                    "WHERE chain = ?",
+                    (self._chain,),
+                )
+            }
+
+    def open_calls(self) -> dict[tuple[int, int], list[Opening]]:
+        """Intents that were stored without settlement, by run and number, in order."""
+        found: dict[tuple[int, int], list[Opening]] = {}
+        for run, number, attempt, text in self._database.read(
+            "SELECT o.run, o.number, o.attempt, o.intent FROM ledger_open o JOIN ledger_runs r "
+            "ON r.run = o.run WHERE r.chain = ? ORDER BY o.run, o.number, o.attempt",
+            (self._chain,),
+        ):
+            call = (_int(run), _int(number))
+            opening = Opening(0, call[1], _int(attempt), bytes(text))  # type: ignore[arg-type]
+            found.setdefault(call, []).append(opening)
+        return found
+
+    def begin_run(self, name: str) -> Run:
+        """Makes a run known that has not been seen before."""
+        place = Place()
+        with self._database.transaction() as transaction:
+            self._database.exclusively(transaction)
+            (last,) = transaction.read("SELECT COALESCE(MAX(run), 0) FROM ledger_runs")[0]
+            run = Run(_int(last) + 1, name, place, False)
+            transaction.run(
+                "INSERT INTO ledger_runs "
+                "(run, name, chain, segment, place, next_seq, lost, ended) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                (run.id, name, self._chain, *_values(place)),
+            )
+        self.runs[name] = run
+        return run
+
+    def commit(self, batch: Batch) -> None:
+        """Raises Outrun, DatabaseAway. The batch is stored if this returns, and is not if it
+        raises Outrun."""
+        rows, position, last = chained(self._chain, self._position, self._hash, batch.rows)
+        with self._database.transaction() as transaction:
+            for run, place, ended in batch.moves:
+                self._move(transaction, run, place, ended)
+            if rows:
+                moved = transaction.run(
+                    "UPDATE ledger_chains SET position = ?, hash = ? "
+                    "WHERE chain = ? AND position = ?",
+                    (position, last, self._chain, self._position),
+                )
+                if moved != 1:
+                    raise Outrun(f"the chain is no longer at {self._position}")
+                transaction.insert("ledger", COLUMNS, rows)
+                hours, tagged = sums_of(batch.rows)
+                _add_sums(transaction, "ledger_hours", ("hour", *DIMENSIONS), hours)
+                _add_sums(transaction, "ledger_tags", ("hour", "tenant", "tag", "value"), tagged)
+            if batch.closed:
+                transaction.run_each(
+                    "DELETE FROM ledger_open WHERE run = ? AND number = ?", batch.closed
+                )
+            if batch.opened:
+                transaction.insert(
+                    "ledger_open",
+                    ("run", "number", "attempt", "intent"),
+                    [(r, i.number, i.attempt, i.line) for r, i in batch.opened],
+                )
+        self._position, self._hash = position, last
+        for run, place, ended in batch.moves:
+            run.place, run.ended = place, ended
+
+    def _move(self, transaction: Transaction, run: Run, place: Place, ended: bool) -> None:
+        before = run.place
+        moved = transaction.run(
+            "UPDATE ledger_runs SET segment = ?, place = ?, next_seq = ?, lost = ?, ended = ? "
+            "WHERE run = ? AND segment = ? AND place = ? AND ended = 0",
+            (*_values(place), int(ended), run.id, before.segment, before.offset),
+        )
+        if moved != 1:
+            raise Outrun(f"the run {run.name} was read further by another")
+
+    def _find_chain(self, transaction: Transaction) -> None:
+        select = "SELECT chain, position, hash FROM ledger_chains WHERE name = ?"
+        found = transaction.read(select, (self._chain_name,))
+        if not found:
+            (last,) = transaction.read("SELECT COALESCE(MAX(chain), 0) FROM ledger_chains")[0]
+            transaction.run(
+                "INSERT INTO ledger_chains (chain, name, position, hash) VALUES (?, ?, 0, ?)",
+                (_int(last) + 1, self._chain_name, first_hash(self._chain_name)),
+            )
+            found = transaction.read(select, (self._chain_name,))
+        chain, position, last_hash = found[0]
+        self._chain, self._position = _int(chain), _int(position)
+        self._hash = bytes(last_hash)  # type: ignore[arg-type]
+
+
+def _add_sums(
+    transaction: Transaction, table: str, key: Sequence[str], sums: Mapping[Key, Sums]
+) -> None:
+    if not sums:
+        return
+    columns = (*key, *SUMS)
+    transaction.run_each(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {_ADDED.format(table=table)}",
+        [(*name, *total) for name, total in sums.items()],
+    )
+
+
+def _values(place: Place) -> tuple[int, int, int, int]:
+    return place.segment, place.offset, place.next_seq, place.lost
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,118 @@
+"""The tables of the ledger, and how they came to be.
+
+`ledger` has a row for each call, in the order in which one writer stored them: its chain. Each
+gateway, by its folder, has a chain of its own, so that gateways which share a database never wait
+for each other. `ledger_hours` and `ledger_tags` are sums of the rows, written in the same
+transaction. `ledger_runs` says how far each journal was read and `ledger_open` keeps the intents
+that were read and not yet settled.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+COLUMNS: Final = (
+    "chain",
+    "position",
+    "run",
+    "number",
+    "settled_us",
+    "call",
+    "dialect",
+    "operation",
+    "model",
+    "stream",
+    "tenant",
+    "team",
+    "user_id",
+    "key_id",
+    "tags",
+    "backend",
+    "region",
+    "used_model",
+    "attempts",
+    "tried",
+    "status",
+    "finish",
+    "answered_by",
+    "reason",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "usage_source",
+    "cost_microusd",
+    "saved_microusd",
+    "price_version",
+    "latency_us",
+    "ttft_us",
+    "orphan",
+    "hash",
+)
+
+DIMENSIONS: Final = ("tenant", "team", "user_id", "key_id", "model", "backend")
+"""Of the sums by hour. What a call has not is the empty string there."""
+
+SUMS: Final = (
+    "calls",
+    "failed",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost_microusd",
+    "saved_microusd",
+    "unpriced",
+    "estimated",
+    "orphans",
+    "latency_us",
+    "ttft_us",
+    "ttft_calls",
+)
+"""`failed` counts calls that did not come to a complete answer, `unpriced` those that used tokens
+of unknown price, `estimated` those whose tokens are an estimate."""
+
+_SUMS = ", ".join(f"{name} BIGINT NOT NULL" for name in SUMS)
+
+STEPS: Final = (
+    (
+        """CREATE TABLE ledger_chains (
+            chain BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE, position BIGINT NOT NULL,
+            hash {blob} NOT NULL)""",
+        """CREATE TABLE ledger_runs (
+            run BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE, chain BIGINT NOT NULL,
+            segment BIGINT NOT NULL, place BIGINT NOT NULL, next_seq BIGINT NOT NULL,
+            lost BIGINT NOT NULL, ended BIGINT NOT NULL)""",
+        """CREATE TABLE ledger_open (
+            run BIGINT NOT NULL, number BIGINT NOT NULL, attempt BIGINT NOT NULL,
+            intent {blob} NOT NULL, PRIMARY KEY (run, number, attempt))""",
+        """CREATE TABLE ledger (
+            chain BIGINT NOT NULL, position BIGINT NOT NULL,
+            run BIGINT NOT NULL, number BIGINT NOT NULL,
+            settled_us BIGINT NOT NULL, call TEXT NOT NULL, dialect TEXT NOT NULL,
+            operation TEXT NOT NULL, model TEXT NOT NULL, stream BIGINT NOT NULL,
+            tenant TEXT NOT NULL, team TEXT, user_id TEXT, key_id TEXT NOT NULL, tags TEXT,
+            backend TEXT, region TEXT, used_model TEXT,
+            attempts BIGINT NOT NULL, tried TEXT,
+            status BIGINT NOT NULL, finish TEXT NOT NULL, answered_by TEXT NOT NULL, reason TEXT,
+            input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL,
+            cached_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL,
+            audio_input_tokens BIGINT NOT NULL, audio_output_tokens BIGINT NOT NULL,
+            usage_source TEXT NOT NULL, cost_microusd BIGINT, saved_microusd BIGINT NOT NULL,
+            price_version TEXT NOT NULL, latency_us BIGINT NOT NULL, ttft_us BIGINT,
+            orphan BIGINT NOT NULL, hash {blob} NOT NULL,
+            PRIMARY KEY (chain, position)) {by_key}""",
+        "CREATE UNIQUE INDEX ledger_calls ON ledger (run, number)",
+        "CREATE INDEX ledger_times ON ledger (settled_us)",
+        f"""CREATE TABLE ledger_hours (
+            hour BIGINT NOT NULL, tenant TEXT NOT NULL, team TEXT NOT NULL, user_id TEXT NOT NULL,
+            key_id TEXT NOT NULL, model TEXT NOT NULL, backend TEXT NOT NULL, {_SUMS},
+            PRIMARY KEY (hour, tenant, team, user_id, key_id, model, backend)) {{by_key}}""",
+        f"""CREATE TABLE ledger_tags (
+            hour BIGINT NOT NULL, tenant TEXT NOT NULL, tag TEXT NOT NULL, value TEXT NOT NULL,
+            {_SUMS}, PRIMARY KEY (hour, tenant, tag, value)) {{by_key}}""",
+    ),
+)
+"""`hour` is the Unix time over 3,600."""

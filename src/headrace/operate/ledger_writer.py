@@ -1,0 +1,178 @@
+"""The process that brings the journal into the ledger's store: one for each gateway.
+
+Beside the workers, so that it never slows a call. It ends when its parent does, however that ends,
+and not before all that the parent's workers wrote is stored, if the store can be reached. Two of
+them, as after a kill and a new start, take turns by a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from headrace.config.storing import Store
+from headrace.data.database import Database, DatabaseAway
+from headrace.data.databases import database
+from headrace.data.draining import (
+    Drain,
+    chain_name,
+    remove_drained,
+    sync_journal,
+    unfinished,
+    writer_lock,
+)
+from headrace.data.ledger import Ledger
+from headrace.errors import Setup
+from headrace.gateway.bounds import Bounds
+from headrace.platform.logs import log_to_stderr
+from headrace.platform.secrets import Scrubber, Secret
+
+log = logging.getLogger("headrace.ledger")
+
+LONGEST_BACKOFF_S = 5.0
+SYNC_EVERY_S = 1.0
+LAST_WORK_S = 10.0
+"""How long it tries to store what is left when its parent is gone."""
+CLEAN_EVERY_S = 60.0
+
+
+class WriterOrder(Struct, frozen=True):
+    """What a writer is to do. It goes by standard input, for the URL is a secret."""
+
+    folder: str
+    store: Store
+    url: str | None
+    log_level: str
+
+    def __repr__(self) -> str:
+        return f"WriterOrder({self.folder})"
+
+
+encode_order = msgspec.json.Encoder().encode
+decode_order = msgspec.json.Decoder(WriterOrder).decode
+
+
+class Writer:
+    """Drains until it is told to stop."""
+
+    def __init__(self, order: WriterOrder, database: Database, stop: threading.Event) -> None:
+        self._folder = Path(order.folder)
+        self._store = order.store
+        self._database = database
+        self._stop = stop
+        self._drain = Drain(
+            self._folder, Ledger(database, chain_name(self._folder)), Bounds().of_intent
+        )
+        self._away_since: float | None = None
+        self._synced = self._cleaned = 0.0
+        self._backoff_s = 0.0
+
+    def run(self) -> None:
+        """Returns after `stop` is set and nothing is left to store, or it cannot be stored."""
+        with writer_lock(self._folder, lambda: not self._stop.is_set()) as mine:
+            if not mine:
+                return
+            while not self._stop.is_set():
+                if not self.turn():
+                    self._stop.wait(max(self._store.drain_every_s, self._backoff_s))
+            until = time.monotonic() + LAST_WORK_S
+            while time.monotonic() < until:
+                more = self.turn()
+                if not more and (self._away_since is not None or not unfinished(self._folder)):
+                    break
+        self._database.close()
+
+    def turn(self) -> bool:
+        """Stores what there is; whether there is more at once."""
+        now = time.monotonic()
+        try:
+            done = self._drain.turn()
+        except DatabaseAway as away:
+            self._tell_away(away, now)
+            return False
+        if self._away_since is not None:
+            away_s = now - self._away_since
+            log.warning("the store is back", extra={"detail": f"it was away for {away_s:.1f} s"})
+            self._away_since, self._backoff_s = None, 0.0
+        if done.orphans:
+            log.warning(
+                "calls were cut off, settled at their bound",
+                extra={"detail": f"{done.orphans} of a gateway that was killed"},
+            )
+        if now - self._cleaned > CLEAN_EVERY_S:
+            self._cleaned = now
+            keep_s = self._store.journal_keep_hours * 3600
+            most = self._store.journal_limit_mib * 1024 * 1024
+            remove_drained(self._folder, keep_s, most, time.time())
+        return done.more
+
+    def _tell_away(self, away: DatabaseAway, now: float) -> None:
+        if self._away_since is None:
+            self._away_since = now
+            log.error("the store is away, the journal grows", extra={"cause": str(away)})
+        self._backoff_s = min(max(0.1, 2 * self._backoff_s), LONGEST_BACKOFF_S)
+        if now - self._synced > SYNC_EVERY_S:
+            self._synced = now
+            sync_journal(self._folder)
+
+
+def recover(order: WriterOrder, within_s: float) -> None:
+    """Stores what a gateway left that was killed, before the next one takes calls: sums of what is
+    used are then right. Does nothing if nothing is left; gives up when its time is over or the
+    store is away, for the writer will do the rest."""
+    folder = Path(order.folder)
+    if not unfinished(folder):
+        return
+    until = time.monotonic() + within_s
+    with writer_lock(folder, lambda: time.monotonic() < until and unfinished(folder)) as mine:
+        if not mine:
+            return
+        kept = database(folder, None if order.url is None else Secret(order.url))
+        drain = Drain(folder, Ledger(kept, chain_name(folder)), Bounds().of_intent)
+        try:
+            while time.monotonic() < until and unfinished(folder):
+                drain.turn()
+        except DatabaseAway:
+            pass  # the writer tells of it
+        finally:
+            kept.close()
+
+
+def main() -> None:
+    order = decode_order(sys.stdin.buffer.readline())
+    logs = log_to_stderr(order.log_level)
+    url = None if order.url is None else Secret(order.url)
+    logs.scrubber = Scrubber(() if url is None else (url,))
+    # A terminal's Ctrl-C and a supervisor's SIGTERM reach all processes: the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    stop = threading.Event()
+    threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # rows make no cycles
+    try:
+        Writer(order, database(Path(order.folder), url), stop).run()
+    except Setup as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(3)
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The commands `usage` and `ledger`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+ConfigOption = Annotated[
+    Path | None,
+    Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
+]
+
+ledger_app = App(name="ledger", help="The record of all calls.")
+
+
+def usage(
+    *,
+    by: Annotated[
+        list[str] | None,
+        Parameter(
+            help="tenant, team, user, key, model, backend, region, used_model, operation, "
+            "dialect, status, finish, answered_by, reason or tag:NAME; several with commas."
+        ),
+    ] = None,
+    period: Annotated[str | None, Parameter(help="Also by hour, day, week or month, UTC.")] = None,
+    since: Annotated[
+        str | None, Parameter(help="2026-11-24, 2026-11-24T12:00, or 7d ago (m, h, d, w).")
+    ] = None,
+    until: Annotated[str | None, Parameter(help="As --since; else now.")] = None,
+    where: Annotated[
+        list[str] | None, Parameter(help="Only calls with NAME=VALUE; may be given again.")
+    ] = None,
+    csv: Annotated[bool, Parameter(help="Print CSV.", negative=())] = False,
+    json: Annotated[bool, Parameter(help="Print JSON for machines.", negative=())] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what was used: calls, tokens, cost. The last 30 days, if nothing else is said.
+
+    Example: `headrace usage --by team,model --period day --since 7d --where tenant=acme`
+    """
+    from headrace.operate.serve import find_config
+    from headrace.operate.usage_commands import Asked, show_usage
+
+    asked = Asked(by or (), period, since, until, where or (), datetime.now(UTC))
+    form = "json" if json else "csv" if csv else "table"
+    sys.exit(show_usage(find_config(config), asked, form))

@@ -1,0 +1,216 @@
+"""`headrace usage`: what was used, by any dimension and period."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from headrace.config.loading import Loaded
+from headrace.data.database import Database, DatabaseAway
+from headrace.data.databases import FILE_NAME, database, database_url
+from headrace.data.ledger_usage import COLUMN_OF, TAG, Line, UnknownDimension, Usage
+from headrace.errors import Setup
+from headrace.platform.secrets import Secrets
+
+_AGO = re.compile(r"(\d{1,6})([mhdw])\Z")
+_UNIT_S = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_STEP_S = {"hour": 3600, "day": 86_400, "week": 86_400, "month": 86_400}
+BAR = 24
+
+
+class Asked:
+    """What is to be shown."""
+
+    def __init__(
+        self,
+        by: Sequence[str],
+        period: str | None,
+        since: str | None,
+        until: str | None,
+        where: Sequence[str],
+        now: datetime,
+    ) -> None:
+        """Raises Setup."""
+        self.by = [name for text in by for name in text.split(",") if name]
+        self.where = dict(map(_condition, where))
+        if period is not None and period not in _STEP_S:
+            raise Setup(f"There is no period {period!r}.", "Use hour, day, week or month.")
+        self.period = period
+        self.since = _instant(since or "30d", now)
+        self.until = None if until is None else _instant(until, now)
+        if self.until is not None and self.until <= self.since:
+            raise Setup("The time ends before it begins.", "Let --until be later than --since.")
+        for name in (*self.by, *self.where):
+            if name not in COLUMN_OF and not name.startswith(TAG):
+                raise Setup(
+                    f"Nothing is counted by {name!r}.",
+                    f"Use one of {', '.join(COLUMN_OF)}, or tag:NAME.",
+                )
+
+    @property
+    def headings(self) -> list[str]:
+        return ([self.period] if self.period else []) + self.by
+
+
+def show_usage(loaded: Loaded, asked: Asked, form: str) -> int:
+    """Prints the usage as `table`, `csv` or `json`; returns the exit code."""
+    kept = open_ledger(loaded)
+    try:
+        found = Usage(kept).lines(
+            asked.by,
+            asked.where,
+            asked.since.timestamp(),
+            None if asked.until is None else asked.until.timestamp(),
+            _STEP_S.get(asked.period or "", 0),
+        )
+    except (DatabaseAway, UnknownDimension) as error:
+        raise Setup(
+            f"The ledger cannot be read: {error}.",
+            "Start the gateway once, so that it makes its tables, and see that its database is up.",
+        ) from error
+    finally:
+        kept.close()
+    lines = _by_period(found, asked.period)
+    rows = [_told(line, asked.headings) for line in lines]
+    if form == "json":
+        print(json.dumps(rows))
+    elif form == "csv":
+        writer = csv.DictWriter(sys.stdout, fieldnames=list(_told(_NOTHING, asked.headings)))
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print(rows, asked)
+    return 0
+
+
+def open_ledger(loaded: Loaded) -> Database:
+    """The ledger's database, to read. Raises Setup if there is none."""
+    store, folder = loaded.config.store, loaded.store_folder
+    url = database_url(store, Secrets(os.environ, loaded.folder), time.monotonic())
+    if url is None and not (folder / FILE_NAME).exists():
+        raise Setup(
+            f"There is no ledger in {folder}.",
+            "Run this where `headrace serve` was started, or name its file with --config.",
+        )
+    return database(folder, url, read_only=True)
+
+
+def _instant(text: str, now: datetime) -> datetime:
+    """`7d` ago, or a date or time; UTC where nothing else is said."""
+    ago = _AGO.match(text)
+    if ago is not None:
+        return now - timedelta(seconds=int(ago[1]) * _UNIT_S[ago[2]])
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise Setup(
+            f"{text!r} is no time.", "Write 2026-11-24, 2026-11-24T12:00, or 7d for 7 days ago."
+        ) from None
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise Setup(f"{text!r} is no condition.", "Write it as NAME=VALUE, such as team=search.")
+    return name, value
+
+
+def _by_period(lines: Sequence[Line], period: str | None) -> list[Line]:
+    """With the name of its period in place of its first second; days of one week or month are
+    added up."""
+    if period is None:
+        return sorted(lines, key=lambda line: -line.sums["cost_microusd"])
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for line in lines:
+        group = (_period_name(int(line.group[0]), period), *line.group[1:])
+        before = found.get(group)
+        found[group] = (
+            line.sums if before is None else {n: before[n] + v for n, v in line.sums.items()}
+        )
+    return [Line(group, sums) for group, sums in sorted(found.items())]
+
+
+def _period_name(second: int, period: str) -> str:
+    began = datetime.fromtimestamp(second, UTC)
+    if period == "hour":
+        return began.strftime("%Y-%m-%dT%H:00Z")
+    if period == "week":
+        return (began - timedelta(days=began.weekday())).strftime("%Y-%m-%d")
+    return began.strftime("%Y-%m" if period == "month" else "%Y-%m-%d")
+
+
+def _told(line: Line, headings: Sequence[str]) -> dict[str, Any]:
+    sums = line.sums
+    told: dict[str, Any] = dict(zip(headings, line.group, strict=False))
+    for name in (
+        "calls", "failed", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+        "cost_microusd", "saved_microusd", "unpriced", "estimated", "orphans",
+    ):  # fmt: skip
+        told[name] = sums.get(name, 0)
+    calls, first = sums.get("calls", 0), sums.get("ttft_calls", 0)
+    told["mean_latency_ms"] = round(sums["latency_us"] / calls / 1000, 1) if calls else None
+    told["mean_ttft_ms"] = round(sums["ttft_us"] / first / 1000, 1) if first else None
+    return told
+
+
+_NOTHING = Line((), {})
+
+
+def _print(rows: Sequence[Mapping[str, Any]], asked: Asked) -> None:
+    console = Console()
+    until = "now" if asked.until is None else _shown(asked.until)
+    console.print(f"From {_shown(asked.since)} to {until}")
+    if not rows:
+        console.print("No calls.")
+        return
+    table = Table()
+    for heading in asked.headings:
+        table.add_column(heading)
+    for heading in ("Calls", "Failed", "In", "Out", "Cost", "Saved"):
+        table.add_column(heading, justify="right")
+    most = max(row["cost_microusd"] for row in rows)
+    by_cost = most > 0
+    if asked.headings:
+        table.add_column("Cost" if by_cost else "Calls", no_wrap=True, min_width=BAR)
+    measure = "cost_microusd" if by_cost else "calls"
+    most = max(row[measure] for row in rows)
+    for row in rows:
+        cells = [str(row.get(heading, "")) or "-" for heading in asked.headings]
+        cells += [f"{row['calls']:,}", f"{row['failed']:,}"]
+        cells += [f"{row['input_tokens']:,}", f"{row['output_tokens']:,}"]
+        unpriced = f" +{row['unpriced']:,} of unknown price" if row["unpriced"] else ""
+        cells += [_usd(row["cost_microusd"]) + unpriced, _usd(row["saved_microusd"])]
+        if asked.headings:
+            cells.append(bar(row[measure] / most if most else 0))
+        table.add_row(*cells)
+    console.print(table)
+    orphans = sum(row["orphans"] for row in rows)
+    if orphans:
+        console.print(f"{orphans:,} calls were cut off by a kill and count at their bound.")
+
+
+def bar(share: float) -> str:
+    """A bar of eighths of a character."""
+    eighths = round(max(0.0, min(1.0, share)) * BAR * 8)
+    if share > 0:
+        eighths = max(1, eighths)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _usd(microusd: int) -> str:
+    return f"${microusd / 1e6:,.2f}" if microusd >= 10_000 else f"${microusd / 1e6:.6f}"
+
+
+def _shown(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M %Z")
