@@ -67,3 +67,9 @@ class BudgetRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """From this share on, answers carry a warning header and an alert is logged."""
     stop: bool = True
     """Refuse calls that the rest of the budget does not cover. Without it the budget only warns."""
+    unpriced: Literal["refuse", "allow"] = "refuse"
+    """A call to a model whose price is not known can't be bounded in dollars: it is refused, or
+    counts as nothing."""
+    away_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The share of the budget that may be used, by all workers together, while Redis is away. 0
+    refuses calls until it is back."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from headrace.allowances import BudgetRule, LimitRule
+
+NO_MEMBER = Raw(b"")
 
 
 class Dialect(enum.StrEnum):
@@ -73,6 +75,14 @@ class Usage(Struct, frozen=True, gc=False):
     source: Literal["upstream", "estimated", "none"] = "upstream"
 
 
+class Hold(Protocol):
+    """What a call holds of its caller's limits and budgets."""
+
+    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+        """Replaces what was reserved by what was used. Once, on every way out."""
+        ...
+
+
 class Call(Struct, gc=False):
     """One request of a client, on its way through the pipeline."""
 
@@ -106,6 +116,18 @@ class Call(Struct, gc=False):
     """The body holds a `seed` or temperature 0: the client wants the same answer each time."""
     ip: str = ""
     """The client's address, without its port: of the socket, or what trusted proxies say."""
+    max_tokens: Raw = NO_MEMBER
+    """The body's member, as it came."""
+    max_completion_tokens: Raw = NO_MEMBER
+    """The body's member, as it came."""
+    n: Raw = NO_MEMBER
+    """The body's member, as it came: answers to one prompt."""
+    request_type: str | None = None
+    """What kind of request it is, as the client says: `x-headrace-request-type`."""
+    hold: Hold | None = None
+    """Set when it was admitted, taken away when it is settled."""
+    standing: bytes = b""
+    """Header lines that tell this client how it stands with its limits."""
 
 
 class Outcome(Struct, frozen=True):

@@ -59,12 +59,3 @@ def test_never_more_than_its_bound(steps: list[tuple[str, float]]) -> None:
             successes += 1
             model = min(10.0, model + 0.2)
         assert taken <= 10.0 + 0.2 * successes + 0.5 * now + 1e-6
-
-
-def test_new_settings_keep_what_was_spent() -> None:
-    budget = Budget(RetryBudgetPolicy(burst=10.0, per_s=0.0))
-    assert all(budget.take(0.0) for _ in range(4))
-    budget.use(RetryBudgetPolicy(burst=30.0, per_s=0.0))
-    assert budget.tokens(0.0) == 26.0
-    budget.use(RetryBudgetPolicy(burst=2.0, per_s=0.0))
-    assert budget.tokens(0.0) == 0.0

@@ -364,6 +364,9 @@ class Server:
         self.work = Work()
         self.ended: list[tuple[str, str]] = []
 
+    async def admit(self, call: Call) -> None:
+        pass
+
     async def serve(self, call: Call, reply: Reply) -> None:
         try:
             await self.work(reply)

@@ -41,6 +41,9 @@ class Upstream:
         self.about = ABOUT
         self.refusal: Refused | None = None
 
+    async def admit(self, call: Call) -> None:
+        pass
+
     async def serve(self, call: Call, reply: Reply) -> None:
         finish = "client_gone"
         self.asked.append(call)

@@ -13,13 +13,7 @@ from hypothesis import strategies as st
 from headrace.nouns import Call, Caller, Dialect, Operation
 from headrace.platform.http.messages import Origin
 from headrace.services.openai import OpenAIService
-from headrace.services.openai_wire import (
-    OpenAIStreamReader,
-    asking_for_usage,
-    members_of,
-    read_whole,
-    written,
-)
+from headrace.services.openai_wire import OpenAIStreamReader, asking_for_usage, members_of, written
 from headrace.services.service import BadAnswer
 
 VALUES = st.recursive(
@@ -218,22 +212,3 @@ def test_errors_in_a_stream(begun: bool) -> None:
     assert read.forward == b""
     (fine,) = events({**chunk({"content": "x"}), "error": None})
     assert reader.read(*fine).content
-
-
-def test_a_character_may_be_cut_between_its_surrogates() -> None:
-    """As servers do that write escapes token by token: the client joins the halves."""
-    reader = OpenAIStreamReader(hide_usage=True)
-    for half in ("\\ud83c", "\\udfde"):
-        for usage in ("", ',"usage":null'):
-            data = f'{{"choices":[{{"index":0,"delta":{{"content":"{half}"}}}}]{usage}}}'.encode()
-            event = b"data: %b\n\n" % data
-            read = reader.read(event, data)
-            assert read.content
-            assert read.forward == event.replace(b',"usage":null', b"")
-    data = b'{"choices":[{"delta":{"content":"\\ud83c"}}],"usage":{"prompt_tokens":1}}'
-    read = reader.read(b"data: %b\n\n" % data, data)
-    assert read.forward == b'data: {"choices":[{"delta":{"content":"\\ud83c"}}]}\n\n'
-    whole = b'{"choices":[{"finish_reason":"stop","message":{"content":"\\ud83c"}}],"usage":{}}'
-    assert read_whole(call(), whole).finish == "stop"
-    with pytest.raises(BadAnswer):
-        read_whole(call(), whole.replace(b'"stop"', b'"\\x"'))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 
-from headrace.config import policies, schema, sharing, storing
+from headrace import allowances
+from headrace.config import caps, policies, schema, sharing, storing
 
 
 def field_docs() -> dict[str, dict[str, str]]:
     """The docstring of each field, by the names of struct and field."""
     docs: dict[str, dict[str, str]] = {}
-    modules = (schema, policies, sharing, storing)
+    modules = (schema, policies, sharing, storing, caps, allowances)
     for node in (n for module in modules for n in ast.parse(inspect.getsource(module)).body):
         if not isinstance(node, ast.ClassDef):
             continue

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from headrace.config.contradictions import check_resilience, check_timeouts
+from headrace.config.limit_rules import LimitRules
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.model_rules import ModelRules
@@ -43,6 +44,7 @@ class Rules:
         models = ModelRules(self._config, self._located)
         for name, model in self._config.models.items():
             models.check(name, model)
+        LimitRules(self._config, self._located).check()
         check_resilience(self._config, self._located)
         self._redis()
         self._store()

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from headrace.allowances import BudgetRule, LimitRule
+from headrace.config.caps import Counting, TokenCapRule
 from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
@@ -340,6 +342,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     models: dict[ModelName, Model] = field(default_factory=dict)
     """Names that clients ask for, and the backends that answer them. The name `"*"` catches every
     name that is not listed. Leave out to offer each backend by its own name and its model's."""
+    limits: list[LimitRule] = field(default_factory=list)
+    """Rates, and calls at once. A call must pass all that concern it."""
+    budgets: list[BudgetRule] = field(default_factory=list)
+    """Money or tokens for calendar periods. A call must pass all that concern it."""
+    token_caps: list[TokenCapRule] = field(default_factory=list)
+    """The default and the most of `max_tokens`, by kind of call."""
+    counting: Counting = Counting()
+    """How tokens are counted before a call."""
     resilience: Resilience = Resilience()
     """How the gateway stands up to faults, for all models."""
     redis: Redis | None = None

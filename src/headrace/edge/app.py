@@ -79,6 +79,7 @@ class App:
                 self._audit.refused(ip, refused)
             reply.refuse(refused, b"")
             return
+        reply.call = call
         await runtime.pipeline.answer(call, reply)
 
     def _call(
@@ -117,6 +118,10 @@ class App:
             headers=exchange.headers,
             fixed_sampling=asked.fixed_sampling,
             ip=ip,
+            max_tokens=asked.max_tokens,
+            max_completion_tokens=asked.max_completion_tokens,
+            n=asked.n,
+            request_type=said.request_type,
         )
 
     def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str, said: Said) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from headrace.edge import openai
 from headrace.errors import Refused
+from headrace.nouns import Call
 from headrace.platform.http.exchange import Exchange, Interrupted
 
 
 class ClientReply:
     """A `gateway.reply.Reply` on an HTTP exchange."""
 
-    __slots__ = ("_call_id", "_exchange", "_id_line", "committed", "send")
+    __slots__ = ("_call_id", "_exchange", "_id_line", "call", "committed", "send")
 
     def __init__(self, exchange: Exchange, call_id: str) -> None:
         self._exchange = exchange
         self._call_id = call_id
         self._id_line = b"x-request-id: %b\r\n" % call_id.encode()
+        self.call: Call | None = None
+        """What is answered, once it is known."""
         self.committed = False
         self.send = exchange.send
 
@@ -25,11 +28,11 @@ class ClientReply:
 
     def whole(self, body: bytes, about: bytes) -> None:
         self.committed = True
-        self._exchange.respond(200, openai.JSON_TYPE + self._id_line + about, body)
+        self._exchange.respond(200, openai.JSON_TYPE + self._own_lines() + about, body)
 
     def begin(self, about: bytes) -> None:
         self.committed = True
-        self._exchange.begin(200, openai.SSE_HEAD + self._id_line + about)
+        self._exchange.begin(200, openai.SSE_HEAD + self._own_lines() + about)
 
     @property
     def congested(self) -> bool:
@@ -46,6 +49,11 @@ class ClientReply:
             self._exchange.end(openai.error_event(refused, self._call_id))
             return 200
         status = openai.status_of(refused)
-        headers = openai.error_headers(refused) + self._id_line + about
+        headers = openai.error_headers(refused) + self._own_lines() + about
         self._exchange.respond(status, headers, openai.error_body(refused, self._call_id))
         return status
+
+    def _own_lines(self) -> bytes:
+        """Header lines that are this client's alone, though it may share the answer."""
+        call = self.call
+        return self._id_line if call is None else self._id_line + call.standing

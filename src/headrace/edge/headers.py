@@ -16,6 +16,7 @@ _HEEDED = frozenset(
         b"x-stainless-retry-count",
         b"x-headrace-priority",
         b"x-headrace-explain",
+        b"x-headrace-request-type",
     )
 )
 
@@ -31,6 +32,7 @@ class Said(Struct, gc=False):
     sdk_attempt: int | None = None
     priority: bytes | None = None
     explain: bool = False
+    request_type: str | None = None
 
     def __repr__(self) -> str:
         return "Said()"
@@ -60,5 +62,7 @@ class Said(Struct, gc=False):
                 said.priority = value
             elif name == b"x-headrace-explain":
                 said.explain = value.strip() == b"1"
+            elif name == b"x-headrace-request-type":
+                said.request_type = value.strip().decode("latin-1")
         said.credential = said.credential or api_key
         return said

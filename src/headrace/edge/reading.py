@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import fields
 
 from headrace.errors import Reason, Refused
-from headrace.nouns import Operation
+from headrace.nouns import NO_MEMBER, Operation
 
 CONTAINER_LIMIT = 100_000
 """Arrays and objects in one body: each costs memory many times its bytes when read."""
@@ -28,6 +28,9 @@ class Asked(Struct, gc=False):
     messages: Raw = Raw(b"")
     prompt: Raw = Raw(b"")
     input: Raw = Raw(b"")
+    max_tokens: Raw = NO_MEMBER
+    max_completion_tokens: Raw = NO_MEMBER
+    n: Raw = NO_MEMBER
 
     @property
     def fixed_sampling(self) -> bool:

@@ -28,6 +28,7 @@ from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
+from headrace.gateway.limits.memory import MemoryCounters
 from headrace.gateway.metering import Metering
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
@@ -115,6 +116,7 @@ class Worker:
             shedder=Shedder(resilience.shedding, CALLS_AT_ONCE, random.Random()),
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
+            counters=MemoryCounters(),
         )
         redis = loaded.config.redis
         self._shared = (
@@ -208,6 +210,8 @@ class Worker:
         self._lags.append(lag_s)
         self._parts.shedder.observe(lasting_lag_s(self._lags), memory_share)
         self._beats += 1
+        if self._app.runtime.pipeline.gate is not None:
+            self._app.runtime.pipeline.gate.sweep()
         if self._beats % HEAL_BEATS == 0:
             self._heal_journal()
 

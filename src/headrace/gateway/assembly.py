@@ -23,6 +23,11 @@ from headrace.errors import Setup
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
+from headrace.gateway.limits.gate import Gate
+from headrace.gateway.limits.rulebook import Rulebook
+from headrace.gateway.limits.sellers import Sellers
+from headrace.gateway.limits.token_caps import TokenCaps
+from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen, Models, Patience, Target
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
@@ -60,7 +65,22 @@ def assemble(
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
-    return Pipeline(identity, models, parts)
+    return Pipeline(identity, models, parts, _gate(config, parts))
+
+
+def _gate(config: Config, parts: Parts) -> Gate | None:
+    """None if nobody's calls are limited."""
+    rulebook, caps = Rulebook(config.limits, config.budgets), TokenCaps(config.token_caps)
+    if not rulebook and not caps:
+        return None
+    return Gate(
+        rulebook,
+        caps,
+        PromptCounter(),
+        Sellers(parts.prices),
+        parts.counters,
+        config.counting.assumed_answer_tokens,
+    )
 
 
 def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Caller]:
@@ -105,7 +125,7 @@ def _models(
             concurrency=resilience.concurrency,
             retries=resilience.retry_budget,
         )
-    fleet.budget.use(resilience.retry_budget)
+    fleet.budget.policy = resilience.retry_budget
     fleet.retain(config.backends.keys())
     return Models(
         {

@@ -22,11 +22,6 @@ class Budget:
         self._tokens = policy.burst
         self._at: float | None = None
 
-    def use(self, policy: RetryBudgetPolicy) -> None:
-        """New settings: what was spent stays spent, a larger burst is there at once."""
-        self._tokens = max(0.0, self._tokens + policy.burst - self.policy.burst)
-        self.policy = policy
-
     def tokens(self, now: float) -> float:
         """What is left."""
         since = now if self._at is None or now < self._at else self._at

@@ -112,7 +112,7 @@ class Fleet:
         else:
             backend.breaker.use(breaker)
             backend.limit.use(concurrency)
-            backend.budget.use(retries)
+            backend.budget.policy = retries
         return backend
 
     def retain(self, names: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.fleet import Fleet
+from headrace.gateway.limits.memory import MemoryCounters
 from headrace.gateway.metering import Metering
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
@@ -25,5 +26,6 @@ class Parts(Struct):
     shedder: Shedder
     answers: AnswerCache
     stories: Stories
+    counters: MemoryCounters
     running: int = 0
     """Calls that are being served."""

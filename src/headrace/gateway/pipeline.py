@@ -14,6 +14,7 @@ from headrace.gateway.about import about, explained
 from headrace.gateway.attempt import Attempt
 from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.identity import Identity
+from headrace.gateway.limits.gate import Gate
 from headrace.gateway.models import Chosen, Models
 from headrace.gateway.parts import Parts
 from headrace.gateway.plan import CallPlan
@@ -22,7 +23,7 @@ from headrace.gateway.recording import Recorder
 from headrace.gateway.reply import Reply
 from headrace.gateway.session import session_of
 from headrace.gateway.steps import GiveUp, Go, Wait
-from headrace.nouns import Call
+from headrace.nouns import Call, Hold
 
 log = logging.getLogger("headrace.pipeline")
 
@@ -30,10 +31,14 @@ log = logging.getLogger("headrace.pipeline")
 class Pipeline:
     """Answers calls by the policies of one configuration."""
 
-    def __init__(self, identity: Identity, models: Models, parts: Parts) -> None:
+    def __init__(
+        self, identity: Identity, models: Models, parts: Parts, gate: Gate | None = None
+    ) -> None:
+        """`gate` is None if no caller has limits or budgets."""
         self.identity = identity
         self.models = models
         self.parts = parts
+        self.gate = gate
 
     def answer(self, call: Call, reply: Reply) -> Coroutine[Any, Any, None]:
         """Answers one call of an identified caller, with an answer of its own or an equal
@@ -50,6 +55,10 @@ class Pipeline:
         try:
             parts.shedder.admit(call.priority, parts.running - 1)
             chosen = self.models.choose(call)
+            if self.gate is not None and call.hold is None:
+                waiting = self.gate.admit(call, chosen)
+                if waiting is not None:
+                    await waiting
             if chosen.fallback.cache:
                 await self._kept(call, chosen, reply, progress)
             else:
@@ -70,6 +79,13 @@ class Pipeline:
             self.settle(call, progress)
             if type(reply) is Recorder:
                 reply.cost_microusd = progress.cost_microusd
+
+    async def admit(self, call: Call) -> None:
+        """Takes what a call may use, before it is known whose answer it gets. Raises Refused."""
+        if self.gate is not None and call.hold is None:
+            waiting = self.gate.admit(call, self.models.choose(call))
+            if waiting is not None:
+                await waiting
 
     async def _kept(self, call: Call, chosen: Chosen, reply: Reply, progress: Progress) -> None:
         """Keeps the answer for the day when no backend can give one."""
@@ -182,7 +198,11 @@ class Pipeline:
     def settle(self, call: Call, progress: Progress) -> None:
         """The end of a call, whatever it was."""
         self.parts.metering.price(call, progress)
-        self.parts.metering.settle(call, progress, time.monotonic())
+        now = time.monotonic()
+        if call.hold is not None:
+            _give_back(call.hold, call, progress, now)
+            call.hold = None
+        self.parts.metering.settle(call, progress, now)
         if progress.troubles:
             _log(call, progress)
 
@@ -193,6 +213,13 @@ def _log(call: Call, progress: Progress) -> None:
     name = None if progress.target is None else progress.target.name
     extra = {"call": call.id, "backend": name, "cause": "; ".join(progress.troubles)}
     log.log(level, progress.reason or "answered after trouble", extra=extra)
+
+
+def _give_back(hold: Hold, call: Call, progress: Progress, now: float) -> None:
+    """What was reserved becomes what was used."""
+    used = progress.usage_in_all(len(call.body))
+    tokens = used.input_tokens + used.output_tokens
+    hold.settle(tokens, progress.cost_microusd or 0, now, time.time())
 
 
 def _internal() -> Refused:

@@ -23,6 +23,10 @@ log = logging.getLogger("headrace.sharing")
 class Server(Protocol):
     """Makes answers: the rest of the pipeline."""
 
+    async def admit(self, call: Call) -> None:
+        """Takes what the call may use from its caller's limits. Raises Refused."""
+        ...
+
     async def serve(self, call: Call, reply: Reply) -> None:
         """Answers with an upstream's help. Settles the call in every way out of it."""
         ...
@@ -118,7 +122,9 @@ class Sharing:
     async def _answer(self, call: Call, turn: _Turn, reply: Reply, progress: Progress) -> None:
         if not call.caller.may_use(call.model):  # never another's answer; serving refuses it
             await turn(reply)
-        elif self._idempotency.heeds_key(call):
+            return
+        await turn.admit()
+        if self._idempotency.heeds_key(call):
             await self._idempotency.answer_keyed(call, self._lasting(call, turn), reply, progress)
         elif self._idempotency.heeds_sdk(call):
             if await self._idempotency.join_sdk(call, reply, progress):
@@ -181,6 +187,9 @@ class _Turn:
     async def __call__(self, reply: Reply) -> None:
         self.taken = True
         await self._server.serve(self._call, reply)
+
+    async def admit(self) -> None:
+        await self._server.admit(self._call)
 
     def refuse(self, refused: Refused, reply: Reply, progress: Progress) -> None:
         self._server.refuse(refused, self._call, reply, progress)

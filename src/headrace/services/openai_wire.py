@@ -6,9 +6,6 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
-import json
-import re
-
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -152,7 +149,7 @@ def read_whole(call: Call, body: bytes) -> WholeRead:
 def _read_whole_closely(call: Call, body: bytes) -> WholeRead:
     """An answer whose usage may be anything is an answer."""
     try:
-        answer = _answer_of(body)
+        answer = _answers.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadAnswer(f"not an answer: {error}") from error
     if _present(answer.error):
@@ -162,20 +159,6 @@ def _read_whole_closely(call: Call, body: bytes) -> WholeRead:
         raise _without_answer()
     finish = answer.choices[0].finish_reason if answer.choices else None
     return WholeRead(usage=usage_of(answer.usage), finish=finish)
-
-
-def _answer_of(data: bytes) -> _Answer:
-    """Some servers cut a character between its two surrogate escapes, so that neither half is text
-    for itself; together the client has it whole. What is read here need not be right in that."""
-    try:
-        return _answers.decode(data)
-    except msgspec.DecodeError:
-        if _SURROGATE.search(data) is None:
-            raise
-        return _answers.decode(_SURROGATE.sub(rb"\\ufffd", data))
-
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def _without_answer() -> BadAnswer:
@@ -215,7 +198,7 @@ class OpenAIStreamReader:
 
     def _read_closely(self, event: bytes, data: bytes) -> EventRead:
         try:
-            chunk = _answer_of(data)
+            chunk = _answers.decode(data)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadAnswer(f"not an event: {error}") from error
         if _present(chunk.error):
@@ -264,11 +247,6 @@ def _without_usage(event: bytes, data: bytes, chunk: _Answer, *, had_usage: bool
         return event.replace(USAGE_NULL, b"")
     if had_usage and not chunk.choices:
         return b""
-    try:
-        members = _objects.decode(data)
-    except msgspec.DecodeError:  # half a character, see `_answer_of`: the slow reader takes it
-        values = json.loads(data)
-        del values["usage"]
-        return b"data: %b\n\n" % json.dumps(values, separators=(",", ":")).encode()
+    members = _objects.decode(data)
     del members["usage"]
     return b"data: %b\n\n" % msgspec.json.encode(members)

@@ -1,0 +1,1 @@
+"""How much callers may use: rates, calls at once, budgets, caps of tokens."""

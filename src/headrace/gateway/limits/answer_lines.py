@@ -1,0 +1,130 @@
+"""Header lines that tell a caller how it stands.
+
+`x-ratelimit-*` as OpenAI has them (https://platform.openai.com/docs/guides/rate-limits), and
+`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10, structured fields
+(RFC 9651): a policy has its quota `q`, quota unit `qu` and window `w` in seconds; `RateLimit` says
+what remains, `r`, and after how many seconds all of it does, `t`.
+
+What remains is what could be used at once: the rest of the burst, not of the window.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+from headrace.gateway.limits import gcra
+from headrace.gateway.limits.measures import Budget, Denied, Measures, Rate, Standing
+
+USD = 1_000_000
+
+
+def policy_line(measures: Measures) -> bytes:
+    """The `RateLimit-Policy` of all rates and limits of calls at once."""
+    items = [
+        b'%b;q=%d;qu="%b";w=%d'
+        % (_name(rate.name), rate.quota, rate.unit.encode(), max(1, math.ceil(rate.window_s)))
+        for rate in (*measures.requests, *measures.tokens)
+    ]
+    items += [
+        b'%b;q=%d;qu="concurrent-requests"' % (_name(one.name), one.most)
+        for one in measures.at_once
+    ]
+    return b"ratelimit-policy: %b\r\n" % b", ".join(items) if items else b""
+
+
+def standing_lines(standing: Standing, policy: bytes) -> bytes:
+    """All lines of an admitted call. `policy` is its policy line, made once."""
+    lines, items = policy, b""
+    rate = standing.requests
+    if rate is not None:
+        lines, items = _told(lines, items, rate, standing.requests_owed_s)
+    rate = standing.tokens
+    if rate is not None:
+        lines, items = _told(lines, items, rate, standing.tokens_owed_s)
+    if items:
+        lines = b"%bratelimit: %b\r\n" % (lines, items)
+    budget = standing.budget
+    if budget is not None:
+        lines += _warning(budget, standing.spent, standing.resets_at)
+    return lines
+
+
+def denied_lines(denied: Denied, policy: bytes) -> bytes:
+    """All lines of a refused call."""
+    measure = denied.measure
+    if not isinstance(measure, Rate):
+        return policy
+    wait_s = denied.retry_after_s
+    if wait_s is None:
+        return policy
+    unit = measure.unit.encode()
+    return (
+        b"%bx-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: 0\r\n"
+        b"x-ratelimit-reset-%b: %b\r\nratelimit: %b;r=0;t=%d\r\n"
+    ) % (
+        policy,
+        unit,
+        measure.quota,
+        unit,
+        unit,
+        duration(wait_s),
+        _name(measure.name),
+        max(1, math.ceil(wait_s)),
+    )
+
+
+def _told(lines: bytes, items: bytes, rate: Rate, owed_s: float) -> tuple[bytes, bytes]:
+    left = gcra.free(owed_s, rate.step_s, rate.burst_s, 0.0)
+    reset_s = owed_s if owed_s > 0.0 else 0.0
+    unit = rate.unit.encode()
+    lines = (
+        b"%bx-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\n"
+        b"x-ratelimit-reset-%b: %b\r\n"
+        % (lines, unit, rate.quota, unit, left, unit, duration(reset_s))
+    )
+    item = b"%b;r=%d;t=%d" % (_name(rate.name), left, math.ceil(reset_s))
+    return lines, b"%b, %b" % (items, item) if items else item
+
+
+def duration(seconds: float) -> bytes:
+    """As OpenAI writes it: `20ms`, `7s`, `6m0s`, `1h0m0s`."""
+    if seconds < 1.0:
+        return b"%dms" % math.ceil(seconds * 1000)
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return b"%ds" % whole
+    if whole < 3600:
+        return b"%dm%ds" % divmod(whole, 60)
+    return b"%dh%dm%ds" % (whole // 3600, whole % 3600 // 60, whole % 60)
+
+
+def _warning(budget: Budget, spent: int, resets_at: float) -> bytes:
+    """The header of a budget that is past its soft threshold."""
+    return b"x-headrace-budget-warning: %b; used=%b; of=%b; resets=%b\r\n" % (
+        _name(budget.name),
+        amount(budget, spent).encode(),
+        amount(budget, budget.cap).encode(),
+        when(resets_at).encode(),
+    )
+
+
+def amount(budget: Budget, units: int) -> str:
+    """`$12.50`, or `1,200 tokens`."""
+    if budget.unit == "tokens":
+        return f"{units:,} tokens"
+    cents, rest = divmod(units, USD // 100)
+    if rest and units < USD:
+        return f"${units / USD:.6f}".rstrip("0")
+    return f"${cents // 100:,}.{cents % 100:02d}"
+
+
+def when(unix: float) -> str:
+    """An instant in UTC, by ISO 8601."""
+    return datetime.datetime.fromtimestamp(unix, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _name(name: str) -> bytes:
+    """A string of structured fields; other characters than ASCII are not of them."""
+    plain = name.encode("ascii", "replace").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'"%b"' % plain

@@ -1,0 +1,48 @@
+"""Where counts are kept: the seam between the gate and its counters.
+
+Twins: `memory.py` for one worker, `shared.py` for several, by Redis. The same tests run on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+from headrace.gateway.limits.measures import Denied, Measures, Need, Standing
+
+BoundT = TypeVar("BoundT")
+
+
+class Taken(Protocol):
+    """What one call holds."""
+
+    standing: Standing
+
+    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+        """Replaces what was reserved by what was used, and ends the call. Called once, on every
+        way out; costs the call no waiting."""
+        ...
+
+
+Verdict = Taken | Denied
+
+
+class Counters(Protocol[BoundT]):
+    """`now` is monotonic seconds, `unix` Unix seconds."""
+
+    def bind(self, measures: Measures, now: float) -> BoundT:
+        """Makes measures ready. Give it back by `release` when it is not used any more."""
+        ...
+
+    def release(self, bound: BoundT) -> None: ...
+
+    def take(
+        self, bound: BoundT, need: Need, now: float, unix: float
+    ) -> Verdict | Awaitable[Verdict]:
+        """Takes from all measures, or from none. What is to be awaited holds nothing if it is
+        cancelled."""
+        ...
+
+    def sweep(self, now: float, unix: float) -> None:
+        """One small step towards forgetting what is idle."""
+        ...

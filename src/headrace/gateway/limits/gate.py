@@ -1,0 +1,203 @@
+"""The steps of the pipeline: before a call, whether its caller may make it; the rest is `settle` of
+what it then holds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from typing import Any
+
+from headrace.gateway.limits import answer_lines
+from headrace.gateway.limits.counters import Counters, Verdict
+from headrace.gateway.limits.measures import Budget, Denied, Measures, Need, Standing
+from headrace.gateway.limits.prompt_size import PromptSize
+from headrace.gateway.limits.refusals import refusal
+from headrace.gateway.limits.rulebook import Rulebook, values_of
+from headrace.gateway.limits.sellers import Sellers
+from headrace.gateway.limits.token_caps import TokenCaps, number
+from headrace.gateway.limits.token_counting import PromptCounter
+from headrace.gateway.models import Chosen
+from headrace.nouns import Call, Caller, Operation
+
+log = logging.getLogger("headrace.limits")
+
+MOST_PLANS = 250_000
+"""Callers and models that are remembered at once; the oldest goes first."""
+SWEPT_AT_ONCE = 64
+MOST_CHOICES = 128
+"""`n` is at most this at every provider."""
+
+
+class Plan:
+    """What one caller's calls go through."""
+
+    __slots__ = ("bound", "caller", "in_usd", "measures", "policy", "used")
+
+    def __init__(self, caller: Caller, measures: Measures, bound: Any) -> None:
+        self.caller = caller
+        self.measures = measures
+        self.bound = bound
+        self.policy = answer_lines.policy_line(measures)
+        self.in_usd = measures.in_usd
+        self.used = True
+        """Since the sweep last came by."""
+
+
+class Gate:
+    """Admits calls under one configuration."""
+
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        caps: TokenCaps,
+        counter: PromptCounter,
+        sellers: Sellers,
+        counters: Counters[Any],
+        assumed_answer_tokens: int,
+    ) -> None:
+        self._rulebook = rulebook
+        self._caps = caps if caps else None
+        self._counter = counter
+        self._sellers = sellers
+        self._counters = counters
+        self._assumed = assumed_answer_tokens
+        self._by_model = rulebook.names_of("model")
+        self._by_ip = rulebook.names_of("ip")
+        self._plans: dict[tuple[str, str | None, str | None, str | None], Plan] = {}
+        self._sweep: Iterator[tuple[str, str | None, str | None, str | None]] | None = None
+        self._warned: dict[str, float] = {}
+
+    def admit(self, call: Call, chosen: Chosen) -> Awaitable[None] | None:
+        """Caps the call's answer and takes what it may use from all limits and budgets that
+        concern it, or nothing. Raises Refused(TOKENS_OVER_CAP, RATE_LIMITED, BUDGET_SPENT,
+        BUDGET_AWAY). What is returned must be awaited before the call goes on."""
+        if self._caps is not None:
+            self._caps.apply(call)
+        caller = call.caller
+        own = caller.limits or caller.budgets
+        key = (
+            caller.key_id,
+            caller.user,
+            call.model if self._by_model or own else None,
+            call.ip if self._by_ip or own else None,
+        )
+        plan = self._plans.get(key)
+        if plan is None or (plan.caller is not caller and plan.caller != caller):
+            plan = self._planned(call, key)
+        plan.used = True
+        measures = plan.measures
+        if not measures:
+            return None
+        need = self._need(call, chosen, plan)
+        verdict = self._counters.take(plan.bound, need, time.monotonic(), time.time())
+        if isinstance(verdict, Awaitable):
+            return self._awaited(call, plan, verdict)
+        self._take_up(call, plan, verdict)
+        return None
+
+    def sweep(self) -> None:
+        """One small step towards forgetting who has not called for long."""
+        for _ in range(SWEPT_AT_ONCE):
+            key = next(self._sweep, None) if self._sweep is not None else None
+            if key is None:
+                self._sweep = iter(list(self._plans))
+                break
+            plan = self._plans.get(key)
+            if plan is None:
+                continue
+            if not plan.used:
+                self._forget(key)
+            plan.used = False
+        self._counters.sweep(time.monotonic(), time.time())
+
+    def close(self) -> None:
+        """Another gate takes its place."""
+        for plan in self._plans.values():
+            self._counters.release(plan.bound)
+        self._plans.clear()
+
+    async def _awaited(self, call: Call, plan: Plan, verdict: Awaitable[Verdict]) -> None:
+        self._take_up(call, plan, await verdict)
+
+    def _take_up(self, call: Call, plan: Plan, verdict: Verdict) -> None:
+        if isinstance(verdict, Denied):
+            call.standing = answer_lines.denied_lines(verdict, plan.policy)
+            raise refusal(verdict)
+        call.hold = verdict
+        standing = verdict.standing
+        call.standing = answer_lines.standing_lines(standing, plan.policy)
+        if standing.budget is not None:
+            self._warn(standing.budget, standing)
+
+    def _planned(self, call: Call, key: tuple[str, str | None, str | None, str | None]) -> Plan:
+        if key in self._plans:
+            self._forget(key)
+        elif len(self._plans) >= MOST_PLANS:
+            self._forget(next(iter(self._plans)))
+        caller = call.caller
+        measures = self._rulebook.measures(caller, values_of(caller, call.model, call.ip))
+        plan = Plan(caller, measures, self._counters.bind(measures, time.monotonic()))
+        self._plans[key] = plan
+        return plan
+
+    def _forget(self, key: tuple[str, str | None, str | None, str | None]) -> None:
+        self._counters.release(self._plans.pop(key).bound)
+
+    def _need(self, call: Call, chosen: Chosen, plan: Plan) -> Need:
+        """What the call may use."""
+        measures = plan.measures
+        if not (measures.tokens or measures.budgets):
+            return NOTHING
+        size = self._counter.prompt_size(call)
+        answer = _answer_tokens(call)
+        likely = size.likely + (self._assumed if answer is None else answer)
+        if not measures.budgets:
+            return Need(likely, 0, 0, answer is not None)
+        return self._bounded(call, chosen, plan, size, likely, answer)
+
+    def _bounded(
+        self,
+        call: Call,
+        chosen: Chosen,
+        plan: Plan,
+        size: PromptSize,
+        likely: int,
+        answer: int | None,
+    ) -> Need:
+        """What budgets reserve: an upper bound."""
+        sellers = self._sellers.of(call, chosen)
+        most = sellers.longest_answer if answer is None else answer
+        prompt = size.most
+        if chosen.resume or chosen.hedging is not None:  # another backend may be paid too
+            prompt, most = 2 * prompt, 2 * most
+        microusd = sellers.cost_microusd(prompt, most) if plan.in_usd else 0
+        return Need(likely, prompt + most, microusd, answer is not None)
+
+    def _warn(self, budget: Budget, standing: Standing) -> None:
+        """An alert once for each period."""
+        if self._warned.get(budget.key) == standing.resets_at:
+            return
+        self._warned[budget.key] = standing.resets_at
+        used = answer_lines.amount(budget, standing.spent)
+        cap = answer_lines.amount(budget, budget.cap)
+        log.warning(
+            "a budget is nearly used up",
+            extra={"detail": f"{budget.name} ({budget.key}): {used} of {cap}"},
+        )
+
+
+NOTHING = Need(0, 0, 0, True)
+
+
+def _answer_tokens(call: Call) -> int | None:
+    """The most that all answers of a call may have; None if nobody says."""
+    if call.operation is Operation.EMBEDDINGS:
+        return 0
+    most, other = number(call.max_completion_tokens), number(call.max_tokens)
+    if most is None or (other is not None and other > most):
+        most = other
+    if most is None or not call.n:
+        return most
+    choices = number(call.n)
+    return most * min(choices or 1, MOST_CHOICES)

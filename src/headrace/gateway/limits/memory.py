@@ -1,0 +1,318 @@
+"""Counters in this process's memory: no I/O, nothing to await. The twin of `shared.py`.
+
+The clocks are the caller's: `now` is monotonic seconds for rates, `unix` is Unix seconds for
+budgets, whose periods are a calendar's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from headrace.gateway.limits import gcra
+from headrace.gateway.limits.measures import (
+    AtOnce,
+    Budget,
+    Denied,
+    Measures,
+    Need,
+    Rate,
+    Standing,
+    Why,
+    amount_of,
+    note_budget,
+    note_requests,
+    note_tokens,
+    short,
+    short_of,
+)
+
+SWEPT_AT_ONCE = 64
+"""Counters looked at in one step of the sweep for idle ones."""
+AT_ONCE_RETRY_S = 1.0
+"""When a call's place will be free nobody knows."""
+
+
+class RateState:
+    """Of one rate. `arrival` is as in `gcra.py`."""
+
+    __slots__ = ("arrival", "returned", "step_s", "users")
+
+    def __init__(self) -> None:
+        self.arrival = 0.0
+        self.returned = 0.0
+        """Seconds given back since it was made."""
+        self.step_s = 0.0
+        """Of the rate that `arrival` is told in."""
+        self.users = 0
+
+    def idle(self, now: float) -> bool:
+        return self.arrival <= now
+
+
+class AtOnceState:
+    """Calls that run."""
+
+    __slots__ = ("running", "users")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.users = 0
+
+    def idle(self, now: float) -> bool:
+        return self.running == 0
+
+
+class BudgetState:
+    """Of one budget in one period."""
+
+    __slots__ = ("ends_at", "reserved", "spent", "users")
+
+    def __init__(self) -> None:
+        self.spent = 0
+        self.reserved = 0
+        self.ends_at = 0.0
+        """Unix seconds."""
+        self.users = 0
+
+
+State = RateState | AtOnceState | BudgetState
+S = TypeVar("S")
+
+
+class Bound:
+    """Measures with their states: what a caller's calls go through."""
+
+    __slots__ = ("at_once", "budgets", "measures", "requests", "tokens")
+
+    def __init__(
+        self,
+        measures: Measures,
+        requests: tuple[tuple[Rate, RateState], ...],
+        tokens: tuple[tuple[Rate, RateState], ...],
+        at_once: tuple[tuple[AtOnce, AtOnceState], ...],
+        budgets: tuple[tuple[Budget, BudgetState], ...],
+    ) -> None:
+        self.measures = measures
+        self.requests = requests
+        self.tokens = tokens
+        self.at_once = at_once
+        self.budgets = budgets
+
+
+class Taken:
+    """What one call holds. `settle` once, on every way out."""
+
+    __slots__ = ("_bound", "_need", "_periods", "_stakes", "standing")
+
+    def __init__(
+        self,
+        bound: Bound,
+        need: Need,
+        stakes: list[gcra.Stake],
+        periods: list[float],
+        standing: Standing,
+    ) -> None:
+        self._bound = bound
+        self._need = need
+        self._stakes = stakes
+        self._periods = periods
+        self.standing = standing
+
+    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+        """Replaces what was reserved by what was used, and ends the call."""
+        bound, need = self._bound, self._need
+        for _, running in bound.at_once:
+            running.running -= 1
+        surplus = need.tokens - tokens
+        for (rate, state), stake in zip(bound.tokens, self._stakes, strict=True):
+            step = rate.step_s
+            if surplus > 0:
+                back_s = gcra.refund_s(
+                    stake, need.tokens * step, surplus * step, state.returned, now
+                )
+                state.arrival -= back_s
+                state.returned += back_s
+            else:
+                state.arrival = gcra.taken(state.arrival, -surplus * step, now)
+        for (budget, kept), period in zip(bound.budgets, self._periods, strict=True):
+            if kept.ends_at == period:  # else it was of a period that is over
+                kept.reserved -= amount_of(budget, need)
+                kept.spent += microusd if budget.unit == "usd" else tokens
+
+
+class MemoryCounters:
+    """States by key. They outlive a configuration: a raised limit goes on from what was used."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, RateState] = {}
+        self._at_once: dict[str, AtOnceState] = {}
+        self._budgets: dict[str, BudgetState] = {}
+        self._sweep: Iterator[tuple[dict[str, State], str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rates) + len(self._at_once) + len(self._budgets)
+
+    def bind(self, measures: Measures, now: float) -> Bound:
+        """Finds or makes the states. Give it back by `release` when it is not used any more."""
+        bound = Bound(
+            measures,
+            tuple((rate, self._rate(rate, now)) for rate in measures.requests),
+            tuple((rate, self._rate(rate, now)) for rate in measures.tokens),
+            tuple((one, _of(self._at_once, one.key, AtOnceState)) for one in measures.at_once),
+            tuple((one, _of(self._budgets, one.key, BudgetState)) for one in measures.budgets),
+        )
+        for state in _states(bound):
+            state.users += 1
+        return bound
+
+    def _rate(self, rate: Rate, now: float) -> RateState:
+        """What is owed is units, whatever the rate is since a reload."""
+        state = _of(self._rates, rate.key, RateState)
+        if state.step_s != rate.step_s:
+            if state.arrival > now and state.step_s:
+                state.arrival = now + (state.arrival - now) * (rate.step_s / state.step_s)
+            state.step_s = rate.step_s
+        return state
+
+    def release(self, bound: Bound) -> None:
+        """The states may go once they are idle."""
+        for state in _states(bound):
+            state.users -= 1
+
+    def take(self, bound: Bound, need: Need, now: float, unix: float) -> Taken | Denied:
+        """Takes from all measures, or from none."""
+        for rate, state in bound.requests:
+            owed = state.arrival - now
+            if owed > 0.0 and owed + rate.step_s - rate.burst_s > gcra.SLACK_S:
+                return self._denied(bound, need, now, unix)
+        tokens = need.tokens
+        for rate, state in bound.tokens:
+            owed = state.arrival - now
+            if tokens > rate.quota or (
+                owed > 0.0 and owed + tokens * rate.step_s - rate.burst_s > gcra.SLACK_S
+            ):
+                return self._denied(bound, need, now, unix)
+        for one, running in bound.at_once:
+            if running.running >= one.most:
+                return self._denied(bound, need, now, unix)
+        for budget, kept in bound.budgets:
+            if unix >= kept.ends_at:
+                roll(budget, kept, unix)
+            if short_of(budget, kept.spent, kept.reserved, need) is not None:
+                return self._denied(bound, need, now, unix)
+        return _taken(bound, need, now)
+
+    def _denied(self, bound: Bound, need: Need, now: float, unix: float) -> Denied:
+        """The measure that the client has to wait for longest."""
+        found: list[Denied] = []
+        for rate, state in bound.requests:
+            wait = gcra.wait_s(state.arrival, rate.step_s, rate.burst_s, now)
+            if wait > 0.0:
+                found.append(Denied(Why.RATE, rate, wait, needed=1))
+        for rate, state in bound.tokens:
+            wait = gcra.wait_s(state.arrival, need.tokens * rate.step_s, rate.burst_s, now)
+            if need.tokens > rate.quota:
+                found.append(Denied(Why.TOO_LARGE, rate, None, needed=need.tokens))
+            elif wait > 0.0:
+                found.append(Denied(Why.RATE, rate, wait, needed=need.tokens))
+        for one, running in bound.at_once:
+            if running.running >= one.most:
+                found.append(Denied(Why.AT_ONCE, one, AT_ONCE_RETRY_S))
+        for budget, kept in bound.budgets:
+            if unix >= kept.ends_at:
+                roll(budget, kept, unix)
+            why = short_of(budget, kept.spent, kept.reserved, need)
+            if why is not None:
+                found.append(short(why, budget, kept.spent, need, kept.ends_at, unix))
+        return max(found, key=_patience)
+
+    def spend(self, budget: Budget, amount: int, unix: float) -> None:
+        """Adds what is known from elsewhere to have been spent in this period."""
+        state = _of(self._budgets, budget.key, BudgetState)
+        if unix >= state.ends_at:
+            roll(budget, state, unix)
+        state.spent += amount
+
+    def spent(self) -> Iterator[tuple[str, float, int]]:
+        """Key, end of the period in Unix seconds and what was spent, of all budgets in use."""
+        for key, state in self._budgets.items():
+            if state.spent:
+                yield key, state.ends_at, state.spent
+
+    def restore(self, key: str, ends_at: float, spent: int) -> None:
+        """Puts back what `spent` gave."""
+        state = _of(self._budgets, key, BudgetState)
+        state.ends_at, state.spent = ends_at, spent
+
+    def sweep(self, now: float, unix: float, steps: int = SWEPT_AT_ONCE) -> None:
+        """Looks at some counters and forgets those that nobody uses and that say nothing. Many
+        small steps, so that no call waits for it."""
+        for _ in range(steps):
+            step = next(self._sweep, None) if self._sweep is not None else None
+            if step is None:
+                self._sweep = self._keys()
+                return
+            states, key = step
+            state = states.get(key)
+            if state is not None and state.users == 0 and _forgettable(state, now, unix):
+                del states[key]
+
+    def _keys(self) -> Iterator[tuple[dict[str, State], str]]:
+        for states in (self._rates, self._at_once, self._budgets):
+            for key in list(states):
+                yield states, key  # type: ignore[misc]
+
+
+def _taken(bound: Bound, need: Need, now: float) -> Taken:
+    standing = Standing()
+    for rate, state in bound.requests:
+        arrival = state.arrival
+        state.arrival = arrival = (arrival if arrival > now else now) + rate.step_s
+        note_requests(standing, rate, arrival - now)
+    tokens = need.tokens
+    stakes: list[gcra.Stake] = []
+    for rate, state in bound.tokens:
+        arrival = state.arrival
+        state.arrival = arrival = (arrival if arrival > now else now) + tokens * rate.step_s
+        stakes.append(gcra.Stake(now, arrival, state.returned))
+        note_tokens(standing, rate, arrival - now)
+    for _, running in bound.at_once:
+        running.running += 1
+    periods: list[float] = []
+    for budget, kept in bound.budgets:
+        kept.reserved += amount_of(budget, need)
+        periods.append(kept.ends_at)
+        if kept.spent >= budget.soft:
+            note_budget(standing, budget, kept.spent, kept.ends_at)
+    return Taken(bound, need, stakes, periods, standing)
+
+
+def roll(budget: Budget, state: BudgetState, unix: float) -> None:
+    """Begins the period that `unix` is in. What running calls hold of the last one lapses."""
+    state.spent = state.reserved = 0
+    state.ends_at = budget.calendar.ends_at(unix)
+
+
+def _states(bound: Bound) -> Iterator[State]:
+    for pairs in (bound.requests, bound.tokens, bound.at_once, bound.budgets):
+        for _, state in pairs:
+            yield state
+
+
+def _patience(denied: Denied) -> float:
+    return math.inf if denied.retry_after_s is None else denied.retry_after_s
+
+
+def _forgettable(state: State, now: float, unix: float) -> bool:
+    if isinstance(state, BudgetState):
+        return state.ends_at <= unix
+    return state.idle(now)
+
+
+def _of(states: dict[str, S], key: str, made: Callable[[], S]) -> S:
+    state = states.get(key)
+    if state is None:
+        state = states[key] = made()
+    return state

@@ -1,0 +1,60 @@
+"""Who may be paid for a call, and how much at most."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headrace.gateway.models import Chosen
+from headrace.gateway.prices import PriceBook
+from headrace.nouns import Call, Usage
+
+UNKNOWN_WINDOW = 131_072
+"""Tokens that a model can answer when its context window is not known."""
+MOST_REMEMBERED = 4_096
+
+
+class SellersOf(Struct, frozen=True):
+    """Of one model and operation."""
+
+    prices: PriceBook
+    names: tuple[tuple[str, str], ...]
+    """Provider and model."""
+    longest_answer: int
+    """Tokens that any of them can answer at most."""
+
+    def cost_microusd(self, input_tokens: int, output_tokens: int) -> int | None:
+        """What the dearest of them takes; None if a price is not known."""
+        usage = Usage(input_tokens, output_tokens)
+        dearest = 0
+        for provider, model in self.names:
+            cost = self.prices.cost_microusd(provider, model, usage)
+            if cost is None:
+                return None
+            if cost > dearest:
+                dearest = cost
+        return dearest
+
+
+class Sellers:
+    """By model and operation."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+        self._known: dict[tuple[str, str], SellersOf] = {}
+
+    def of(self, call: Call, chosen: Chosen) -> SellersOf:
+        key = (call.model, call.operation.value)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            known = self._known[key] = self._found(call, chosen)
+        return known
+
+    def _found(self, call: Call, chosen: Chosen) -> SellersOf:
+        names = {
+            (target.service.provider, target.service.priced_as or call.model)
+            for target in chosen.targets.values()
+        }
+        windows = [self._prices.context_window(*name) or UNKNOWN_WINDOW for name in names]
+        return SellersOf(self._prices, tuple(sorted(names)), max(windows, default=0))

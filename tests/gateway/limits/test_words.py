@@ -1,0 +1,111 @@
+"""What callers read: header lines and refusals."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.errors import Reason
+from headrace.gateway.limits.answer_lines import amount, denied_lines, duration, policy_line
+from headrace.gateway.limits.answer_lines import standing_lines as lines_of
+from headrace.gateway.limits.measures import Denied, Measures, Standing, Why
+from headrace.gateway.limits.refusals import refusal
+from support.measured import MIDNIGHT, at_once, budget, rate
+
+REQUESTS = rate(600, key='calls "a"')
+TOKENS = rate(100_000, unit="tokens", key="tokens")
+
+
+def standing() -> Standing:
+    made = Standing()
+    made.requests, made.requests_owed_s = REQUESTS, 2.0
+    made.tokens, made.tokens_owed_s = TOKENS, 0.3
+    return made
+
+
+def test_the_lines_of_an_answer() -> None:
+    policy = policy_line(Measures(requests=(REQUESTS,), tokens=(TOKENS,), at_once=(at_once(5),)))
+    assert lines_of(standing(), policy).decode().split("\r\n") == [
+        r'ratelimit-policy: "calls \"a\"";q=600;qu="requests";w=60, '
+        '"tokens";q=100000;qu="tokens";w=60, "at-once";q=5;qu="concurrent-requests"',
+        "x-ratelimit-limit-requests: 600",
+        "x-ratelimit-remaining-requests: 80",
+        "x-ratelimit-reset-requests: 2s",
+        "x-ratelimit-limit-tokens: 100000",
+        "x-ratelimit-remaining-tokens: 16166",
+        "x-ratelimit-reset-tokens: 300ms",
+        r'ratelimit: "calls \"a\"";r=80;t=2, "tokens";r=16166;t=1',
+        "",
+    ]
+
+
+def test_without_rates_there_is_nothing_to_say() -> None:
+    assert policy_line(Measures(budgets=(budget(5),))) == b""
+    assert lines_of(Standing(), b"") == b""
+
+
+def test_a_budget_past_its_threshold() -> None:
+    made = Standing()
+    made.budget, made.spent, made.resets_at = budget(50_000_000), 41_500_000, MIDNIGHT
+    assert lines_of(made, b"") == (
+        b'x-headrace-budget-warning: "budget"; used=$41.50; of=$50.00; '
+        b"resets=2026-11-24T00:00:00Z\r\n"
+    )
+
+
+def test_the_lines_of_a_refusal() -> None:
+    assert denied_lines(Denied(Why.RATE, REQUESTS, 0.05), b"").decode().split("\r\n") == [
+        "x-ratelimit-limit-requests: 600",
+        "x-ratelimit-remaining-requests: 0",
+        "x-ratelimit-reset-requests: 50ms",
+        r'ratelimit: "calls \"a\"";r=0;t=1',
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, b"0ms"), (0.0174, b"18ms"), (1.0, b"1s"), (59.2, b"1m0s"), (360.0, b"6m0s"),
+     (86_399.5, b"24h0m0s")],
+)  # fmt: skip
+def test_durations(seconds: float, text: bytes) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [(0, "$0.00"), (250_000, "$0.25"), (1_234_567_890, "$1,234.56"), (150, "$0.00015")],
+)
+def test_dollars(units: int, text: str) -> None:
+    assert amount(budget(1), units) == text
+
+
+def test_rates_are_told_with_when_to_come_back() -> None:
+    refused = refusal(Denied(Why.RATE, rate(60, key="per key"), 2.1, needed=1))
+    assert refused.reason is Reason.RATE_LIMITED
+    assert refused.retry_after_s == 2.1
+    assert refused.detail == (
+        "The limit 'per key' allows 60 requests per minute, 10 at once. Try again in 3 s."
+    )
+    large = refusal(Denied(Why.TOO_LARGE, TOKENS, None, needed=200_000))
+    assert large.exhausted
+    assert "this call alone may use 200,000" in large.detail
+    busy = refusal(Denied(Why.AT_ONCE, at_once(1), 1.0))
+    assert "allows 1 call at once" in busy.detail
+
+
+def test_budgets_are_told_with_what_was_spent_and_when_they_begin_anew() -> None:
+    week = budget(50_000_000, every="week", key="search")
+    denied = Denied(Why.SPENT, week, 3600.0, 50_000_000, 1000, MIDNIGHT)
+    refused = refusal(denied)
+    assert refused.reason is Reason.BUDGET_SPENT
+    assert refused.exhausted, "an SDK must not wait for days"
+    assert refused.detail == (
+        "The budget 'search' of $50.00 a week is used up: $50.00 are spent. It begins anew at "
+        "2026-11-24T00:00:00Z."
+    )
+    near = refusal(Denied(Why.SPENT, week, 3600.0, 49_999_500, 1000, MIDNIGHT))
+    assert "has $49.99 used, and this call may use $0.001." in near.detail
+    reserved = refusal(Denied(Why.RESERVED, week, 2.0, 0, 1000, MIDNIGHT))
+    assert not reserved.exhausted
+    assert refusal(Denied(Why.AWAY, week, 2.0)).reason is Reason.BUDGET_AWAY
+    assert "unpriced: allow" in refusal(Denied(Why.UNPRICED, week, None)).detail
