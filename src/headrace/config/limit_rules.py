@@ -196,12 +196,11 @@ class LimitRules:
                     break
 
     def _workers(self) -> None:
-        limited = "limits" if self._config.limits else "budgets" if self._config.budgets else None
         workers = self._config.server.workers
-        if limited is None or workers == 1 or self._config.redis is not None:
+        if workers == 1 or not counts_apart(self._config):
             return
         self._located.problem(
-            (limited,),
+            ("limits" if self._config.limits else "budgets",),
             f"{workers} workers have to count together, and nothing is set by which they could",
             "Add `redis: {url: ...}`, or write `workers: 1` under `server`.",
         )
@@ -237,3 +236,8 @@ def _measures(rule: LimitRule | BudgetRule) -> list[object]:
 
 def _values(values: str | Sequence[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
+
+
+def counts_apart(config: Config) -> bool:
+    """Whether several workers would each count what they should count together."""
+    return bool(config.limits or config.budgets) and config.redis is None

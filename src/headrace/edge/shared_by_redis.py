@@ -14,11 +14,12 @@ from headrace.data.redis_link import RedisAddress, RedisAway, RedisLink
 from headrace.gateway.breaker_exchange import BreakerExchange
 from headrace.gateway.fleet import BackendState, Changed, Fleet
 from headrace.gateway.health import Transition
+from headrace.gateway.limits.shared import SharedCounters
 from headrace.platform.secrets import Secrets
 
 
 class SharedByRedis:
-    """Nothing of it is waited for by a call."""
+    """Of the backends' states no call waits for anything; of its limits it does."""
 
     def __init__(self, settings: Redis, folder: Path, secrets: Secrets, fleet: Fleet) -> None:
         """`folder` is where a relative path starts. Raises Setup."""
@@ -28,6 +29,8 @@ class SharedByRedis:
         ca = None if settings.ca is None else folder / Path(settings.ca).expanduser()
         address = RedisAddress.of(settings.url, ca, settings.timeout_s)
         self._link = RedisLink(address, self._credentials, random.Random())
+        self.counters = SharedCounters(self._link, settings.prefix, chance.token_hex(8))
+        """Of limits and budgets."""
         self._breakers: BreakerExchange | None = None
         self._tasks: list[asyncio.Task[None]] = []
         if settings.share_breakers:
@@ -37,7 +40,10 @@ class SharedByRedis:
             fleet.changed = _both(fleet.changed, self._breakers.changed)
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._link.run(), name="redis")]
+        self._tasks = [
+            asyncio.create_task(self._link.run(), name="redis"),
+            asyncio.create_task(self.counters.run(), name="counters by redis"),
+        ]
         if self._breakers is not None:
             self._tasks.append(asyncio.create_task(self._breakers.run(), name="breakers by redis"))
 

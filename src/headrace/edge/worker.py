@@ -16,6 +16,7 @@ from pathlib import Path
 from headrace.config.loading import Loaded, with_found
 from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
+from headrace.data.budget_file import BudgetFile
 from headrace.data.journal import Journal
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
@@ -125,6 +126,10 @@ class Worker:
             else SharedByRedis(redis, loaded.folder, self._secrets, self._parts.fleet)
         )
         self._backlog = Backlog(store_folder(loaded), loaded.config.store, self._parts.metering)
+        if self._shared is not None:
+            self._parts.counters = self._shared.counters
+        else:
+            self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory())
@@ -292,6 +297,14 @@ def _kept_in(folder: Path) -> tuple[Journal, AuditKeeping]:
             f"The journal or audit log cannot be written in {folder}: {error.strerror}.",
             "Make room there, or set `store.folder` in headrace.yaml to where Headrace may write.",
         ) from error
+
+
+def _budgets_in(folder: Path) -> BudgetFile | None:
+    try:
+        return BudgetFile(folder, time.time())
+    except OSError as error:
+        log.error("what budgets use is not kept over a restart", extra={"cause": str(error)})
+        return None
 
 
 def store_folder(loaded: Loaded) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.fleet import Fleet
-from headrace.gateway.limits.memory import MemoryCounters
+from headrace.gateway.limits.counters import Counters
 from headrace.gateway.metering import Metering
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
@@ -26,6 +28,6 @@ class Parts(Struct):
     shedder: Shedder
     answers: AnswerCache
     stories: Stories
-    counters: MemoryCounters
+    counters: Counters[Any]
     running: int = 0
     """Calls that are being served."""

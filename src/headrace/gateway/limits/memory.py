@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from headrace.data.budget_file import BudgetFile, name_of
 from headrace.gateway.limits import gcra
 from headrace.gateway.limits.measures import (
     AtOnce,
@@ -67,9 +68,11 @@ class AtOnceState:
 class BudgetState:
     """Of one budget in one period."""
 
-    __slots__ = ("ends_at", "reserved", "spent", "users")
+    __slots__ = ("ends_at", "reserved", "slot", "spent", "users")
 
     def __init__(self) -> None:
+        self.slot = -1
+        """Of the budgets' file."""
         self.spent = 0
         self.reserved = 0
         self.ends_at = 0.0
@@ -104,7 +107,7 @@ class Bound:
 class Taken:
     """What one call holds. `settle` once, on every way out."""
 
-    __slots__ = ("_bound", "_need", "_periods", "_stakes", "standing")
+    __slots__ = ("_bound", "_file", "_need", "_periods", "_stakes", "standing")
 
     def __init__(
         self,
@@ -113,7 +116,9 @@ class Taken:
         stakes: list[gcra.Stake],
         periods: list[float],
         standing: Standing,
+        file: BudgetFile | None = None,
     ) -> None:
+        self._file = file
         self._bound = bound
         self._need = need
         self._stakes = stakes
@@ -140,15 +145,20 @@ class Taken:
             if kept.ends_at == period:  # else it was of a period that is over
                 kept.reserved -= amount_of(budget, need)
                 kept.spent += microusd if budget.unit == "usd" else tokens
+                if self._file is not None:
+                    self._file.write(kept.slot, kept.spent, kept.reserved)
 
 
 class MemoryCounters:
     """States by key. They outlive a configuration: a raised limit goes on from what was used."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: BudgetFile | None = None) -> None:
+        """`file` keeps what budgets have used over a restart; None forgets it."""
+        self._file = file
         self._rates: dict[str, RateState] = {}
         self._at_once: dict[str, AtOnceState] = {}
         self._budgets: dict[str, BudgetState] = {}
+        self._kept = {} if file is None else {one.key: one for one in file.kept()}
         self._sweep: Iterator[tuple[dict[str, State], str]] | None = None
 
     def __len__(self) -> int:
@@ -161,7 +171,7 @@ class MemoryCounters:
             tuple((rate, self._rate(rate, now)) for rate in measures.requests),
             tuple((rate, self._rate(rate, now)) for rate in measures.tokens),
             tuple((one, _of(self._at_once, one.key, AtOnceState)) for one in measures.at_once),
-            tuple((one, _of(self._budgets, one.key, BudgetState)) for one in measures.budgets),
+            tuple((one, self._budget(one)) for one in measures.budgets),
         )
         for state in _states(bound):
             state.users += 1
@@ -174,6 +184,18 @@ class MemoryCounters:
             if state.arrival > now and state.step_s:
                 state.arrival = now + (state.arrival - now) * (rate.step_s / state.step_s)
             state.step_s = rate.step_s
+        return state
+
+    def _budget(self, budget: Budget) -> BudgetState:
+        state = self._budgets.get(budget.key)
+        if state is None:
+            state = self._budgets[budget.key] = BudgetState()
+            if self._file is not None:
+                state.slot = self._file.slot(budget.key)
+                kept = self._kept.pop(name_of(budget.key), None)
+                if kept is not None:
+                    state.spent, state.ends_at = kept.spent, kept.ends_at
+                    self._file.begin(state.slot, kept.spent, kept.ends_at)
         return state
 
     def release(self, bound: Bound) -> None:
@@ -199,10 +221,10 @@ class MemoryCounters:
                 return self._denied(bound, need, now, unix)
         for budget, kept in bound.budgets:
             if unix >= kept.ends_at:
-                roll(budget, kept, unix)
+                self._roll(budget, kept, unix)
             if short_of(budget, kept.spent, kept.reserved, need) is not None:
                 return self._denied(bound, need, now, unix)
-        return _taken(bound, need, now)
+        return _taken(bound, need, now, self._file)
 
     def _denied(self, bound: Bound, need: Need, now: float, unix: float) -> Denied:
         """The measure that the client has to wait for longest."""
@@ -222,29 +244,18 @@ class MemoryCounters:
                 found.append(Denied(Why.AT_ONCE, one, AT_ONCE_RETRY_S))
         for budget, kept in bound.budgets:
             if unix >= kept.ends_at:
-                roll(budget, kept, unix)
+                self._roll(budget, kept, unix)
             why = short_of(budget, kept.spent, kept.reserved, need)
             if why is not None:
                 found.append(short(why, budget, kept.spent, need, kept.ends_at, unix))
         return max(found, key=_patience)
 
-    def spend(self, budget: Budget, amount: int, unix: float) -> None:
-        """Adds what is known from elsewhere to have been spent in this period."""
-        state = _of(self._budgets, budget.key, BudgetState)
-        if unix >= state.ends_at:
-            roll(budget, state, unix)
-        state.spent += amount
-
-    def spent(self) -> Iterator[tuple[str, float, int]]:
-        """Key, end of the period in Unix seconds and what was spent, of all budgets in use."""
-        for key, state in self._budgets.items():
-            if state.spent:
-                yield key, state.ends_at, state.spent
-
-    def restore(self, key: str, ends_at: float, spent: int) -> None:
-        """Puts back what `spent` gave."""
-        state = _of(self._budgets, key, BudgetState)
-        state.ends_at, state.spent = ends_at, spent
+    def _roll(self, budget: Budget, state: BudgetState, unix: float) -> None:
+        """Begins the period that `unix` is in. What running calls hold of the last one lapses."""
+        state.spent = state.reserved = 0
+        state.ends_at = budget.calendar.ends_at(unix)
+        if self._file is not None:
+            self._file.begin(state.slot, 0, state.ends_at)
 
     def sweep(self, now: float, unix: float, steps: int = SWEPT_AT_ONCE) -> None:
         """Looks at some counters and forgets those that nobody uses and that say nothing. Many
@@ -258,6 +269,8 @@ class MemoryCounters:
             state = states.get(key)
             if state is not None and state.users == 0 and _forgettable(state, now, unix):
                 del states[key]
+                if self._file is not None and isinstance(state, BudgetState):
+                    self._file.forget(key)
 
     def _keys(self) -> Iterator[tuple[dict[str, State], str]]:
         for states in (self._rates, self._at_once, self._budgets):
@@ -265,7 +278,7 @@ class MemoryCounters:
                 yield states, key  # type: ignore[misc]
 
 
-def _taken(bound: Bound, need: Need, now: float) -> Taken:
+def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> Taken:
     standing = Standing()
     for rate, state in bound.requests:
         arrival = state.arrival
@@ -283,16 +296,12 @@ def _taken(bound: Bound, need: Need, now: float) -> Taken:
     periods: list[float] = []
     for budget, kept in bound.budgets:
         kept.reserved += amount_of(budget, need)
+        if file is not None:
+            file.write(kept.slot, kept.spent, kept.reserved)
         periods.append(kept.ends_at)
         if kept.spent >= budget.soft:
             note_budget(standing, budget, kept.spent, kept.ends_at)
-    return Taken(bound, need, stakes, periods, standing)
-
-
-def roll(budget: Budget, state: BudgetState, unix: float) -> None:
-    """Begins the period that `unix` is in. What running calls hold of the last one lapses."""
-    state.spent = state.reserved = 0
-    state.ends_at = budget.calendar.ends_at(unix)
+    return Taken(bound, need, stakes, periods, standing, file)
 
 
 def _states(bound: Bound) -> Iterator[State]:
