@@ -31,6 +31,7 @@ RESTART_FIELDS = (
     "server.tls",
     "store",
     "redis",
+    "counting.tokens",
     "resilience.kept_answers",
 )
 """Settings of the listening port, of Redis and of the store: fixed when a process starts."""

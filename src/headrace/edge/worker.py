@@ -30,6 +30,7 @@ from headrace.gateway.assembly import assemble
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.memory import MemoryCounters
+from headrace.gateway.limits.token_counting import ExactCounter, PromptCounter
 from headrace.gateway.metering import Metering
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
@@ -118,6 +119,7 @@ class Worker:
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
             counters=MemoryCounters(),
+            prompts=ExactCounter() if loaded.config.counting.tokens == "exact" else PromptCounter(),
         )
         redis = loaded.config.redis
         self._shared = (

@@ -27,7 +27,6 @@ from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps
-from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen, Models, Patience, Target
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
@@ -76,7 +75,7 @@ def _gate(config: Config, parts: Parts) -> Gate | None:
     return Gate(
         rulebook,
         caps,
-        PromptCounter(),
+        parts.prompts,
         Sellers(parts.prices),
         parts.counters,
         config.counting.assumed_answer_tokens,

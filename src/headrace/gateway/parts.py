@@ -9,6 +9,7 @@ from msgspec import Struct
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.fleet import Fleet
 from headrace.gateway.limits.counters import Counters
+from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.metering import Metering
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
@@ -29,5 +30,6 @@ class Parts(Struct):
     answers: AnswerCache
     stories: Stories
     counters: Counters[Any]
+    prompts: PromptCounter
     running: int = 0
     """Calls that are being served."""

@@ -149,7 +149,7 @@ class Gate:
         measures = plan.measures
         if not (measures.tokens or measures.budgets):
             return NOTHING
-        size = self._counter.prompt_size(call)
+        size = self._counter.prompt_size(call, self._sellers.of(call, chosen).model)
         answer = _answer_tokens(call)
         likely = size.likely + (self._assumed if answer is None else answer)
         if not measures.budgets:

@@ -53,19 +53,32 @@ def _with_parts(body: bytes) -> PromptSize:
         members = _decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return PromptSize(len(body) // BYTES_PER_TOKEN, len(body))
-    text, likely, most = len(body), 0, 0
+    parts = parts_of(members)
+    text = max(len(body) - parts.data_bytes, 0)
+    return PromptSize(text // BYTES_PER_TOKEN + parts.likely, text + parts.most)
+
+
+class Parts(Struct, frozen=True, gc=False):
+    """Images, sounds and files of a body: their bytes in it, and the tokens they stand for."""
+
+    data_bytes: int
+    likely: int
+    most: int
+
+
+def parts_of(members: Any) -> Parts:
+    """Of a request's members."""
+    data_bytes = likely = most = 0
     messages = members.get("messages") if isinstance(members, dict) else None
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
-            if not isinstance(part, dict):
-                continue
-            data, size = _part(part)
-            text -= data
-            likely += size.likely
-            most += size.most
-    text = max(text, 0)
-    return PromptSize(text // BYTES_PER_TOKEN + likely, text + most)
+            if isinstance(part, dict):
+                data, size = _part(part)
+                data_bytes += data
+                likely += size.likely
+                most += size.most
+    return Parts(data_bytes, likely, most)
 
 
 def _part(part: Mapping[str, Any]) -> tuple[int, PromptSize]:

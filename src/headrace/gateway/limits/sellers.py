@@ -19,6 +19,8 @@ class SellersOf(Struct, frozen=True):
     prices: PriceBook
     names: tuple[tuple[str, str], ...]
     """Provider and model."""
+    model: str
+    """What the first of them calls the model."""
     longest_answer: int
     """Tokens that any of them can answer at most."""
 
@@ -57,4 +59,5 @@ class Sellers:
             for target in chosen.targets.values()
         }
         windows = [self._prices.context_window(*name) or UNKNOWN_WINDOW for name in names]
-        return SellersOf(self._prices, tuple(sorted(names)), max(windows, default=0))
+        first = next((name for _, name in sorted(names)), call.model)
+        return SellersOf(self._prices, tuple(sorted(names)), first, max(windows, default=0))
