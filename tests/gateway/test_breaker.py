@@ -241,7 +241,7 @@ class Steps(RuleBasedStateMachine):
             event = None if is_probe else self.model.note("start", self.now)
             mirror = Mirror(permit, self.model.generation, event)
             if is_probe:
-                self.model.probe = mirror
+                self.model.probe, self.model.lost = mirror, None
                 self.model.lease_ends = self.now + 30
             self.running.append(mirror)
 
@@ -496,6 +496,20 @@ def test_a_probe_that_outlives_its_lease_still_counts() -> None:
     assert breaker.state(36.0) is State.HALF_OPEN
     breaker.record(probe(breaker, 36.0), Outcome.OK, 37.0)
     assert breaker.state(37.0) is State.CLOSED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.FAILED])
+def test_a_probe_that_was_given_up_does_not_end_the_next(outcome: Outcome) -> None:
+    """Found by simulation: its late failure opened it, and a third began beside the second."""
+    breaker = opened()
+    first = probe(breaker, 5.0)
+    assert breaker.state(36.0) is State.OPEN
+    second = probe(breaker, 41.0)
+    breaker.record(first, outcome, 45.0)
+    assert breaker.available(45.0).why == "probing"
+    assert breaker.begin(60.0) is None
+    breaker.record(second, Outcome.OK, 61.0)
+    assert breaker.state(61.0) is State.HALF_OPEN
 
 
 def test_outcomes_from_before_it_opened_do_not_close_it() -> None:

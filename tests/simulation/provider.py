@@ -48,7 +48,7 @@ class Ill(enum.Enum):
 
 HOPELESS = frozenset(Ill) - {Ill.SLOW, Ill.FLAKY, Ill.BREAKING}
 """No call is answered."""
-COSTLY = frozenset({Ill.CUT_OFF, Ill.SLOW, Ill.STALLING, Ill.BREAKING})
+COSTLY = frozenset({Ill.CUT_OFF, Ill.SLOW, Ill.STALLING, Ill.BREAKING, Ill.LYING})
 """Probes take long, so that they are made rarely: see `BreakerPolicy.probing_share`."""
 JUNK = ("soon", "-1", "0", "inf", "NaN", "1e3", "99999999999999999999", "", "Thu, 32 Foo 2026")
 EMPTY: Mapping[bytes, bytes] = {}

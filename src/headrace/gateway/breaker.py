@@ -100,6 +100,7 @@ class Breaker:
             return Permit(now, self._epoch, self._window.start(now), False)
         self._lease_until = now + self.policy.probe_lease_s
         self._probe = Permit(now, self._epoch, 0, True)
+        self._lost = None  # its outcome would end the new probe, and begin a third beside it
         return self._probe
 
     def record(
