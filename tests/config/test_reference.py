@@ -45,7 +45,9 @@ def structs() -> list[type[msgspec.Struct]]:
 
 def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
     modules = {struct.__module__ for struct in structs()}
-    assert modules == {module.__name__ for module in (schema, policies, sharing, storing, caps, allowances)}
+    assert modules == {
+        module.__name__ for module in (schema, policies, sharing, storing, caps, allowances)
+    }
     names = [struct.__name__ for struct in structs()]
     assert len(names) == len(set(names))
 
