@@ -41,9 +41,15 @@ class Fault:
     """How long the backend asks to be left alone."""
     nothing_listens: bool = False
     heavy: bool = False
-    """Takes the gateway's core or memory for itself, so it is called once, alone and last."""
+    """Takes the gateway's core or memory for itself, so it is called once, alone and of a
+    fresh process."""
     finish: str = "stop"
     """The right finish reason."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a gateway has nothing to do but to wait."""
+        return self.number in ("F5", "F6")
 
     @property
     def key(self) -> str:

@@ -12,11 +12,14 @@ from rich.table import Table
 from benchmarks.faults.cases import FAULTS, Case, Scope, cases
 from benchmarks.faults.gateways import SETUPS
 from benchmarks.faults.results import CaseResult, Run
-from benchmarks.faults.verdict import DECEPTIVE, WORDS, Verdict, right
+from benchmarks.faults.verdict import DECEPTIVE, UNTOLD, WORDS, Verdict, right
 from benchmarks.upstreams import REPO
 
 DOC = REPO / "docs" / "faults.md"
 _BEGIN, _END = "<!-- faults:begin -->", "<!-- faults:end -->"
+
+SOONER_S = 5.0
+"""By how much a gateway has to be sooner to be told as better."""
 
 Row = tuple[str, list[str]]
 Column = list[tuple[Case, CaseResult]]
@@ -48,9 +51,36 @@ def case_rows(run: Run, scope: Scope) -> Iterator[Row]:
             continue
         cells = [_cell(case, _find(run, name, case)) for name in run.gateways()]
         if any(cells):
-            mode = "stream" if case.stream else "whole"
-            late = ", after content" if case.committed else ""
-            yield f"{case.fault.number} {case.fault.title}, {mode}{late}", cells
+            yield _title(case), cells
+
+
+def better_rows(run: Run) -> Iterator[Row]:
+    """The cases in which another gateway did better than the first of them: more right answers,
+    more that is as it should be, or as good and sooner by seconds."""
+    own, *others = run.gateways()
+    for case in cases(FAULTS):
+        first = _find(run, own, case)
+        found = [_find(run, name, case) for name in others]
+        if first and any(result and _better(case, result, first) for result in found):
+            cells = [_cell(case, result) for result in (first, *found)]
+            yield f"{_title(case)}, {case.scope} at fault", cells
+
+
+def _better(case: Case, result: CaseResult, than: CaseResult) -> bool:
+    mine, theirs = _score(case, result), _score(case, than)
+    told = not any(verdict in UNTOLD for verdict in result.verdicts())
+    return mine > theirs or (told and result.slowest_s() < than.slowest_s() - SOONER_S)
+
+
+def _score(case: Case, result: CaseResult) -> tuple[int, int]:
+    found = result.verdicts()
+    return found["answered"], sum(n for verdict, n in found.items() if verdict in right(case))
+
+
+def _title(case: Case) -> str:
+    mode = "stream" if case.stream else "whole"
+    late = ", after content" if case.committed else ""
+    return f"{case.fault.number} {case.fault.title}, {mode}{late}"
 
 
 def _find(run: Run, gateway: str, case: Case) -> CaseResult | None:
@@ -90,7 +120,7 @@ def sum_rows(run: Run) -> Iterator[Row]:
     yield row("Calls", lambda found: str(sum(len(r.calls) for _, r in found)))
     yield row("As it should be", _as_it_should_be)
     yield row("Answered, where B could", _hidden)
-    yield row("No answer, and no error that says so", _deceived)
+    yield row("Cut, empty or wrong, and the SDK raises nothing", _deceived)
     for verdict in WORDS:
         yield row(verdict, partial(_count, verdict))
     yield row("HTTP attempts for a call when both are at fault, mean (most)", _amplification)
@@ -153,13 +183,19 @@ def _tables(run: Run) -> str:
     lines = [
         f"Run on {run.date}: {versions}; OpenAI SDK {run.sdk}. {run.calls} calls for each case, "
         f"one for those of F20; a call that took {run.patience_s:.0f} s was given up as hung.",
-        "",
-        *(f"- {SETUPS[name].peer.title} was not installed in this run." for name in run.skipped),
-        *(f"- {problem.splitlines()[0]}" for problem in run.problems),
+        *(f"{SETUPS[name].peer.title} was not installed in this run." for name in run.skipped),
+        *(f"{problem.splitlines()[0]}." for problem in run.problems),
         "",
         "## In sum",
         "",
         *_markdown(names, sum_rows(run), "---:"),
+        "",
+        f"## Where another did better than {names[0]}",
+        "",
+        "More answers, more that is as it should be, or an answer or error "
+        f"{SOONER_S:.0f} s sooner:",
+        "",
+        *_markdown(names, better_rows(run), "---"),
         "",
         "## A is at fault, B is healthy",
         "",

@@ -119,16 +119,16 @@ def _success(case: Case, sight: Sight) -> Verdict:
 
 
 def right(case: Case) -> frozenset[Verdict]:
-    """What the client should see."""
-    if case.fault.phase == "none":
-        return frozenset({"answered"})
+    """What the client should see. The right answer is never wrong, wherever it comes from."""
     if case.fault.phase == "own":
-        # B would answer: to ask it is a choice of policy, and the client is served by it.
-        asked: frozenset[Verdict] = frozenset({"answered"} if case.scope == "one" else ())
-        return asked | {"friendly error", "provider's words"}
-    best: Verdict = "friendly error" if case.committed or case.scope == "both" else "answered"
-    return frozenset({best, "answered", "friendly error"} if case.fault.harmless else {best})
+        return frozenset({"answered", "friendly error", "provider's words"})
+    late = case.committed or case.scope == "both" or case.fault.harmless
+    if case.fault.phase != "none" and late:
+        return frozenset({"answered", "friendly error"})
+    return frozenset({"answered"})
 
 
-DECEPTIVE: frozenset[Verdict] = frozenset({"silent end", "looks complete", "spliced", "unreadable"})
-"""Verdicts after which an application goes on with what is no answer, or crashes on it."""
+DECEPTIVE: frozenset[Verdict] = frozenset({"silent end", "looks complete", "spliced"})
+"""Verdicts after which an application goes on with what is no answer."""
+UNTOLD: frozenset[Verdict] = DECEPTIVE | {"unreadable", "flooded", "leaked", "hung"}
+"""Verdicts that are neither an answer nor an error that says there is none."""
