@@ -18,6 +18,7 @@ class Dialect(enum.StrEnum):
 
     OPENAI = "openai"
     AZURE_OPENAI = "azure_openai"
+    ANTHROPIC = "anthropic"
 
 
 class Operation(enum.StrEnum):
@@ -26,6 +27,10 @@ class Operation(enum.StrEnum):
     CHAT = "chat"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    """A chat in Anthropic's words."""
+    COUNT_TOKENS = "count_tokens"
+    """How many tokens the prompt of such a chat has."""
 
 
 class Priority(enum.IntEnum):

@@ -17,6 +17,7 @@ from support.scripted import ScriptedThread, scripted_thread
 CLIENT_KEY = "client-key-0123456789abcdef"
 NARROW_KEY = "narrow-key-0123456789abcdef"
 PROVIDER_KEY = "sk-provider-0123456789abcdef"
+ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
 BODY_LIMIT = 1024 * 1024
 BUSY_BACKENDS = 8
@@ -44,6 +45,14 @@ backends:
     {{provider: azure_openai, url: "{url}", deployment: west, api_version: v1,
      credential: env:AZURE_KEY, model: gpt-4o}}
   patient: {{provider: openai, url: "{url}/v1", credential: env:PROVIDER_KEY}}
+  claude:
+    {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY,
+     priced_as: anthropic/claude-sonnet-4-5}}
+  claude-haiku:
+    {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY, model: claude-haiku-4-5}}
+  claude-busy: {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY}}
+  claude-hasty:
+    {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY, timeouts: {{whole_s: 0.5}}}}
 {busy_backends}
 models:
 {busy_models}
@@ -51,6 +60,10 @@ models:
   gpt-4o: {{pools: [[plain]], retry: {{attempts: 1}}}}
   gpt-4o-mini: {{pools: [[plain]], retry: {{attempts: 1}}}}
   text-embedding-3-small: {{pools: [[plain]], retry: {{attempts: 1}}}}
+  claude-sonnet: {{pools: [[claude]], retry: {{attempts: 1}}}}
+  claude-alias: {{pools: [[claude-haiku]], retry: {{attempts: 1}}}}
+  claude-busy: {{pools: [[claude-busy]], retry: {{attempts: 1}}}}
+  claude-hasty: {{pools: [[claude-hasty]], retry: {{attempts: 1}}}}
   alias: {{pools: [[renamed]], retry: {{attempts: 1}}}}
   azure-dated: {{pools: [[dated]], retry: {{attempts: 1}}}}
   azure-v1: {{pools: [[v1]], retry: {{attempts: 1}}}}
@@ -93,6 +106,7 @@ def gateway(
         "NARROW_KEY": NARROW_KEY,
         "PROVIDER_KEY": PROVIDER_KEY,
         "AZURE_KEY": AZURE_KEY,
+        "ANTHROPIC_KEY": ANTHROPIC_KEY,
     }
     url = scripted_session.url
     config = CONFIG.format(

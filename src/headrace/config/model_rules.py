@@ -9,7 +9,7 @@ from headrace.config.contradictions import check_one_more, check_retry, check_ti
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.problems import KeyPath
-from headrace.config.schema import AnyBackend, Config, LocalBackend, Model
+from headrace.config.schema import AnthropicBackend, AnyBackend, Config, LocalBackend, Model
 from headrace.config.words import suggestion
 
 _OPERATIONS = ("chat", "completions", "embeddings")
@@ -105,6 +105,8 @@ class ModelRules:
     def _does(self, name: str, operation: str) -> bool:
         """Whether a backend may be asked for it, as far as the file tells."""
         backend = self._backends.get(name)
+        if isinstance(backend, AnthropicBackend):
+            return operation == "chat"
         if backend is None or isinstance(backend, LocalBackend) or backend.operations is None:
             return True
         return operation in backend.operations

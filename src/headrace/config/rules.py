@@ -12,12 +12,14 @@ from headrace.config.masking import quoted, shown
 from headrace.config.model_rules import ModelRules
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import (
+    AnthropicBackend,
     AzureOpenAIBackend,
     Config,
     LocalBackend,
     OpenAIBackend,
 )
 from headrace.config.urls import (
+    anthropic_url_fault,
     azure_url_fault,
     is_loopback,
     is_plain_to_another_machine,
@@ -147,7 +149,9 @@ class Rules:
                         )
                 case AzureOpenAIBackend():
                     self._url((*path, "url"), backend.url, azure_url_fault(backend.url))
-            if not isinstance(backend, LocalBackend) and backend.operations == []:
+                case AnthropicBackend():
+                    self._url((*path, "url"), backend.url, anthropic_url_fault(backend.url))
+            if getattr(backend, "operations", None) == []:
                 self._located.problem(
                     (*path, "operations"),
                     "the list is empty, so the backend is of no use",
@@ -251,5 +255,5 @@ class Rules:
 def open_backends(config: Config) -> Iterator[str]:
     """Names of backends that pass on whatever name of a model the client used."""
     for name, backend in config.backends.items():
-        if isinstance(backend, OpenAIBackend) and backend.model is None:
+        if isinstance(backend, OpenAIBackend | AnthropicBackend) and backend.model is None:
             yield name

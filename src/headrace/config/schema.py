@@ -146,7 +146,7 @@ class ModelTimeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A credential that clients send as `Authorization: Bearer` or `api-key`."""
+    """A credential that clients send as `Authorization: Bearer`, `api-key` or `x-api-key`."""
 
     secret: SecretRef
     """Where the key's text is: `env:NAME` or `file:PATH`. At least 16 characters."""
@@ -228,6 +228,36 @@ class AzureOpenAIBackend(
     """How long this backend may take."""
 
 
+class AnthropicBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="anthropic",
+):
+    """Anthropic's Messages API."""
+
+    url: str = "https://api.anthropic.com"
+    """Base URL, without `/v1`."""
+    credential: SecretRef
+    """Where the API key is: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `anthropic/claude-sonnet-4-5`. Leave out to take Anthropic's by
+    the model's name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
+    """The longest answer to clients of other dialects that name no limit, which Anthropic's API
+    demands."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
 class LocalBackend(
     Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="local"
 ):
@@ -249,7 +279,7 @@ class LocalBackend(
     """How long this backend may take."""
 
 
-AnyBackend = OpenAIBackend | AzureOpenAIBackend | LocalBackend
+AnyBackend = OpenAIBackend | AzureOpenAIBackend | AnthropicBackend | LocalBackend
 
 
 class Fallback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

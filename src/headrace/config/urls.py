@@ -7,7 +7,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from headrace.config.masking import quoted
 
-_ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+_ENDPOINTS = (
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/models",
+    "/v1/messages",
+)
 
 
 def url_fault(url: str) -> tuple[str, str] | None:
@@ -62,6 +69,18 @@ def azure_url_fault(url: str) -> tuple[str, str] | None:
     if "/openai" in parts.path:
         base = quoted(f"{parts.scheme}://{parts.netloc}", 120)
         return "the URL has `/openai` in it, which Headrace adds itself", f"Write {base}."
+    return None
+
+
+def anthropic_url_fault(url: str) -> tuple[str, str] | None:
+    """As `url_fault`, and Anthropic's base URL is without the `/v1` that Headrace adds."""
+    fault = url_fault(url)
+    if fault is not None:
+        return fault
+    path = urlsplit(url).path.rstrip("/")
+    if path.endswith("/v1"):
+        base = quoted(url.rstrip("/").removesuffix("/v1"), 120)
+        return "the URL ends in `/v1`, which Headrace adds itself", f"Write {base}."
     return None
 
 

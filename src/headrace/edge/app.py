@@ -8,15 +8,16 @@ import re
 import time
 from typing import Protocol
 
-from headrace.edge import openai, reading
+from headrace.edge import anthropic, openai, reading
 from headrace.edge.client_address import TrustedProxies
-from headrace.edge.client_reply import ClientReply
+from headrace.edge.client_reply import AnthropicReply, ClientReply
 from headrace.edge.headers import Said
-from headrace.edge.routes import Page, Route, route_of
+from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
 from headrace.gateway.pipeline import Pipeline
+from headrace.gateway.progress import BYTES_PER_TOKEN
 from headrace.gateway.shedding import priority_of
-from headrace.nouns import Call, Operation
+from headrace.nouns import Call, Dialect, Operation
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import Violation
 
@@ -24,6 +25,8 @@ _ids = random.Random(os.urandom(32))
 """Ids must differ, not be secret; the system's own source costs eight times as much."""
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9-]{8,64}\Z")
 
+ESTIMATED = b"x-headrace-estimated: input_tokens\r\n"
+_WHOLE_ONLY = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
 _VIOLATIONS = {
     Violation.MALFORMED: Reason.BAD_REQUEST,
     Violation.BODY_TOO_LARGE: Reason.BODY_TOO_LARGE,
@@ -64,7 +67,8 @@ class App:
         """Answers one exchange, whatever it is."""
         said = Said.of(exchange.headers)
         call_id = correlation_id(said.request_id)
-        reply = ClientReply(exchange, call_id)
+        anthropics = is_anthropic(exchange.target, said.anthropic)
+        reply = (AnthropicReply if anthropics else ClientReply)(exchange, call_id)
         runtime = self.runtime
         proxies = runtime.proxies
         ip = exchange.peer if proxies is None else proxies.client(exchange.peer, exchange.headers)
@@ -80,6 +84,10 @@ class App:
             reply.refuse(refused, b"")
             return
         reply.call = call
+        if call.operation is Operation.COUNT_TOKENS and not runtime.pipeline.models.counts(call):
+            tokens = len(call.body) // BYTES_PER_TOKEN
+            reply.whole(anthropic.count_body(tokens), ESTIMATED)
+            return
         await runtime.pipeline.answer(call, reply)
 
     def _call(
@@ -107,8 +115,9 @@ class App:
             model=model,
             body_model=asked.model,
             body=exchange.body,
-            stream=bool(asked.stream) and operation is not Operation.EMBEDDINGS,
-            wants_usage=options is not None and bool(options.include_usage),
+            stream=bool(asked.stream) and operation not in _WHOLE_ONLY,
+            wants_usage=operation is Operation.MESSAGES
+            or (options is not None and bool(options.include_usage)),
             caller=caller,
             received_at=time.monotonic(),
             idempotency_key=said.idempotency_key,
@@ -135,11 +144,12 @@ class App:
             return
         models = self.runtime.pipeline.models
         caller = self.runtime.pipeline.identity.identify(said.credential)
-        names = models.names(caller)
+        names, since = models.names(caller), self._started_unix_s
+        write = anthropic if is_anthropic(exchange.target, said.anthropic) else openai
         if page is Page.MODELS:
-            exchange.respond(200, headers, openai.models_body(names, self._started_unix_s))
+            exchange.respond(200, headers, write.models_body(names, since))
         elif route.name in names:
-            exchange.respond(200, headers, openai.model_body(route.name, self._started_unix_s))
+            exchange.respond(200, headers, write.model_body(route.name, since))
         else:
             raise models.unknown(route.name or "", caller)
 
@@ -152,7 +162,10 @@ class App:
             refused.detail = "This gateway takes no more just now. Please try again shortly."
             refused.retry_after_s = 1.0
         headers = b"%bx-request-id: %b\r\n" % (openai.error_headers(refused), call_id.encode())
-        return headers, openai.error_body(refused, call_id)
+        if dialect_of(target) is not Dialect.ANTHROPIC:
+            return headers, openai.error_body(refused, call_id)
+        headers += b"request-id: %b\r\n" % call_id.encode()
+        return headers, anthropic.error_body(refused, call_id)
 
 
 def correlation_id(offered: bytes | None) -> str:

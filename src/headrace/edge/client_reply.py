@@ -1,15 +1,15 @@
-"""Writes the pipeline's answer to the client's exchange, in OpenAI's and Azure's dialect."""
+"""Writes the pipeline's answer to the client's exchange, in the client's dialect."""
 
 from __future__ import annotations
 
-from headrace.edge import openai
+from headrace.edge import anthropic, openai
 from headrace.errors import Refused
 from headrace.nouns import Call
 from headrace.platform.http.exchange import Exchange, Interrupted
 
 
 class ClientReply:
-    """A `gateway.reply.Reply` on an HTTP exchange."""
+    """A `gateway.reply.Reply` on an HTTP exchange, in OpenAI's and Azure's dialect."""
 
     __slots__ = ("_call_id", "_exchange", "_id_line", "call", "committed", "send")
 
@@ -57,3 +57,22 @@ class ClientReply:
         """Header lines that are this client's alone, though it may share the answer."""
         call = self.call
         return self._id_line if call is None else self._id_line + call.standing
+
+
+class AnthropicReply(ClientReply):
+    """The same in Anthropic's dialect."""
+
+    __slots__ = ()
+
+    def __init__(self, exchange: Exchange, call_id: str) -> None:
+        super().__init__(exchange, call_id)
+        self._id_line += b"request-id: %b\r\n" % call_id.encode()
+
+    def refuse(self, refused: Refused, about: bytes) -> int:
+        if self.committed:
+            self._exchange.end(anthropic.error_event(refused, self._call_id))
+            return 200
+        status = anthropic.status_of(refused)
+        headers = openai.error_headers(refused) + self._own_lines() + about
+        self._exchange.respond(status, headers, anthropic.error_body(refused, self._call_id))
+        return status

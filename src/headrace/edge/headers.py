@@ -11,6 +11,8 @@ _HEEDED = frozenset(
         b"authorization",
         b"x-request-id",
         b"api-key",
+        b"x-api-key",
+        b"anthropic-version",
         b"content-encoding",
         b"idempotency-key",
         b"x-stainless-retry-count",
@@ -26,13 +28,15 @@ class Said(Struct, gc=False):
 
     request_id: bytes | None = None
     credential: bytes | None = None
-    """Of `Authorization: Bearer`, else of `api-key`."""
+    """Of `Authorization: Bearer`, else of `api-key` or `x-api-key`."""
     encoding: bytes | None = None
     idempotency_key: str | None = None
     sdk_attempt: int | None = None
     priority: bytes | None = None
     explain: bool = False
     request_type: str | None = None
+    anthropic: bool = False
+    """It sends `anthropic-version`, as Anthropic's API demands."""
 
     def __repr__(self) -> str:
         return "Said()"
@@ -50,7 +54,7 @@ class Said(Struct, gc=False):
                 said.credential = (token.strip() or None) if scheme.lower() == b"bearer" else None
             elif name == b"x-request-id":
                 said.request_id = said.request_id or value
-            elif name == b"api-key":
+            elif name in (b"api-key", b"x-api-key"):
                 api_key = value
             elif name == b"content-encoding":
                 said.encoding = value
@@ -64,5 +68,7 @@ class Said(Struct, gc=False):
                 said.explain = value.strip() == b"1"
             elif name == b"x-headrace-request-type":
                 said.request_type = value.strip().decode("latin-1")
+            elif name == b"anthropic-version":
+                said.anthropic = True
         said.credential = said.credential or api_key
         return said

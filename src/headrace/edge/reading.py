@@ -52,6 +52,8 @@ _NEEDED = {
     Operation.CHAT: ("messages", ord("[")),
     Operation.COMPLETIONS: ("prompt", None),
     Operation.EMBEDDINGS: ("input", None),
+    Operation.MESSAGES: ("messages", ord("[")),
+    Operation.COUNT_TOKENS: ("messages", ord("[")),
 }
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -88,7 +90,7 @@ def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
     name, opening = _NEEDED[operation]
     value: Raw = getattr(asked, name)
     if not value or (opening and memoryview(value)[0] != opening):
-        kind = "a list of messages" if operation is Operation.CHAT else "what to work on"
+        kind = "a list of messages" if name == "messages" else "what to work on"
         raise Refused(Reason.BAD_REQUEST, f"The body needs {name!r}: {kind}.", param=name)
     return asked
 

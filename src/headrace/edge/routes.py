@@ -39,9 +39,13 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/models": Route(Dialect.OPENAI, Page.MODELS),
     b"/openai/v1/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
     b"/openai/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
+    b"/v1/messages": Route(Dialect.ANTHROPIC, Operation.MESSAGES),
+    b"/v1/messages/count_tokens": Route(Dialect.ANTHROPIC, Operation.COUNT_TOKENS),
     **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _OPERATIONS.items()},
     **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _OPERATIONS.items()},
 }
+_MESSAGES = b"/v1/messages"
+_OPENAIS_OWN = (b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/openai/")
 _MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
 _DEPLOYMENT = re.compile(
     rb"/openai/deployments/([^/?#]{1,384})(/chat/completions|/completions|/embeddings)\Z"
@@ -58,8 +62,9 @@ def route_of(method: bytes, target: bytes) -> Route:
         raise Refused(
             Reason.UNKNOWN_ROUTE,
             f"There is nothing at {shown}. Point your client's base URL at `/v1` of this gateway; "
-            "it serves /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models, and "
-            "Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/...",
+            "it serves /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models, Azure "
+            "OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and Anthropic's "
+            "/v1/messages, for which the base URL has no `/v1`.",
         )
     allowed = b"POST" if isinstance(route.asks, Operation) else b"GET"
     if method != allowed and not (method == b"HEAD" and allowed == b"GET"):
@@ -72,7 +77,15 @@ def route_of(method: bytes, target: bytes) -> Route:
 
 def dialect_of(target: bytes) -> Dialect:
     """The dialect in which a fault of this target is told."""
+    if target.startswith(_MESSAGES):
+        return Dialect.ANTHROPIC
     return Dialect.AZURE_OPENAI if target.startswith(b"/openai/") else Dialect.OPENAI
+
+
+def is_anthropic(target: bytes, says_so: bool) -> bool:
+    """Whether Anthropic's dialect is spoken. `says_so`: the client sends Anthropic's header, which
+    decides where the path is of no dialect alone."""
+    return target.startswith(_MESSAGES) or (says_so and not target.startswith(_OPENAIS_OWN))
 
 
 def _variable(path: bytes) -> Route | None:

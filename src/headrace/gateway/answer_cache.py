@@ -22,6 +22,9 @@ CACHE = "cache"
 """In `x-headrace-answered-by`."""
 
 
+_UNREPEATABLE = ("tools", "functions", "store", "web_search_options", "mcp_servers")
+
+
 class CacheKey(NamedTuple):
     """Under what an answer is kept."""
 
@@ -52,7 +55,7 @@ def key_of(call: Call, scope: str = "") -> CacheKey | None:
 
 
 def _repeatable(members: dict[str, object]) -> bool:
-    if any(members.get(n) for n in ("tools", "functions", "store", "web_search_options")):
+    if any(members.get(name) for name in _UNREPEATABLE):
         return False
     messages = members.get("messages")
     if not isinstance(messages, list):

@@ -1,8 +1,8 @@
-"""Recorded answers in OpenAI's format: whether one is good to keep, and one form from the other.
+"""Recorded answers: whether one is good to keep, and one form from the other.
 
 Whole answers become streams and streams become whole for chat completions of plain text alone
 (https://platform.openai.com/docs/api-reference/chat-streaming): what carries tool calls, audio or
-log probabilities exists only in the form in which it came.
+log probabilities exists only in the form in which it came, and so do Anthropic's messages.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def stopped(recorded: Recorded, operation: Operation) -> bool:
         return False
     if operation is Operation.EMBEDDINGS:
         return len(objects) == 1 and isinstance(objects[0], dict) and bool(objects[0].get("data"))
+    if operation is Operation.MESSAGES:
+        return any(isinstance(found, dict) and _has_ended(found) for found in objects)
     finishes: dict[Any, Any] = {}
     for found in objects:
         choices = found.get("choices") if isinstance(found, dict) else None
@@ -56,6 +58,13 @@ def stopped(recorded: Recorded, operation: Operation) -> bool:
             index = choice.get("index", 0)
             finishes[index] = choice.get("finish_reason") or finishes.get(index)
     return bool(finishes) and all(finish == "stop" for finish in finishes.values())
+
+
+def _has_ended(found: dict[str, Any]) -> bool:
+    """A message, or the event that ends one, in Anthropic's format."""
+    delta = found.get("delta")
+    stop = found.get("stop_reason") or (isinstance(delta, dict) and delta.get("stop_reason"))
+    return stop == "end_turn"
 
 
 def as_asked(recorded: Recorded, call: Call) -> Recorded | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import (
+    AnthropicBackend,
     AnyBackend,
     AzureOpenAIBackend,
     Config,
@@ -35,12 +36,13 @@ from headrace.nouns import Caller, Operation, Priority
 from headrace.platform.http.messages import Origin
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
+from headrace.services.anthropic import AnthropicService
 from headrace.services.azure_openai import azure_openai_service
 from headrace.services.local.admission import Admission
 from headrace.services.local.catalogue import resolve
 from headrace.services.local.process import Endpoint
 from headrace.services.local.service import LocalService
-from headrace.services.openai import OpenAIService
+from headrace.services.openai import PATHS, OpenAIService
 from headrace.services.service import Service
 
 SHORTEST_KEY = 16
@@ -227,6 +229,16 @@ def _service(
                 include_usage=backend.include_usage,
                 operations=_operations(backend.operations),
             )
+        case AnthropicBackend():
+            provider, _, priced_model = (backend.priced_as or "anthropic/").partition("/")
+            return AnthropicService(
+                origin=Origin.of(backend.url),
+                path=urlsplit(backend.url).path.rstrip("/"),
+                api_key=secrets.get(backend.credential, now).reveal().encode(),
+                model=backend.model,
+                provider=provider,
+                priced_as=priced_model or None,
+            )
         case LocalBackend():
             if name not in endpoints:
                 raise Setup(
@@ -248,7 +260,7 @@ def _model_of(backend: AnyBackend) -> str | None:
 
 
 def _operations(names: Sequence[str] | None) -> frozenset[Operation]:
-    return frozenset(Operation) if names is None else frozenset(Operation(n) for n in names)
+    return frozenset(PATHS if names is None else map(Operation, names))
 
 
 def _patience(timeouts: Timeouts) -> Patience:

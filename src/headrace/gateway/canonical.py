@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.nouns import Call
+from headrace.nouns import Call, Operation
+from headrace.services.anthropic import features_of
 
 FORM = frozenset({"stream", "stream_options"})
 """How the answer comes, not what it says."""
@@ -60,8 +61,14 @@ def digest(call: Call, read: Canonical, scope: str = "") -> bytes:
     for part in (scope, call.operation.value, call.model):
         data = part.encode("utf-8", "surrogatepass")
         total.update(b"%d:%b" % (len(data), data))
+    total.update(features(call))
     total.update(read.text)
     return total.digest()
+
+
+def features(call: Call) -> bytes:
+    """What beside the body decides what a call asks for."""
+    return features_of(call) if call.operation is Operation.MESSAGES else b""
 
 
 def _names(text: bytes) -> int:

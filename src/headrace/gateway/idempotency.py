@@ -25,6 +25,7 @@ from contextlib import suppress
 
 from headrace.config.sharing import IdempotencyPolicy
 from headrace.errors import Reason, Refused
+from headrace.gateway.canonical import features
 from headrace.gateway.flight import Flight, Work
 from headrace.gateway.follower import Abandoned
 from headrace.gateway.progress import Progress
@@ -162,6 +163,7 @@ def fingerprint_of(call: Call) -> bytes:
     total = hashlib.sha256()
     for part in (call.operation.value.encode(), call.model.encode("utf-8", "surrogatepass")):
         total.update(b"%d:%b" % (len(part), part))
+    total.update(features(call))
     total.update(call.body)
     return total.digest()
 
@@ -169,7 +171,8 @@ def fingerprint_of(call: Call) -> bytes:
 def _sdk_payload(call: Call) -> Hashable:
     """All that a retry must have in common with the first try, compared as it is."""
     caller = call.caller
-    return (caller.key_id, call.body, call.model, call.operation.value, caller.tenant, caller.user)
+    what = (call.body, call.model, call.operation.value, features(call))
+    return (caller.key_id, caller.tenant, caller.user, *what)
 
 
 def _owner(call: Call) -> tuple[str, str, str | None]:

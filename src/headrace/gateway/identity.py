@@ -27,7 +27,8 @@ class Identity:
         if credential is None:
             raise Refused(
                 Reason.UNAUTHENTICATED,
-                "No API key was sent. Send yours as `Authorization: Bearer KEY` or `api-key: KEY`.",
+                "No API key was sent. Send yours as `Authorization: Bearer KEY`, `api-key: KEY` or "
+                "`x-api-key: KEY`.",
             )
         caller = self._callers.get(fingerprint(credential))
         if caller is None:

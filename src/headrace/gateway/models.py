@@ -101,6 +101,13 @@ class Models:
             )
         return chosen
 
+    def counts(self, call: Call) -> bool:
+        """False if the model answers such prompts, but no backend of it counts their tokens."""
+        if not call.caller.may_use(call.model):
+            return True  # which is refused
+        by_operation = self._chosen.get(call.model) or self._chosen.get(ANY) or {}
+        return Operation.COUNT_TOKENS in by_operation or Operation.MESSAGES not in by_operation
+
     def unknown(self, model: str, caller: Caller) -> Refused:
         """The refusal of a name that leads nowhere, with what to write instead."""
         names = self.names(caller)

@@ -9,20 +9,30 @@ from headrace.gateway.models import Chosen
 from headrace.nouns import Call
 
 
+class _Metadata(Struct):
+    user_id: str | None = None
+
+
 class _User(Struct):
+    """`user` is OpenAI's word, `metadata.user_id` Anthropic's."""
+
     user: str | None = None
+    metadata: _Metadata | None = None
 
 
 _users = msgspec.json.Decoder(_User)
 
 
 def session_of(call: Call, chosen: Chosen) -> bytes | None:
-    """By the body's `user` member or by a header, as the model's balance says. Kept apart by
+    """By the user that the body names or by a header, as the model's balance says. Kept apart by
     tenant."""
     name: bytes | None = None
     if chosen.affinity == "user":
         try:
-            user = _users.decode(call.body).user
+            read = _users.decode(call.body)
+            user = read.user
+            if user is None and read.metadata is not None:
+                user = read.metadata.user_id
         except msgspec.MsgspecError:
             user = None
         name = None if user is None else user.encode()

@@ -35,7 +35,7 @@ class OpenAIService:
         provider: str = "openai",
         priced_as: str | None = None,
         include_usage: bool = True,
-        operations: frozenset[Operation] = frozenset(Operation),
+        operations: frozenset[Operation] = frozenset(PATHS),
         query: str = "",
     ) -> None:
         self.provider = provider
