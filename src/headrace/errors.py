@@ -24,6 +24,7 @@ class Reason(enum.Enum):
     RATE_LIMITED = "rate_limit_exceeded"
     BUDGET_SPENT = "insufficient_quota"
     BUDGET_AWAY = "budget_unavailable"
+    UNSUPPORTED_BY_PROVIDER = "unsupported_by_provider"
     UPSTREAM_REJECTED = "upstream_rejected"
     CONTEXT_TOO_LONG = "context_length_exceeded"
     CONTENT_FILTERED = "content_filter"

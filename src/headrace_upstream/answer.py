@@ -30,6 +30,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     pieces: tuple[str, ...]
     calls: tuple[Call, ...] = ()
+    thinking: str | None = None
     finish: str
     finish_scripted: bool = False
     filter: str = "safe"
@@ -62,6 +63,7 @@ def answer_to(asked: Asked, behaviour: Behaviour) -> Answer:
     return Answer(
         pieces=pieces,
         calls=calls,
+        thinking=behaviour.thinking,
         finish=behaviour.finish or finish,
         finish_scripted=behaviour.finish is not None,
         filter=verdict,

@@ -8,7 +8,9 @@ import msgspec
 
 from headrace_upstream.answer import Answer
 from headrace_upstream.template import SEQ, TOKENS_IN, Event
+from headrace_upstream.words import cut_into_tokens
 
+SIGNATURE = "EqQBCgIYAhIM1gbcDa9GJwZA2b3hGgxBdjrkzLoky3dl1pk="
 _STOP_REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -33,6 +35,9 @@ def whole(answer: Answer) -> dict[str, Any]:
         ]
     else:
         content = [{"type": "text", "text": answer.text}]
+    if answer.thinking is not None:
+        thought = {"type": "thinking", "thinking": answer.thinking, "signature": SIGNATURE}
+        content.insert(0, thought)
     message = _message(answer, content) | {"stop_reason": stop_reason(answer)}
     if answer.report_usage:
         message["usage"] = _usage(answer, answer.tokens_out)
@@ -45,13 +50,19 @@ def events(answer: Answer) -> list[Event]:
     if answer.report_usage:
         start["usage"] = _usage(answer, min(1, answer.tokens_out))
     listed = [_event("message_start", message=start)]
+    first = 0
+    if answer.thinking is not None:
+        listed += _thought(answer.thinking)
+        first = 1
     if answer.calls:
         for index, call in enumerate(answer.calls):
             block = _tool_use(index) | {"name": call.name, "input": {}}
-            listed += _block(index, block, "input_json_delta", "partial_json", call.fragments)
+            listed += _block(
+                first + index, block, "input_json_delta", "partial_json", call.fragments
+            )
     else:
         block = {"type": "text", "text": ""}
-        listed += _block(0, block, "text_delta", "text", answer.pieces)
+        listed += _block(first, block, "text_delta", "text", answer.pieces)
     listed.insert(2, ping())
     usage = _usage(answer, answer.tokens_out) if answer.report_usage else {}
     delta = {"stop_reason": stop_reason(answer), "stop_sequence": None}
@@ -67,6 +78,14 @@ def ping() -> Event:
 def error_event(message: str) -> Event:
     """How Anthropic reports a fault inside a stream."""
     return _event("error", error={"type": "overloaded_error", "message": message})
+
+
+def _thought(text: str) -> list[Event]:
+    block = {"type": "thinking", "thinking": "", "signature": ""}
+    events = _block(0, block, "thinking_delta", "thinking", tuple(cut_into_tokens(text)))
+    delta = {"type": "signature_delta", "signature": SIGNATURE}
+    events.insert(-1, _event("content_block_delta", index=0, delta=delta))
+    return events
 
 
 def _block(

@@ -45,6 +45,9 @@ class Behaviour(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The answer's tokens, exactly as given."""
     echo: bool = False
     """Answer with the last user message's text (without its script)."""
+    thinking: str | None = None
+    """Think this before the answer: a signed block in Anthropic's format, `reasoning_content` in
+    OpenAI's, as compatible servers have it."""
     tool_calls: list[ToolCall] | None = None
     """Call these tools instead of answering with text."""
     finish: str | None = None

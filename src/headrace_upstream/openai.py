@@ -12,6 +12,7 @@ import msgspec
 from headrace_upstream.answer import Answer, Call
 from headrace_upstream.asked import Asked, texts_of
 from headrace_upstream.template import CREATED, SEQ, TOKENS_IN, TOKENS_TOTAL, Event
+from headrace_upstream.words import cut_into_tokens
 
 _ID = f"chatcmpl-{SEQ}"
 _FINGERPRINT = "fp_scripted"
@@ -45,6 +46,8 @@ def whole_chat(asked: Asked, answer: Answer) -> dict[str, Any]:
         "refusal": None,
         "annotations": [],
     }
+    if answer.thinking is not None:
+        message["reasoning_content"] = answer.thinking
     if answer.calls:
         message["tool_calls"] = [
             {**_call(index, call), "function": {"name": call.name, "arguments": call.arguments}}
@@ -76,6 +79,9 @@ def chat_chunks(asked: Asked, answer: Answer) -> list[Chunk]:
 
     for index in choices:
         say(index, {"role": "assistant", "content": None if answer.calls else "", "refusal": None})
+    for piece in cut_into_tokens(answer.thinking or ""):
+        for index in choices:
+            say(index, {"reasoning_content": piece}, tokens=1)
     for piece in answer.pieces:
         for index in choices:
             say(index, {"content": piece}, tokens=1)

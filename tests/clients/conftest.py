@@ -64,6 +64,7 @@ models:
   claude-alias: {{pools: [[claude-haiku]], retry: {{attempts: 1}}}}
   claude-busy: {{pools: [[claude-busy]], retry: {{attempts: 1}}}}
   claude-hasty: {{pools: [[claude-hasty]], retry: {{attempts: 1}}}}
+  either: {{pools: [[claude], [plain]]}}
   alias: {{pools: [[renamed]], retry: {{attempts: 1}}}}
   azure-dated: {{pools: [[dated]], retry: {{attempts: 1}}}}
   azure-v1: {{pools: [[v1]], retry: {{attempts: 1}}}}

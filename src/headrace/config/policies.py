@@ -150,6 +150,16 @@ class HedgePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """At most this share of the model's calls is hedged. Each takes from the retry budgets too."""
 
 
+class TranslationPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Calls whose client speaks another dialect than the backend."""
+
+    unsupported: Literal["by_meaning", "refuse", "drop"] = "by_meaning"
+    """What to do with members of a request that the backend's dialect cannot express. `by_meaning`
+    drops what only tunes (`seed`, `logit_bias`, `cache_control`) and refuses what would change the
+    meaning (`logprobs`, `n`, audio); `refuse` and `drop` do one of them always. What was dropped
+    is named in the header `x-headrace-dropped`."""
+
+
 class SheddingPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When the gateway itself is overloaded and refuses calls. Health checks are exempt."""
 

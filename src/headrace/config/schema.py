@@ -17,6 +17,7 @@ from headrace.config.policies import (
     RetryBudgetPolicy,
     RetryPolicy,
     SheddingPolicy,
+    TranslationPolicy,
 )
 from headrace.config.references import SecretRef
 from headrace.config.sharing import (
@@ -382,6 +383,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How tokens are counted before a call."""
     resilience: Resilience = Resilience()
     """How the gateway stands up to faults, for all models."""
+    translation: TranslationPolicy = TranslationPolicy()
+    """Calls whose client speaks another dialect than the backend."""
     redis: Redis | None = None
     """A server by which workers and replicas share what they know; leave out if each is to know
     only what it has seen."""

@@ -30,6 +30,7 @@ FACES: dict[Reason, Face] = {
     Reason.RATE_LIMITED: Face(429, "rate_limit_error"),
     Reason.BUDGET_SPENT: Face(429, "insufficient_quota"),
     Reason.BUDGET_AWAY: Face(503, "server_error"),
+    Reason.UNSUPPORTED_BY_PROVIDER: Face(400, "invalid_request_error"),
     Reason.UPSTREAM_REJECTED: Face(400, "invalid_request_error"),
     Reason.CONTEXT_TOO_LONG: Face(400, "invalid_request_error"),
     Reason.CONTENT_FILTERED: Face(400, "invalid_request_error"),

@@ -44,6 +44,7 @@ from headrace.services.local.process import Endpoint
 from headrace.services.local.service import LocalService
 from headrace.services.openai import PATHS, OpenAIService
 from headrace.services.service import Service
+from headrace.services.translated import AnthropicForOpenAI, OpenAIForAnthropic
 
 SHORTEST_KEY = 16
 GENERATED = "generated"
@@ -155,16 +156,21 @@ def _chosen(
     fleet: Fleet,
 ) -> Chosen | None:
     """What answers this operation of a model, None if nothing of it can."""
-    tiers = [[n for n in tier if services[n].serves(operation)] for tier in model.pools]
+    able = {
+        name: service
+        for name in (*(n for tier in model.pools for n in tier), *model.context_fallback)
+        if (service := _able(name, operation, config, services)) is not None
+    }
+    tiers = [[name for name in tier if name in able] for tier in model.pools]
     tiers = [tier for tier in tiers if tier]
     if not tiers:
         return None
-    wider = [name for name in model.context_fallback if services[name].serves(operation)]
+    wider = [name for name in model.context_fallback if name in able]
     names = {name for tier in (*tiers, wider) for name in tier}
     targets = {
         name: Target(
             name=name,
-            service=services[name],
+            service=able[name],
             patience=_patience(model.timeouts.over(config.backends[name].timeouts)),
             region=config.backends[name].region,
             model=_model_of(config.backends[name]),
@@ -186,6 +192,21 @@ def _chosen(
         resume=model.resume and operation is Operation.CHAT,
         hedging=Hedging(model.hedge) if model.hedge.enabled else None,
     )
+
+
+def _able(
+    name: str, operation: Operation, config: Config, services: Mapping[str, Service]
+) -> Service | None:
+    """The service of a backend as it does this operation, maybe in another dialect."""
+    service, backend = services[name], config.backends[name]
+    policy = config.translation.unsupported
+    if service.serves(operation):
+        return service
+    if operation is Operation.CHAT and isinstance(backend, AnthropicBackend):
+        return AnthropicForOpenAI(service, policy, backend.max_tokens)
+    if operation is Operation.MESSAGES and service.serves(Operation.CHAT):
+        return OpenAIForAnthropic(service, policy)
+    return None
 
 
 def _service(

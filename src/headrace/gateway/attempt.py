@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from headrace.errors import Reason, Refused
 from headrace.gateway import upstream_faults
-from headrace.gateway.failure import AttemptFailed
+from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.load import Load
 from headrace.gateway.models import Patience, Target
 from headrace.gateway.progress import Progress
@@ -53,7 +53,11 @@ async def whole(attempt: Attempt) -> bytes:
     target, call, patience = attempt.target, attempt.call, attempt.target.patience
     now = time.monotonic()
     left_s = max(LEAST_S, min(patience.whole_s, attempt.deadline - now))
-    request = target.service.request(call)
+    try:
+        request = target.service.request(call)
+    except Refused as refused:
+        raise AttemptFailed(Failure(Kind.UNSUPPORTED, refused)) from refused
+    attempt.progress.note = request.note
     attempt.progress.sent_upstream = True
     try:
         response = await attempt.wire.send(request, _timeouts(patience, left_s))
@@ -82,7 +86,7 @@ async def whole(attempt: Attempt) -> bytes:
         raise AttemptFailed(failure)
     attempt.progress.usage = read.usage
     attempt.progress.first_content_at = time.monotonic()
-    return body
+    return body if read.body is None else read.body
 
 
 async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Committed) -> None:
@@ -90,7 +94,10 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
     Raises AttemptFailed before that, Refused after it."""
     target, patience = attempt.target, attempt.target.patience
     left_s = max(LEAST_S, min(patience.first_token_s, attempt.deadline - time.monotonic()))
-    request = target.service.request(attempt.call)
+    try:
+        request = target.service.request(attempt.call)
+    except Refused as refused:
+        raise AttemptFailed(Failure(Kind.UNSUPPORTED, refused)) from refused
     attempt.progress.sent_upstream = True
     started = asyncio.get_running_loop().time()
     try:
@@ -102,7 +109,7 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
                 if response.status != 200:
                     raise await _failure(response, attempt.call)
                 reader = target.service.stream_reader(attempt.call)
-                relay = _Relay(reader, about, reply, attempt, committed)
+                relay = _Relay(reader, about + request.note, reply, attempt, committed)
                 while not relay.done:
                     ended = await response.relay(relay.take)
                     if ended and not relay.done:

@@ -32,6 +32,8 @@ class Kind(enum.Enum):
     """The conversation is longer than the model's window (F13)."""
     FILTERED = "filtered"
     """The provider's content filter refused it (F12)."""
+    UNSUPPORTED = "unsupported"
+    """The backend's dialect cannot express the request: it was not sent. Another may."""
     REJECTED = "rejected"
     """The request itself is at fault: another backend would say the same."""
     NO_SUCH_MODEL = "no_such_model"

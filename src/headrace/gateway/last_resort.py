@@ -19,6 +19,8 @@ from headrace.nouns import Call, Operation
 
 FINAL = frozenset(
     {
+        Reason.UNSUPPORTED_BY_PROVIDER,
+        Reason.BAD_REQUEST,
         Reason.UPSTREAM_REJECTED,
         Reason.CONTENT_FILTERED,
         Reason.CONTEXT_TOO_LONG,

@@ -174,7 +174,7 @@ class Pipeline:
                 plan.ended(time.monotonic())
                 self.parts.metering.price(call, progress)
                 progress.status, progress.finish = 200, "complete"
-                reply.whole(body, about(progress) + explained(call, plan))
+                reply.whole(body, about(progress) + progress.note + explained(call, plan))
         except AttemptFailed as failed:
             kind, cause = failed.failure.kind.value, failed.failure.refused.cause
             progress.troubles.append(f"{progress.target.name} {kind}: {cause}")

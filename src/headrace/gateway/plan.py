@@ -28,6 +28,8 @@ from headrace.gateway.steps import GiveUp, Go, Move, Step, Wait
 
 _FINAL = frozenset({Kind.REJECTED, Kind.FILTERED})
 """Another backend would say the same."""
+_OF_THE_REQUEST = frozenset({Kind.CONTEXT, Kind.UNSUPPORTED})
+"""Another backend may be able to; waiting does not help."""
 _REPEATABLE = frozenset(
     k.value for k in (Kind.SERVER, Kind.UNREACHABLE, Kind.SLOW, Kind.CUT, Kind.THROTTLED)
 )
@@ -250,6 +252,6 @@ class CallPlan(Attempts):
         self._story.note("gives up", None, why, now)
         last = self._last
         refused = None if last is None else last.refused
-        if last is not None and (last.kind in _FINAL or last.kind is Kind.CONTEXT):
+        if last is not None and (last.kind in _FINAL or last.kind in _OF_THE_REQUEST):
             return GiveUp(why, refused, None)
         return GiveUp(why, refused, self._route.free_in_s(now))

@@ -61,6 +61,8 @@ class Progress(Struct):
     """What went wrong on the way, for the log alone."""
     explanation: bytes = b""
     """Header lines for a client that asked why."""
+    note: bytes = b""
+    """Header lines that tell what of the request the last backend was not sent."""
     beside: Beside | None = None
     resumes: int = 0
     """Times that another backend was asked to go on with a broken stream."""

@@ -161,6 +161,7 @@ class _Race:
         self._leave(runner, now)
         self._lead(runner)
         progress.usage = runner.progress.usage
+        progress.note = runner.progress.note
         progress.first_content_at = runner.progress.first_content_at
         self._hedging.took(runner.target.name, now - runner.go.began)
 

@@ -33,6 +33,8 @@ class WholeRead(Struct, frozen=True, gc=False):
     usage: Usage | None
     finish: str | None = None
     error: bytes | None = None
+    body: bytes | None = None
+    """The answer in the client's dialect; None if it is in that as it came."""
 
 
 class BadAnswer(Exception):  # noqa: N818 - the name says what was found

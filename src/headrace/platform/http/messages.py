@@ -59,6 +59,8 @@ class WireRequest(Struct, frozen=True, gc=False):
     origin: Origin
     head: bytes
     body: bytes
+    note: bytes = b""
+    """Header lines that tell the client what of its request is not sent. Never on the wire."""
 
     def __repr__(self) -> str:
         return f"WireRequest({self.origin.authority}, {len(self.body)} bytes)"

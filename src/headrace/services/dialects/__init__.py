@@ -1,0 +1,1 @@
+"""Chats between dialects: one neutral form, and what each dialect makes of it."""

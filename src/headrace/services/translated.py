@@ -1,0 +1,192 @@
+"""A backend of one dialect, for calls of another: each way is translated, nothing is kept back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.nouns import Call, Operation
+from headrace.platform.http.messages import WireRequest
+from headrace.services.dialects import (
+    anthropic_answering,
+    anthropic_asking,
+    openai_answering,
+    openai_asking,
+)  # fmt: skip
+from headrace.services.dialects.anthropic_events import AnthropicEvents, AnthropicWriter
+from headrace.services.dialects.neutral import (
+    CONTENT,
+    Answered,
+    Asked,
+    Counted,
+    Delta,
+    Ended,
+    Failed,
+    Finished,
+)  # fmt: skip
+from headrace.services.dialects.omissions import Omissions, Policy
+from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
+from headrace.services.service import EventRead, Service, StreamReader, WholeRead
+
+_encode = msgspec.json.Encoder().encode
+_objects = msgspec.json.Decoder(dict[str, Any])
+_PING = b": ping\n\n"
+LIMIT_MEMBERS = {"openai": "max_completion_tokens", "azure": "max_completion_tokens"}
+"""What servers call the most tokens of an answer; all others `max_tokens`."""
+
+
+class Events(Protocol):
+    """Reads a stream of one dialect."""
+
+    def read(self, data: bytes) -> list[Delta]: ...
+
+
+class Writer(Protocol):
+    """Writes a stream of one dialect."""
+
+    def write(self, delta: Delta) -> bytes: ...
+
+
+class _Translated:
+    """What both directions have in common. `inner` speaks the backend's dialect."""
+
+    _operation: Operation
+    """Of `inner`."""
+
+    def __init__(self, inner: Service, policy: Policy) -> None:
+        self._inner = inner
+        self._policy: Policy = policy
+        self.provider = inner.provider
+        self.priced_as = inner.priced_as
+        self.enter = inner.enter
+        self.leave = inner.leave
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._inner!r})"
+
+    def _request(self, call: Call, body: dict[str, Any], lost: Omissions) -> WireRequest:
+        asked = replace(
+            call,
+            body=_encode(body),
+            body_model=call.model,
+            operation=self._operation,
+            wants_usage=False,
+            headers=(),
+        )
+        request = self._inner.request(asked)
+        told = lost.headers()
+        return replace(request, note=told) if told else request
+
+
+class AnthropicForOpenAI(_Translated):
+    """A backend of Anthropic's, asked by clients of OpenAI's dialect."""
+
+    _operation = Operation.MESSAGES
+
+    def __init__(self, inner: Service, policy: Policy, max_tokens: int) -> None:
+        super().__init__(inner, policy)
+        self._max_tokens = max_tokens
+
+    def serves(self, operation: Operation) -> bool:
+        return operation is Operation.CHAT
+
+    def request(self, call: Call) -> WireRequest:
+        lost = Omissions(self._policy, "Anthropic's API")
+        asked = openai_asking.read(_objects.decode(call.body))
+        body = anthropic_asking.written(asked, call.model, lost, self._max_tokens)
+        return self._request(call, body, lost)
+
+    def stream_reader(self, call: Call) -> StreamReader:
+        return TranslatedStream(AnthropicEvents(), OpenAIWriter(shows_usage=call.wants_usage))
+
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        return _read_whole(anthropic_answering.read(body), openai_answering.written)
+
+
+class OpenAIForAnthropic(_Translated):
+    """A backend of OpenAI's dialect, asked by clients of Anthropic's."""
+
+    _operation = Operation.CHAT
+
+    def __init__(self, inner: Service, policy: Policy) -> None:
+        super().__init__(inner, policy)
+        self._limit_member = LIMIT_MEMBERS.get(inner.provider, "max_tokens")
+
+    def serves(self, operation: Operation) -> bool:
+        return operation is Operation.MESSAGES
+
+    def request(self, call: Call) -> WireRequest:
+        lost = Omissions(self._policy, "OpenAI's chat API")
+        asked = anthropic_asking.read(_objects.decode(call.body))
+        body = openai_asking.written(asked, call.model, lost, self._limit_member)
+        return self._request(call, body, lost)
+
+    def stream_reader(self, call: Call) -> StreamReader:
+        return TranslatedStream(OpenAIEvents(), AnthropicWriter())
+
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        return _read_whole(openai_answering.read(body), anthropic_answering.written)
+
+
+def asked_in_anthropics_words(body: bytes) -> Asked:
+    """The neutral form of a request of Anthropic's dialect. Raises Refused(BAD_REQUEST)."""
+    return anthropic_asking.read(_objects.decode(body))
+
+
+def _read_whole(read: Answered | bytes, written: Callable[[Answered], dict[str, Any]]) -> WholeRead:
+    if isinstance(read, bytes):
+        return WholeRead(None, error=read)
+    usage = None if read.counts is None else read.counts.usage
+    return WholeRead(usage, read.finish, body=_encode(written(read)))
+
+
+class TranslatedStream:
+    """Reads the events of one dialect and hands on those of another."""
+
+    __slots__ = ("_events", "_writer")
+
+    def __init__(self, events: Events, writer: Writer) -> None:
+        self._events = events
+        self._writer = writer
+
+    def read(self, event: bytes, data: bytes | None) -> EventRead:
+        """Raises BadAnswer."""
+        if data is None:
+            return EventRead(_PING)
+        deltas = self._events.read(data)
+        if not deltas:
+            return EventRead(b"")
+        write = self._writer.write
+        if len(deltas) == 1:
+            delta = deltas[0]
+            if not isinstance(delta, Finished | Counted | Ended | Failed):
+                return EventRead(write(delta), isinstance(delta, CONTENT))
+        return self._read_several(deltas)
+
+    def _read_several(self, deltas: list[Delta]) -> EventRead:
+        out, content, terminal = [], False, False
+        finish = usage = error = None
+        for delta in deltas:
+            if isinstance(delta, Failed):
+                error = delta.error
+                break
+            out.append(self._writer.write(delta))
+            content = content or isinstance(delta, CONTENT)
+            if isinstance(delta, Finished | Counted) and delta.counts is not None:
+                usage = delta.counts.usage
+            if isinstance(delta, Finished):
+                finish = delta.finish
+            terminal = terminal or isinstance(delta, Ended)
+        special = terminal or usage is not None or error is not None or finish is not None
+        return EventRead(
+            b"".join(out),
+            content,
+            special,
+            terminal,
+            finish,
+            usage,
+            error,
+        )
