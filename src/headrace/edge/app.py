@@ -14,8 +14,8 @@ from headrace.edge.client_reply import AnthropicReply, ClientReply
 from headrace.edge.headers import Said
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
+from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
-from headrace.gateway.progress import BYTES_PER_TOKEN
 from headrace.gateway.shedding import priority_of
 from headrace.nouns import Call, Dialect, Operation
 from headrace.platform.http.exchange import Exchange
@@ -85,7 +85,7 @@ class App:
             return
         reply.call = call
         if call.operation is Operation.COUNT_TOKENS and not runtime.pipeline.models.counts(call):
-            tokens = len(call.body) // BYTES_PER_TOKEN
+            tokens = prompt_size(call.body).likely
             reply.whole(anthropic.count_body(tokens), ESTIMATED)
             return
         await runtime.pipeline.answer(call, reply)

@@ -188,11 +188,12 @@ class Gate:
 
 
 NOTHING = Need(0, 0, 0, True)
+_WITHOUT_ANSWER = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
 
 
 def _answer_tokens(call: Call) -> int | None:
     """The most that all answers of a call may have; None if nobody says."""
-    if call.operation is Operation.EMBEDDINGS:
+    if call.operation in _WITHOUT_ANSWER:
         return 0
     most, other = number(call.max_completion_tokens), number(call.max_tokens)
     if most is None or (other is not None and other > most):

@@ -28,7 +28,7 @@ SOUND_BYTES_PER_TOKEN = 3_200
 """Of 16-bit sound at 16 kHz, some 10 tokens a second."""
 FILE_BYTES_PER_TOKEN = 20
 """Of PDF files, whose pages hold text and pictures."""
-_MARKS = (b'"image_url"', b'"input_audio"', b'"file_data"')
+_MARKS = (b'"image_url"', b'"input_audio"', b'"file_data"', b'"source"')
 _decode = msgspec.json.Decoder().decode
 
 
@@ -90,6 +90,9 @@ def _part(part: Mapping[str, Any]) -> tuple[int, PromptSize]:
         if detail == "low":
             return data, PromptSize(IMAGE_LOW, IMAGE_MOST)
         return data, PromptSize(IMAGE_USUAL, IMAGE_MOST)
+    source = part.get("source")
+    if isinstance(source, Mapping):
+        return _source(part.get("type"), source)
     sound = part.get("input_audio")
     if isinstance(sound, Mapping) and isinstance(sound.get("data"), str):
         data = len(sound["data"])
@@ -99,3 +102,12 @@ def _part(part: Mapping[str, Any]) -> tuple[int, PromptSize]:
         data = len(file["file_data"])
         return data, PromptSize(data // FILE_BYTES_PER_TOKEN, data)
     return 0, PromptSize(0, 0)
+
+
+def _source(kind: Any, source: Mapping[str, Any]) -> tuple[int, PromptSize]:
+    """Of an image or a document in Anthropic's dialect."""
+    held = source.get("data")
+    data = len(held) if isinstance(held, str) and source.get("type") == "base64" else 0
+    if kind == "image":
+        return data, PromptSize(IMAGE_USUAL, IMAGE_MOST)
+    return data, PromptSize(data // FILE_BYTES_PER_TOKEN, data)

@@ -17,7 +17,7 @@ REQUEST_TYPE = "request_type"
 """The key's tag that says what its calls are for."""
 _NEW_ONLY = ("o1", "o3", "o4", "gpt-5")
 """Families of models that refuse `max_tokens`."""
-_CAPPED = (Operation.CHAT, Operation.COMPLETIONS)
+_CAPPED = (Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES)
 
 
 class Cap(Struct, frozen=True, gc=False):
@@ -65,7 +65,7 @@ class TokenCaps:
         if not _said(call.max_tokens) and not _said(call.max_completion_tokens):
             default = cap.most if cap.default is None else cap.default
             if default is not None:
-                changed[cap.written_as or _usual_member(call)] = Raw(b"%d" % default)
+                changed[_member(call, cap)] = Raw(b"%d" % default)
         if changed:
             members = members_of(call.body)
             members.update(changed)
@@ -148,7 +148,11 @@ def _said(raw: Raw) -> bool:
     return bool(raw) and bytes(raw) != b"null"
 
 
-def _usual_member(call: Call) -> str:
+def _member(call: Call, cap: Cap) -> str:
+    if call.operation is Operation.MESSAGES:
+        return "max_tokens"  # Anthropic's dialect has no other
+    if cap.written_as is not None:
+        return cap.written_as
     if call.operation is Operation.CHAT and call.model.rpartition("/")[2].startswith(_NEW_ONLY):
         return "max_completion_tokens"
     return "max_tokens"
