@@ -189,6 +189,9 @@ class Breaking:
             self._perhaps()
         self._perhaps()
 
+    def snapshot(self) -> Any:
+        return self._database.snapshot()
+
     def exclusively(self, transaction: Any) -> None:
         self._database.exclusively(transaction)
 

@@ -44,10 +44,14 @@ class PostgresProcess:
         pid = self._server.get_pid()
         assert pid is not None
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for process in (pid, *map(int, children)):
+        family = (pid, *map(int, children))
+        for process in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        _until_gone(pid)
+        for process in family:
+            _until_gone(process)
+        # Where nobody reaps orphans, the dead process would seem to live on.
+        (self._server.pgdata / "postmaster.pid").unlink(missing_ok=True)
 
     def start_again(self) -> None:
         """Recovers from its own log, and serves under the same URL."""
@@ -55,8 +59,9 @@ class PostgresProcess:
         while True:
             try:
                 self._server.ensure_postgres_running()
+                psycopg.connect(self.url, connect_timeout=5).close()
                 return
-            except (subprocess.SubprocessError, AssertionError):
+            except (subprocess.SubprocessError, AssertionError, psycopg.Error):
                 # Its last children may hold the shared memory for a moment.
                 assert time.monotonic() < until
                 time.sleep(0.1)

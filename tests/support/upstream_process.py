@@ -51,11 +51,11 @@ class UpstreamProcess:
 
 
 @contextmanager
-def upstream_process(folder: Path) -> Iterator[UpstreamProcess]:
+def upstream_process(folder: Path, *options: str) -> Iterator[UpstreamProcess]:
     """Runs until the block is left."""
     journal = folder / "upstream.jsonl"
     process = subprocess.Popen(
-        [sys.executable, "-m", "headrace_upstream", "--json", "--journal", str(journal)],
+        [sys.executable, "-m", "headrace_upstream", "--json", "--journal", str(journal), *options],
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None

@@ -58,6 +58,10 @@ class Database(Protocol):
         """For writing. Commits at the block's end, durably; takes all back if it raises."""
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What is read in the block is of one moment."""
+        ...
+
     def exclusively(self, transaction: Transaction) -> None:
         """No other such transaction runs beside this one, on no machine."""
         ...

@@ -37,7 +37,7 @@ COLUMN_OF: Final = {
 """What people say, and the column that holds it. Beside these there is `tag:NAME`."""
 TAG = "tag:"
 
-_OF_ROW: Final = {
+OF_ROW: Final = {
     "calls": "1",
     "failed": "CASE WHEN finish <> 'complete' THEN 1 ELSE 0 END",
     "cost_microusd": "COALESCE(cost_microusd, 0)",
@@ -160,7 +160,7 @@ class Usage:
         columns = [_text_of(name) for name in by]
         if step_s:
             columns.insert(0, f"settled_us / {step_s * 1_000_000} * {step_s}")
-        rows = self._grouped("ledger", columns, _OF_ROW, conditions, [*values, *texts])
+        rows = self._grouped("ledger", columns, OF_ROW, conditions, [*values, *texts])
         return [_with_tags(row, by, bool(step_s)) for row in rows] if tags else rows
 
     def _grouped(

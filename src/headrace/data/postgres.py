@@ -52,6 +52,12 @@ class Postgres:
         with self._watched() as connection, connection.transaction():
             yield _Transaction(connection)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._watched() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+
     def exclusively(self, transaction: Transaction) -> None:
         transaction.read("SELECT pg_advisory_xact_lock(?)::text", (_LOCK,))
 

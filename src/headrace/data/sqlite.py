@@ -58,6 +58,19 @@ class Sqlite:
         except apsw.Error as error:
             raise self._away(error) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise self._away(error) from error
+
     def exclusively(self, transaction: object) -> None:
         """Transactions are, of one file."""
 

@@ -43,6 +43,8 @@ LONGEST_BACKOFF_S = 5.0
 SYNC_EVERY_S = 1.0
 LAST_WORK_S = 10.0
 """How long it tries to store what is left when its parent is gone."""
+LAST_PATIENCE_S = 3.0
+"""The same, while the store is away."""
 CLEAN_EVERY_S = 60.0
 
 
@@ -85,12 +87,21 @@ class Writer:
             while not self._stop.is_set():
                 if not self.turn():
                     self._stop.wait(max(self._store.drain_every_s, self._backoff_s))
-            until = time.monotonic() + LAST_WORK_S
-            while time.monotonic() < until:
-                more = self.turn()
-                if not more and (self._away_since is not None or not unfinished(self._folder)):
-                    break
+            self._finish()
         self._database.close()
+
+    def _finish(self) -> None:
+        """Stores what is left. A database that is away is given less time than one that works."""
+        began = time.monotonic()
+        while True:
+            more = self.turn()
+            took_s = time.monotonic() - began
+            if took_s > LAST_WORK_S or (self._away_since is not None and took_s > LAST_PATIENCE_S):
+                return
+            if not more:
+                if self._away_since is None and not unfinished(self._folder):
+                    return
+                time.sleep(0.05)
 
     def turn(self) -> bool:
         """Stores what there is; whether there is more at once."""

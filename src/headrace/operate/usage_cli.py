@@ -48,3 +48,20 @@ def usage(
     asked = Asked(by or (), period, since, until, where or (), datetime.now(UTC))
     form = "json" if json else "csv" if csv else "table"
     sys.exit(show_usage(find_config(config), asked, form))
+
+
+@ledger_app.command
+def verify(
+    *,
+    json: Annotated[bool, Parameter(help="Print JSON for machines.", negative=())] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Compare the ledger's hash chains, its sums and what is left of the journal.
+
+    Exit code 1 if anything is wrong, with what it is. Keep the ends of the chains that `--json`
+    tells elsewhere: they show if the last rows are cut off.
+    """
+    from headrace.operate.ledger_commands import verify_ledger
+    from headrace.operate.serve import find_config
+
+    sys.exit(verify_ledger(find_config(config), as_json=json))
