@@ -17,6 +17,7 @@ from headrace.data.ledger_tables import COLUMNS, DIMENSIONS, STEPS, SUMS
 from headrace.data.records import Opening
 from headrace.data.segments import Place
 
+DAY_S = 86_400
 _ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in SUMS)
 
 
@@ -55,6 +56,8 @@ class Ledger:
         self._chain = 0
         self._position = 0
         self._hash = b""
+        self._open_day = 2**40
+        """Days since 1970, as of the last look: days before this may have been added up."""
         self.runs: dict[str, Run] = {}
         """By name. Those of this chain."""
 
@@ -121,6 +124,7 @@ class Ledger:
                 transaction.insert("ledger", COLUMNS, rows)
                 hours, tagged = sums_of(batch.rows)
                 _add_sums(transaction, "ledger_hours", ("hour", *DIMENSIONS), hours)
+                self._add_to_days(transaction, hours)
                 _add_sums(transaction, "ledger_tags", ("hour", "tenant", "tag", "value"), tagged)
             if batch.closed:
                 transaction.run_each(
@@ -135,6 +139,43 @@ class Ledger:
         self._position, self._hash = position, last
         for run, place, ended in batch.moves:
             run.place, run.ended = place, ended
+
+    def close_days(self, now_s: float) -> None:
+        """Adds up the days that are over, as of `now_s` in Unix seconds, but for yesterday: calls
+        of it may still come, and clocks differ."""
+        today = int(now_s // DAY_S)
+        with self._database.transaction() as transaction:
+            self._database.exclusively(transaction)
+            closed, end = _closed(transaction), today - 1
+            self._open_day = max(closed, end)
+            if closed >= end:
+                return
+            sums = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in SUMS)
+            dimensions = ", ".join(DIMENSIONS)
+            transaction.run(
+                f"INSERT INTO ledger_days (day, {dimensions}, {', '.join(SUMS)}) "  # noqa: S608
+                f"SELECT hour / 24, {dimensions}, {sums} FROM ledger_hours "
+                f"WHERE hour >= ? AND hour < ? GROUP BY hour / 24, {dimensions}",
+                (closed * 24, end * 24),
+            )
+            transaction.run("UPDATE ledger_marks SET value = ? WHERE name = 'days'", (end,))
+
+    def _add_to_days(self, transaction: Transaction, hours: Mapping[Key, Sums]) -> None:
+        """For calls of days that were added up before they came."""
+        if min(_int(key[0]) for key in hours) // 24 >= self._open_day:
+            return
+        self._database.exclusively(transaction)
+        closed = _closed(transaction)
+        days: dict[Key, Sums] = {}
+        for (hour, *rest), sums in hours.items():
+            day = _int(hour) // 24
+            if day < closed:
+                key = (day, *rest)
+                before = days.get(key)
+                days[key] = (
+                    sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
+                )
+        _add_sums(transaction, "ledger_days", ("day", *DIMENSIONS), days)
 
     def _move(self, transaction: Transaction, run: Run, place: Place, ended: bool) -> None:
         before = run.place
@@ -172,6 +213,11 @@ def _add_sums(
         f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {_ADDED.format(table=table)}",
         [(*name, *total) for name, total in sums.items()],
     )
+
+
+def _closed(transaction: Transaction) -> int:
+    """The first day that is not added up."""
+    return _int(transaction.read("SELECT value FROM ledger_marks WHERE name = 'days'")[0][0])
 
 
 def _values(place: Place) -> tuple[int, int, int, int]:

@@ -3,8 +3,9 @@
 `ledger` has a row for each call, in the order in which one writer stored them: its chain. Each
 gateway, by its folder, has a chain of its own, so that gateways which share a database never wait
 for each other. `ledger_hours` and `ledger_tags` are sums of the rows, written in the same
-transaction. `ledger_runs` says how far each journal was read and `ledger_open` keeps the intents
-that were read and not yet settled.
+transaction. `ledger_days` holds those of days that are over, up to the mark `days`: from when a day
+is added up, rows that come late are added to both. `ledger_runs` says how far each journal was read
+and `ledger_open` keeps the intents that were read and not yet settled.
 """
 
 from __future__ import annotations
@@ -110,9 +111,15 @@ STEPS: Final = (
             hour BIGINT NOT NULL, tenant TEXT NOT NULL, team TEXT NOT NULL, user_id TEXT NOT NULL,
             key_id TEXT NOT NULL, model TEXT NOT NULL, backend TEXT NOT NULL, {_SUMS},
             PRIMARY KEY (hour, tenant, team, user_id, key_id, model, backend)) {{by_key}}""",
+        f"""CREATE TABLE ledger_days (
+            day BIGINT NOT NULL, tenant TEXT NOT NULL, team TEXT NOT NULL, user_id TEXT NOT NULL,
+            key_id TEXT NOT NULL, model TEXT NOT NULL, backend TEXT NOT NULL, {_SUMS},
+            PRIMARY KEY (day, tenant, team, user_id, key_id, model, backend)) {{by_key}}""",
+        "CREATE TABLE ledger_marks (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+        "INSERT INTO ledger_marks VALUES ('days', 0)",
         f"""CREATE TABLE ledger_tags (
             hour BIGINT NOT NULL, tenant TEXT NOT NULL, tag TEXT NOT NULL, value TEXT NOT NULL,
             {_SUMS}, PRIMARY KEY (hour, tenant, tag, value)) {{by_key}}""",
     ),
 )
-"""`hour` is the Unix time over 3,600."""
+"""`hour` is the Unix time over 3,600, `day` that over 86,400. Days before the mark are added up."""

@@ -102,7 +102,7 @@ class Usage:
         last_hour = 2**40 if until_s is None else int(until_s // HOUR_S)
         found: dict[tuple[str, ...], list[int]] = {}
         if _has_sums(by, where) and first_hour <= last_hour:
-            self._add(found, self._from_sums(by, where, first_hour, last_hour, step_s))
+            self._add_sums(found, by, where, first_hour, last_hour, step_s)
             if since_s < first_hour * HOUR_S:
                 end_s = first_hour * HOUR_S if until_s is None else min(
                     first_hour * HOUR_S, until_s)  # fmt: skip
@@ -118,11 +118,37 @@ class Usage:
             if sums[0]
         ]
 
+    def _add_sums(
+        self,
+        found: dict[tuple[str, ...], list[int]],
+        by: Sequence[str],
+        where: Mapping[str, str],
+        first: int,
+        end: int,
+        step_s: int,
+    ) -> None:
+        """From the sums of whole days where they are added up and fit, and of hours."""
+        day, last = -(-first // 24), 0
+        if step_s % (24 * HOUR_S) == 0 and not any(n.startswith(TAG) for n in (*by, *where)):
+            (mark,) = self._database.read("SELECT value FROM ledger_marks WHERE name = 'days'")[0]
+            last = min(int(mark or 0), end // 24)
+        if day < last:
+            self._add(found, self._from_sums(by, where, ("day", day, last), step_s))
+            self._add(found, self._from_sums(by, where, ("hour", first, day * 24), step_s))
+            first = last * 24
+        self._add(found, self._from_sums(by, where, ("hour", first, end), step_s))
+
     def _from_sums(
-        self, by: Sequence[str], where: Mapping[str, str], first: int, end: int, step_s: int
+        self,
+        by: Sequence[str],
+        where: Mapping[str, str],
+        span: tuple[str, int, int],
+        step_s: int,
     ) -> list[tuple[Value, ...]]:
-        table, columns = "ledger_hours", [COLUMN_OF.get(name, "value") for name in by]
-        conditions, values = ["hour >= ?", "hour < ?"], [first, end]
+        """`span` is `hour` or `day`, the first and the one after the last."""
+        unit, first, end = span
+        table, columns = f"ledger_{unit}s", [COLUMN_OF.get(name, "value") for name in by]
+        conditions, values = [f"{unit} >= ?", f"{unit} < ?"], [first, end]
         tags = {name for name in (*by, *where) if name.startswith(TAG)}
         texts: list[Value] = []
         if tags:
@@ -133,7 +159,8 @@ class Usage:
             conditions.append(f"{COLUMN_OF.get(name, 'value')} = ?")
             texts.append(value)
         if step_s:
-            columns.insert(0, f"hour / {step_s // HOUR_S} * {step_s}")
+            per_step = step_s // (HOUR_S if unit == "hour" else 24 * HOUR_S)
+            columns.insert(0, f"{unit} / {per_step} * {step_s}")
         return self._grouped(table, columns, {}, conditions, [*values, *texts])
 
     def _from_rows(

@@ -115,6 +115,11 @@ def _sums(database: Database, report: Report) -> None:
         columns = ", ".join(f"CAST(COALESCE(SUM({of(n)}), 0) AS BIGINT)" for n in SUMS)
         return database.read(f"SELECT {columns} FROM {table}")[0]  # noqa: S608
 
+    (closed,) = database.read("SELECT value FROM ledger_marks WHERE name = 'days'")[0]
+    hours = f"ledger_hours WHERE hour < {int(closed or 0) * 24}"
+    for name, one, other in zip(SUMS, total("ledger_days", str), total(hours, str), strict=True):
+        if one != other:
+            report.found(f"sums: {name} by day is {one!r}, by hour {other!r}")
     summed, added = total("ledger_hours", str), total("ledger", lambda n: OF_ROW.get(n, n))
     for name, one, other in zip(SUMS, summed, added, strict=True):
         if one != other:

@@ -72,9 +72,8 @@ class Writer:
         self._store = order.store
         self._database = database
         self._stop = stop
-        self._drain = Drain(
-            self._folder, Ledger(database, chain_name(self._folder)), Bounds().of_intent
-        )
+        self._ledger = Ledger(database, chain_name(self._folder))
+        self._drain = Drain(self._folder, self._ledger, Bounds().of_intent)
         self._away_since: float | None = None
         self._synced = self._cleaned = 0.0
         self._backoff_s = 0.0
@@ -108,6 +107,9 @@ class Writer:
         now = time.monotonic()
         try:
             done = self._drain.turn()
+            if now - self._cleaned > CLEAN_EVERY_S:
+                self._cleaned = now
+                self._clean()
         except DatabaseAway as away:
             self._tell_away(away, now)
             return False
@@ -120,12 +122,14 @@ class Writer:
                 "calls were cut off, settled at their bound",
                 extra={"detail": f"{done.orphans} of a gateway that was killed"},
             )
-        if now - self._cleaned > CLEAN_EVERY_S:
-            self._cleaned = now
-            keep_s = self._store.journal_keep_hours * 3600
-            most = self._store.journal_limit_mib * 1024 * 1024
-            remove_drained(self._folder, keep_s, most, time.time())
         return done.more
+
+    def _clean(self) -> None:
+        """Raises DatabaseAway."""
+        self._ledger.close_days(time.time())
+        keep_s = self._store.journal_keep_hours * 3600
+        most = self._store.journal_limit_mib * 1024 * 1024
+        remove_drained(self._folder, keep_s, most, time.time())
 
     def _tell_away(self, away: DatabaseAway, now: float) -> None:
         if self._away_since is None:
