@@ -180,6 +180,9 @@ def main() -> None:
     except Setup as fault:
         print(fault, file=sys.stderr)
         sys.exit(3)
+    except OSError as error:
+        log.error("the ledger's folder cannot be used", extra={"cause": str(error)})
+        sys.exit(1)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

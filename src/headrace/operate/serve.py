@@ -103,9 +103,9 @@ async def serve(
         )
 
     try:
-        ledger.start()
         if config.server.workers == 1:
             worker = Worker(loaded, endpoints, key, os.environ, logs, local_available())
+            ledger.start()  # after what finds out whether the folder can be written
             worker.handle_signals()
             ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             ready.add_done_callback(lambda port: announce(port.result()))
@@ -119,6 +119,7 @@ async def serve(
                 local_available=local_available(),
                 log_level=log_level,
             )
+            ledger.start()
             await _serve_by_many(Workers(order), announce)
     finally:
         await ledger.stop()
