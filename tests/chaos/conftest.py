@@ -14,7 +14,9 @@ from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
+ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
+KEYS = {"AZURE_KEY": AZURE_KEY, "ANTHROPIC_KEY": ANTHROPIC_KEY}
 
 STEADY = """
 # One attempt, and no memory of earlier faults: these tests look at what one fault becomes.
@@ -47,6 +49,14 @@ backends:
     deployment: east
     credential: env:AZURE_KEY
     timeouts: {{first_token_s: 0.5, idle_s: 0.5, whole_s: 0.5}}
+  claude:
+    {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY,
+     priced_as: anthropic/claude-sonnet-4-5}}
+  hasty-claude:
+    provider: anthropic
+    url: "{url}"
+    credential: env:ANTHROPIC_KEY
+    timeouts: {{first_token_s: 0.5, idle_s: 0.5, whole_s: 0.5}}
   fresh: {{provider: openai, url: "{fresh}/v1"}}
   closed: {{provider: openai, url: "http://127.0.0.1:{closed}/v1"}}
   unknown-host: {{provider: openai, url: "http://no-such-host.invalid/v1"}}
@@ -56,6 +66,8 @@ models:
   dated: {{pools: [[dated]], retry: {{attempts: 1}}}}
   hasty: {{pools: [[hasty]], retry: {{attempts: 1}}}}
   hasty-dated: {{pools: [[hasty-dated]], retry: {{attempts: 1}}}}
+  claude: {{pools: [[claude]], retry: {{attempts: 1}}}}
+  hasty-claude: {{pools: [[hasty-claude]], retry: {{attempts: 1}}}}
   fresh: {{pools: [[fresh]], retry: {{attempts: 1}}}}
   closed: {{pools: [[closed]], retry: {{attempts: 1}}}}
   unknown-host: {{pools: [[unknown-host]], retry: {{attempts: 1}}}}
@@ -77,7 +89,7 @@ def upstream(scripted_session: ScriptedThread, gateway: Gateway) -> ScriptedThre
     scripted_session.reset()
     headers = {"authorization": f"Bearer {gateway.key}"}
     with httpx.Client(verify=False, headers=headers) as client:
-        for model in ("plain", "dated", "hasty", "hasty-dated"):
+        for model in ("plain", "dated", "claude", "hasty", "hasty-dated", "hasty-claude"):
             body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
             answer = client.post(f"{gateway.url}/chat/completions", json=body)
             assert answer.status_code == 200, answer.text
@@ -105,5 +117,5 @@ def gateway(
         fresh=url.replace("127.0.0.1", "localhost"),  # another origin: no connection is kept to it
     )
     folder = tmp_path_factory.mktemp("chaos")
-    with running_gateway(config, folder, env={"AZURE_KEY": AZURE_KEY}) as running:
+    with running_gateway(config, folder, env=KEYS) as running:
         yield running

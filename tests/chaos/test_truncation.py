@@ -8,17 +8,23 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
 import pytest_asyncio
 
 from chaos.conftest import SOAK
-from chaos.wire import AZURE, DIALECTS, DONE, OPENAI, Dialect, ask
+from chaos.wire import AZURE, DONE, PAIRS, Dialect, ask, carried
 from support.accounts import settled
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script
 
+Client = openai.AsyncOpenAI | anthropic.AsyncAnthropic
+ERRORS: tuple[type[openai.APIError] | type[anthropic.APIError], ...] = (
+    openai.APIError,
+    anthropic.APIError,
+)
 HOW = ("eof", "rst", "clean_end", "broken_chunk")
 COUNT = 1_000 if SOAK else 60
 """Streams for each way of cutting in each dialect."""
@@ -28,22 +34,22 @@ TOKENS = 6
 
 def _stream_bytes(upstream: ScriptedThread, dialect: Dialect) -> bytes:
     """The uncut stream, as the upstream sends it to the gateway."""
-    path = dialect.path if dialect is OPENAI else dialect.path.replace("dated", "east")
+    script = carried(dialect.wire == "anthropic", {"tokens": TOKENS})
     body = {
         "model": dialect.model,
         "messages": [{"role": "user", "content": "Hello"}],
         "stream": True,
         "stream_options": {"include_usage": True},
-        "user": own_script(tokens=TOKENS),
+        **script,
     }
-    return httpx.post(upstream.url + path, json=body).content
+    return httpx.post(upstream.url + dialect.upstream_path, json=body).content
 
 
-def _cuts(whole: bytes) -> list[int]:
+def _cuts(whole: bytes, dialect: Dialect) -> list[int]:
     """Offsets: before all, inside and after the role's event, after each event, in the middle of
-    each, right before `[DONE]`, and with the last byte alone missing; the rest by dice."""
+    each, right before the terminal one, and with the last byte alone missing; the rest by dice."""
     ends = [at + 2 for at in range(len(whole)) if whole.startswith(b"\n\n", at)]
-    assert whole.endswith(DONE)
+    assert whole.endswith(dialect.upstream_end)
     named = [0, *ends[:-1], *[end - 40 for end in ends], len(whole) - 1, len(whole) - 2]
     dice = random.Random(2)
     more = [dice.randrange(len(whole)) for _ in range(max(0, COUNT - len(named)))]
@@ -51,8 +57,11 @@ def _cuts(whole: bytes) -> list[int]:
 
 
 @pytest_asyncio.fixture
-async def sdk(gateway: Gateway) -> AsyncIterator[dict[str, openai.AsyncOpenAI]]:
+async def sdk(gateway: Gateway) -> AsyncIterator[dict[str, Client]]:
     async with (
+        anthropic.AsyncAnthropic(
+            base_url=gateway.root, api_key=gateway.key, max_retries=0
+        ) as claude,
         openai.AsyncOpenAI(base_url=gateway.url, api_key=gateway.key, max_retries=0) as plain,
         openai.AsyncAzureOpenAI(
             azure_endpoint=gateway.root,
@@ -61,10 +70,22 @@ async def sdk(gateway: Gateway) -> AsyncIterator[dict[str, openai.AsyncOpenAI]]:
             max_retries=0,
         ) as azure,
     ):
-        yield {OPENAI.name: plain, AZURE.name: azure}
+        yield {
+            pair.name: claude if pair.is_anthropic else azure if pair is AZURE else plain
+            for pair in PAIRS
+        }
 
 
-async def _read_all(client: openai.AsyncOpenAI, model: str, script: dict[str, Any]) -> None:
+async def _read_all(client: Client, model: str, script: dict[str, Any]) -> None:
+    if isinstance(client, anthropic.AsyncAnthropic):
+        async with client.messages.stream(
+            model=model,
+            max_tokens=10_000,
+            messages=[{"role": "user", "content": "Hello"}],
+            metadata={"user_id": own_script(**script)},
+        ) as events:
+            await events.until_done()
+        return
     stream = await client.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": "Hello"}],
@@ -80,28 +101,33 @@ async def _read_all(client: openai.AsyncOpenAI, model: str, script: dict[str, An
 # meet while it still runs. It has nothing to do with what is tested.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", PAIRS, ids=lambda d: d.name)
 async def test_cut_streams(
     gateway: Gateway,
     upstream: ScriptedThread,
-    sdk: dict[str, openai.AsyncOpenAI],
+    sdk: dict[str, Client],
     dialect: Dialect,
     how: str,
 ) -> None:
     """Each cut twice: by the SDK, which must raise, and on the raw socket."""
     whole = _stream_bytes(upstream, dialect)
-    first_content = whole.index(b'"content":"', whole.index(b'"role"') + 40)
+    first_content = (
+        whole.index(b"text_delta")
+        if dialect.wire == "anthropic"
+        else whole.index(b'"content":"', whole.index(b'"role"') + 40)
+    )
     slots = asyncio.Semaphore(AT_ONCE)
     calls: dict[str, int] = {}
 
     async def one(at: int) -> None:
         script = {"tokens": TOKENS, "fault": {"kind": "cut", "how": how, "at_byte": at}}
         async with slots:
-            with pytest.raises(openai.APIError) as caught:
+            with pytest.raises(ERRORS) as caught:
                 await _read_all(sdk[dialect.name], dialect.model, script)
             answer = await ask(gateway, dialect, stream=True, script=script)
         assert isinstance(caught.value.body, dict), at
-        assert b"[DONE]" not in answer.raw, at
+        assert DONE not in answer.raw, at
+        assert b"message_stop" not in answer.raw, at
         assert answer.error is not None, at
         assert answer.error["request_id"] == answer.header("x-request-id"), at
         if answer.is_stream:
@@ -112,7 +138,7 @@ async def test_cut_streams(
         calls[answer.error["request_id"]] = answer.status
         calls[caught.value.body["request_id"]] = answer.status
 
-    cuts = _cuts(whole)
+    cuts = _cuts(whole, dialect)
     await asyncio.gather(*map(one, cuts))
     assert len(calls) == 2 * len(cuts) >= 2 * COUNT
     assert set(calls.values()) == {200, 503}
@@ -123,7 +149,7 @@ async def test_cut_streams(
         assert (settlement.status, settlement.finish) == (status, expected)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", PAIRS, ids=lambda d: d.name)
 async def test_whole_answers_that_are_cut(
     gateway: Gateway, upstream: ScriptedThread, dialect: Dialect
 ) -> None:
@@ -136,28 +162,29 @@ async def test_whole_answers_that_are_cut(
             assert answer.error["code"] == "upstream_failed"
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", PAIRS, ids=lambda d: d.name)
 async def test_all_but_done(
     gateway: Gateway,
     upstream: ScriptedThread,
-    sdk: dict[str, openai.AsyncOpenAI],
+    sdk: dict[str, Client],
     dialect: Dialect,
 ) -> None:
     """Every token and the finish reason came, only the terminal event did not."""
-    with pytest.raises(openai.APIError, match="broke off"):
+    with pytest.raises(ERRORS, match="broke off"):
         await _read_all(sdk[dialect.name], dialect.model, {"fault": "missing_done"})
     answer = await ask(gateway, dialect, stream=True, script={"fault": "missing_done"})
     assert any(json.loads(e).get("choices", [{}])[0:1] for e in answer.events)
+    assert answer.text
     assert answer.error is not None
     assert answer.error["code"] == "stream_incomplete"
-    assert b"[DONE]" not in answer.raw
+    assert dialect.end not in answer.raw
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", PAIRS, ids=lambda d: d.name)
 async def test_uncut_streams_are_complete(
     gateway: Gateway,
     upstream: ScriptedThread,
-    sdk: dict[str, openai.AsyncOpenAI],
+    sdk: dict[str, Client],
     dialect: Dialect,
 ) -> None:
     """The same, without a cut and with one right behind the last byte, is no fault."""
@@ -169,5 +196,5 @@ async def test_uncut_streams_are_complete(
             "fault": {"kind": "cut", "how": how, "at_byte": len(whole)},
         }
         answer = await ask(gateway, dialect, stream=True, script=script)
-        assert answer.body.endswith(DONE), how
+        assert answer.body.endswith(dialect.end), how
         assert answer.error is None

@@ -11,6 +11,8 @@ from support.gateway_process import Gateway
 from support.scripted import own_script
 
 DONE = b"data: [DONE]\n\n"
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+MESSAGES = "/v1/messages"
 
 
 class Dialect(NamedTuple):
@@ -20,6 +22,23 @@ class Dialect(NamedTuple):
     path: str
     model: str
     credential: str
+    wire: str = "openai"
+    """What the backend speaks."""
+    upstream_path: str = "/v1/chat/completions"
+
+    @property
+    def is_anthropic(self) -> bool:
+        """The client speaks Anthropic's."""
+        return self.path == MESSAGES
+
+    @property
+    def end(self) -> bytes:
+        """What alone completes a stream of the client's dialect."""
+        return STOP if self.is_anthropic else DONE
+
+    @property
+    def upstream_end(self) -> bytes:
+        return STOP if self.wire == "anthropic" else DONE
 
 
 OPENAI = Dialect("openai", "/v1/chat/completions", "plain", "authorization: Bearer {key}")
@@ -28,8 +47,18 @@ AZURE = Dialect(
     "/openai/deployments/dated/chat/completions?api-version=2024-10-21",
     "dated",
     "api-key: {key}",
+    upstream_path="/openai/deployments/east/chat/completions?api-version=2024-10-21",
 )
 DIALECTS = (OPENAI, AZURE)
+_BEARER, _X_KEY = "authorization: Bearer {key}", "x-api-key: {key}"
+ANTHROPIC = Dialect("anthropic", MESSAGES, "claude", _X_KEY, "anthropic", MESSAGES)
+TRANSLATED = (
+    Dialect("openai-anthropic", OPENAI.path, "claude", _BEARER, "anthropic", MESSAGES),
+    Dialect("anthropic-openai", MESSAGES, "plain", _X_KEY),
+    Dialect("anthropic-azure", MESSAGES, "dated", _X_KEY, upstream_path=AZURE.upstream_path),
+)
+PAIRS = (*DIALECTS, ANTHROPIC, *TRANSLATED)
+"""Of a client's dialect and a backend's."""
 
 
 class Answer(NamedTuple):
@@ -72,12 +101,16 @@ class Answer(NamedTuple):
     @property
     def events(self) -> list[bytes]:
         """The data of each event."""
-        return [part[6:] for part in self.body.split(b"\n\n") if part.startswith(b"data: ")]
+        lines = [part.rpartition(b"\n")[2] for part in _with_lf(self.body).split(b"\n\n")]
+        return [line[6:] for line in lines if line.startswith(b"data: ")]
 
     @property
     def text(self) -> str:
         """The content of a stream's first choices, put together."""
         chunks = [json.loads(event) for event in self.events if event != b"[DONE]"]
+        if chunks and "type" in chunks[0]:
+            deltas = [c["delta"] for c in chunks if c["type"] == "content_block_delta"]
+            return "".join(delta.get("text", "") for delta in deltas)
         choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
         return "".join(choice["delta"].get("content") or "" for choice in choices)
 
@@ -89,11 +122,26 @@ class Answer(NamedTuple):
         except (ValueError, IndexError):
             return None
         error = last.get("error")
-        return error if isinstance(error, dict) else None
+        if not isinstance(error, dict):
+            return None
+        if last.get("type") == "error":  # Anthropic's shape
+            code = error["details"]["error_code"]
+            return {**error, "code": code, "request_id": last["request_id"]}
+        return error
 
     @property
     def is_stream(self) -> bool:
         return (self.header("content-type") or "").startswith("text/event-stream")
+
+
+def _with_lf(body: bytes) -> bytes:
+    return body.replace(b"\r\n", b"\n")
+
+
+def carried(anthropic: bool, script: dict[str, Any]) -> dict[str, Any]:
+    """The member of a body that carries its script."""
+    text = own_script(**script)
+    return {"metadata": {"user_id": text}} if anthropic else {"user": text}
 
 
 def request_bytes(
@@ -114,8 +162,10 @@ def request_bytes(
     }
     if stream:
         body["stream"] = True
+    if dialect.is_anthropic:
+        body["max_tokens"] = 10_000
     if script is not None:
-        body["user"] = own_script(**script)
+        body |= carried(dialect.is_anthropic, script)
     data = json.dumps(body).encode()
     path = dialect.path.replace(f"/{dialect.model}/", f"/{model or dialect.model}/")
     lines = [

@@ -98,6 +98,10 @@ def data_of(event: bytes) -> bytes | None:
         and b"\r" not in event
     ):
         return event[6:-2]
+    if event.startswith(b"event: ") and event.endswith(b"\n\n") and b"\r" not in event:
+        at = event.find(b"\n") + 1  # as Anthropic names its events
+        if event.startswith(b"data: ", at) and event.find(b"\n", at) == len(event) - 2:
+            return event[at + 6 : -2]
     if event.startswith(b"\xef\xbb\xbf"):
         event = event[3:]
     values = []
