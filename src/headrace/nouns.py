@@ -60,9 +60,14 @@ class Caller(Struct, frozen=True):
     """The key's own, beside those of the configuration."""
     budgets: tuple[BudgetRule, ...] = ()
     """The key's own, beside those of the configuration."""
+    operations: frozenset[Operation] | None = None
+    """What this caller may ask for; None allows all."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
+
+    def may_ask(self, operation: Operation) -> bool:
+        return self.operations is None or operation in self.operations
 
 
 class Usage(Struct, frozen=True, gc=False):

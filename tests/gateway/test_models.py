@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
+from headrace.gateway.callers import Known
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.identity import Identity, fingerprint
 from headrace.gateway.models import Chosen, Models
@@ -48,7 +49,7 @@ def refused(models: Models, model: str, caller: Caller = ANYONE) -> Refused:
 
 
 def test_a_key_proves_its_caller() -> None:
-    identity = Identity({fingerprint(KEY.encode()): BOUND})
+    identity = Identity({fingerprint(KEY.encode()): Known(BOUND)})
     assert identity.identify(KEY.encode()) is BOUND
     for credential in (None, b"", KEY.encode()[:-1], KEY.encode() + b" ", KEY.upper().encode()):
         with pytest.raises(Refused) as caught:
@@ -60,7 +61,7 @@ def test_a_key_proves_its_caller() -> None:
 def test_the_kept_form_of_a_key_opens_nothing() -> None:
     """GHSA-69x8-hrgq-fjj8: the hash was taken for the key."""
     kept = fingerprint(KEY.encode())
-    identity = Identity({kept: BOUND})
+    identity = Identity({kept: Known(BOUND)})
     for credential in (kept, kept.hex().encode(), hashlib.sha256(kept).digest()):
         with pytest.raises(Refused):
             identity.identify(credential)
@@ -68,7 +69,7 @@ def test_the_kept_form_of_a_key_opens_nothing() -> None:
 
 @given(st.binary(max_size=80))
 def test_any_other_bytes_prove_nobody(credential: bytes) -> None:
-    identity = Identity({fingerprint(KEY.encode()): BOUND})
+    identity = Identity({fingerprint(KEY.encode()): Known(BOUND)})
     with pytest.raises(Refused):
         identity.identify(credential)
 

@@ -6,17 +6,21 @@ import ast
 import inspect
 
 from headrace import allowances
-from headrace.config import caps, policies, schema, sharing, storing
+from headrace.config import caps, policies, schema, sharing, storing, terms
 
 
 def field_docs() -> dict[str, dict[str, str]]:
     """The docstring of each field, by the names of struct and field."""
     docs: dict[str, dict[str, str]] = {}
-    modules = (schema, policies, sharing, storing, caps, allowances)
+    # What is inherited first.
+    modules = (allowances, terms, policies, sharing, storing, caps, schema)
     for node in (n for module in modules for n in ast.parse(inspect.getsource(module)).body):
         if not isinstance(node, ast.ClassDef):
             continue
         fields = docs.setdefault(node.name, {})
+        for base in node.bases:
+            if isinstance(base, ast.Name):
+                fields |= docs.get(base.id, {})
         for field, after in zip(node.body, node.body[1:], strict=False):
             match field, after:
                 case (

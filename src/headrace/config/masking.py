@@ -6,7 +6,7 @@ import re
 
 MASK = "***"
 
-_PREFIXES = ("sk", "pk", "rk", "gsk", "hr", "xai", "hf", "ghp", "gho", "glpat", "xoxb")
+_PREFIXES = ("sk", "pk", "rk", "gsk", "hr", "hra", "xai", "hf", "ghp", "gho", "glpat", "xoxb")
 _SHAPES = (
     (
         ("-----BEGIN",),

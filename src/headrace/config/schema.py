@@ -3,7 +3,7 @@ documentation: the JSON Schema and the reference page are generated from them.""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
@@ -27,16 +27,10 @@ from headrace.config.sharing import (
     Mode,
 )
 from headrace.config.storing import Store
+from headrace.config.terms import KeyTerms, Name, Operation
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-Name = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$",
-        description="a name of letters, digits and `. _ : / @ -`, at most 128 characters",
-    ),
-]
 ModelName = Annotated[
     str,
     Meta(
@@ -52,7 +46,6 @@ IpRange = Annotated[
     ),
 ]
 ContextTokens = Annotated[int, Meta(ge=256, le=100_000_000)]
-Operation = Literal["chat", "completions", "embeddings"]
 
 PricedAs = Annotated[
     str,
@@ -146,20 +139,11 @@ class ModelTimeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         )
 
 
-class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Key(KeyTerms, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A credential that clients send as `Authorization: Bearer`, `api-key` or `x-api-key`."""
 
     secret: SecretRef
     """Where the key's text is: `env:NAME` or `file:PATH`. At least 16 characters."""
-    team: Name | None = None
-    """The team that calls with this key are counted for."""
-    tenant: Name = "default"
-    """The tenant that calls with this key are counted for."""
-    models: list[Name] | None = None
-    """Names of models that this key may use; leave out to allow all."""
-    priority: Literal["batch", "normal", "critical"] = "normal"
-    """How important its calls are when the gateway is overloaded; a call may ask for less by
-    `x-headrace-priority`."""
 
 
 class OpenAIBackend(

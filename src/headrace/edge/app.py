@@ -100,7 +100,7 @@ class App:
         ip: str,
         runtime: Runtime,
     ) -> Call:
-        caller = runtime.pipeline.identity.identify(said.credential)
+        caller = runtime.pipeline.identity.identify(said.credential, exchange.peer)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
         asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
@@ -143,7 +143,7 @@ class App:
             exchange.respond(503 if missing else 200, headers, openai.readiness_body(missing))
             return
         models = self.runtime.pipeline.models
-        caller = self.runtime.pipeline.identity.identify(said.credential)
+        caller = self.runtime.pipeline.identity.identify(said.credential, exchange.peer)
         names, since = models.names(caller), self._started_unix_s
         write = anthropic if is_anthropic(exchange.target, said.anthropic) else openai
         if page is Page.MODELS:

@@ -21,6 +21,7 @@ from headrace.config.schema import (
     Timeouts,
 )
 from headrace.errors import Setup
+from headrace.gateway.callers import Known, known_by_terms
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
@@ -60,10 +61,14 @@ def assemble(
     endpoints: Mapping[str, Endpoint],
     generated_key: Secret | None,
     parts: Parts,
+    registered: Mapping[bytes, Known] | None = None,
 ) -> Pipeline:
-    """Raises Setup for a secret that cannot be read or a local model that is not running."""
+    """`registered` are the keys of the registry, which change while they are in use.
+
+    Raises Setup for a secret that cannot be read or a local model that is not running.
+    """
     models = _models(config, secrets, endpoints, parts.prices, parts.fleet)
-    identity = Identity(_callers(config, secrets, generated_key))
+    identity = Identity(_own_keys(config, secrets, generated_key), registered)
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
@@ -85,8 +90,8 @@ def _gate(config: Config, parts: Parts) -> Gate | None:
     )
 
 
-def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Caller]:
-    callers: dict[bytes, Caller] = {}
+def _own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Known]:
+    own: dict[bytes, Known] = {}
     for name, key in config.keys.items():
         text = secrets.get(key.secret, time.monotonic()).reveal()
         if len(text) < SHORTEST_KEY:
@@ -94,17 +99,10 @@ def _callers(config: Config, secrets: Secrets, generated_key: Secret | None) -> 
                 f"The key {name!r} ({key.secret}) is shorter than {SHORTEST_KEY} characters.",
                 "Make one that cannot be guessed: `openssl rand -hex 32`.",
             )
-        models = None if key.models is None else frozenset(key.models)
-        callers[fingerprint(text.encode())] = Caller(
-            key_id=name,
-            team=key.team,
-            tenant=key.tenant,
-            models=models,
-            priority=Priority[key.priority.upper()],
-        )
+        own[fingerprint(text.encode())] = known_by_terms(name, key)
     if generated_key is not None:
-        callers[fingerprint(generated_key.reveal().encode())] = Caller(key_id=GENERATED)
-    return callers
+        own[fingerprint(generated_key.reveal().encode())] = Known(Caller(key_id=GENERATED))
+    return own
 
 
 def _models(

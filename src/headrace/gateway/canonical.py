@@ -58,7 +58,9 @@ def digest(call: Call, read: Canonical, scope: str = "") -> bytes:
     policies that the call goes through. The tenant is not in it: whoever keeps answers keeps
     tenants apart."""
     total = hashlib.sha256()
-    for part in (scope, call.operation.value, call.model):
+    regions = call.caller.regions
+    bound = () if regions is None else ("regions", *sorted(regions))  # from nowhere else
+    for part in (scope, call.operation.value, call.model, *bound):
         data = part.encode("utf-8", "surrogatepass")
         total.update(b"%d:%b" % (len(data), data))
     total.update(features(call))

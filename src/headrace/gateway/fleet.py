@@ -154,7 +154,7 @@ class Route:
     asked only when a conversation is too long for the tiers'.
     """
 
-    __slots__ = ("retry", "tiers", "wider", "windows")
+    __slots__ = ("_balance", "_fleet", "retry", "tiers", "wider", "windows")
 
     def __init__(
         self,
@@ -167,10 +167,26 @@ class Route:
         wider: Sequence[str] = (),
     ) -> None:
         balance = balance or BalancePolicy()
+        self._fleet, self._balance = fleet, balance
         self.tiers = tuple(Tier([fleet[name] for name in tier], balance) for tier in tiers)
         self.wider = Tier([fleet[name] for name in wider], balance)
         self.retry = retry or RetryPolicy()
         self.windows = dict(windows or {})
+
+    def only(self, names: Collection[str]) -> Route | None:
+        """The same with these backends alone; None if no tier has any of them."""
+        tiers = [[b.name for b in tier.backends if b.name in names] for tier in self.tiers]
+        tiers = [tier for tier in tiers if tier]
+        if not tiers:
+            return None
+        return Route(
+            self._fleet,
+            tiers,
+            retry=self.retry,
+            balance=self._balance,
+            windows={name: size for name, size in self.windows.items() if name in names},
+            wider=[b.name for b in self.wider.backends if b.name in names],
+        )
 
     def free_in_s(self, now: float) -> float | None:
         """Seconds until the first backend may be asked, at least 1; None if only a person knows."""

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
+from headrace.data.registry.key_text import digest, is_mistyped
 from headrace.errors import Reason, Refused
+from headrace.gateway.callers import Known
 from headrace.nouns import Caller
+
+_UNKNOWN = (
+    "This API key is not known here. Check that you copied it whole and that it was "
+    "not revoked; whoever runs this gateway can give you a new one."
+)
+_MISTYPED = (
+    "This API key is not as it was given out: a part is missing or mistyped. Copy it whole, from "
+    "`hr_` to its last letter."
+)
 
 
 def fingerprint(secret: bytes) -> bytes:
-    """What a key is looked up by: BLAKE2, which needs half of SHA-256's time here. Keys hold 128
-    bits and more of chance, so that no slow hash is needed, and a look-up by digest tells nothing
-    by its time."""
-    return hashlib.blake2b(secret, digest_size=32).digest()
+    """What a key is looked up by. Keys hold 128 bits and more of chance, so that no slow hash is
+    needed, and a look-up by digest tells nothing by its time: nobody can make a key whose digest
+    is near another's."""
+    return digest(secret)
 
 
 class Identity:
-    """Callers by the fingerprint of their key."""
+    """Callers by the fingerprint of their key: those of the configuration, and those of the
+    registry, which change while this is in use."""
 
-    def __init__(self, callers: Mapping[bytes, Caller]) -> None:
-        self._callers = dict(callers)
+    def __init__(
+        self,
+        own: Mapping[bytes, Known],
+        registered: Mapping[bytes, Known] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._own = dict(own)
+        self._registered: Mapping[bytes, Known] = {} if registered is None else registered
+        self._clock = clock
 
-    def identify(self, credential: bytes | None) -> Caller:
-        """Raises Refused(UNAUTHENTICATED)."""
+    def identify(self, credential: bytes | None, ip: str = "") -> Caller:
+        """`ip` is the client's address. Raises Refused(UNAUTHENTICATED, ADDRESS_FORBIDDEN)."""
         if credential is None:
             raise Refused(
                 Reason.UNAUTHENTICATED,
                 "No API key was sent. Send yours as `Authorization: Bearer KEY`, `api-key: KEY` or "
                 "`x-api-key: KEY`.",
             )
-        caller = self._callers.get(fingerprint(credential))
-        if caller is None:
-            raise Refused(
-                Reason.UNAUTHENTICATED,
-                "This API key is not known here. Check that you copied it whole and that it was "
-                "not revoked; whoever runs this gateway can give you a new one.",
-            )
-        return caller
+        wanted = digest(credential)
+        known = self._registered.get(wanted) or self._own.get(wanted)
+        if known is None:
+            mistyped = is_mistyped(credential)  # asked of every key, for the sake of equal times
+            raise Refused(Reason.UNAUTHENTICATED, _MISTYPED if mistyped else _UNKNOWN)
+        if known.conditions is not None:
+            known.conditions.check(self._clock(), ip)
+        return known.caller

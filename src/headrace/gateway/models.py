@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
@@ -16,6 +16,8 @@ from headrace.platform.http.messages import Timeouts
 from headrace.services.service import Service
 
 ANY = "*"
+REGION_SETS = 256
+"""Sets of regions whose choice of backends is remembered: keys have few."""
 
 
 class Patience(Struct, frozen=True):
@@ -60,16 +62,49 @@ class Chosen(Struct, frozen=True):
     hedging: Hedging | None = None
     """A second backend may be asked for a whole answer that is late."""
 
+    def within(self, regions: frozenset[str]) -> Chosen | None:
+        """The same by backends of these regions alone; None if there is none."""
+        targets = {n: target for n, target in self.targets.items() if target.region in regions}
+        if len(targets) == len(self.targets):
+            return self
+        route = self.route.only(targets.keys())
+        if route is None:
+            return None
+        return structs.replace(self, route=route, targets=targets)
+
+
+ByModel = Mapping[str, Mapping[Operation, Chosen]]
+
 
 class Models:
     """What answers each model's name, by operation. `*` stands for every name not listed."""
 
-    def __init__(self, chosen: Mapping[str, Mapping[Operation, Chosen]]) -> None:
-        self._chosen = {name: dict(by_operation) for name, by_operation in chosen.items()}
+    def __init__(self, chosen: ByModel) -> None:
+        self._chosen: ByModel = {name: dict(by_op) for name, by_op in chosen.items()}
+        self._within: dict[frozenset[str], ByModel] = {}
 
     def names(self, caller: Caller) -> list[str]:
         """Names that the caller may ask for, sorted."""
-        return sorted(n for n in self._chosen if n != ANY and caller.may_use(n))
+        chosen = self._chosen if caller.regions is None else self._of_regions(caller.regions)
+        return sorted(n for n, by_op in chosen.items() if n != ANY and by_op and caller.may_use(n))
+
+    def _of_regions(self, regions: frozenset[str]) -> ByModel:
+        """What answers within these regions: made once for each set of them. A name of which
+        nothing is within them leads to nothing."""
+        found = self._within.get(regions)
+        if found is None:
+            found = {
+                name: {
+                    operation: one
+                    for operation, chosen in by_op.items()
+                    if (one := chosen.within(regions)) is not None
+                }
+                for name, by_op in self._chosen.items()
+            }
+            while len(self._within) >= REGION_SETS:
+                self._within.pop(next(iter(self._within)))
+            self._within[regions] = found
+        return found
 
     def targets(self) -> list[Target]:
         """All targets, some more than once."""
@@ -89,10 +124,27 @@ class Models:
                 f"It may use: {', '.join(self.names(call.caller)) or 'none'}.",
                 param="model",
             )
+        if not call.caller.may_ask(call.operation):
+            raise Refused(
+                Reason.OPERATION_FORBIDDEN,
+                f"Your key may not be used for {call.operation.value}. It may be used for: "
+                f"{', '.join(sorted(call.caller.operations or ())) or 'nothing'}.",
+            )
         by_operation = self._chosen.get(call.model) or self._chosen.get(ANY)
         if by_operation is None:
             raise self.unknown(call.model, call.caller)
         chosen = by_operation.get(call.operation)
+        regions = call.caller.regions
+        if regions is not None and chosen is not None:
+            name = call.model if call.model in self._chosen else ANY
+            chosen = self._of_regions(regions)[name].get(call.operation)
+            if chosen is None:
+                raise Refused(
+                    Reason.REGION_FORBIDDEN,
+                    f"Your key may only be answered from {_listed(regions)}, where nothing "
+                    f"answers the model {call.model[:64]!r}.",
+                    param="model",
+                )
         if chosen is None:
             raise Refused(
                 Reason.UNSUPPORTED_OPERATION,
@@ -120,3 +172,7 @@ class Models:
             known = ", ".join(names[:12]) + more
             detail = f"There is no model {shown!r} here. You can use: {known or 'none yet'}."
         return Refused(Reason.UNKNOWN_MODEL, detail, param="model")
+
+
+def _listed(regions: frozenset[str]) -> str:
+    return ", ".join(sorted(regions)[:12]) or "no region at all"

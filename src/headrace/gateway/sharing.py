@@ -120,7 +120,9 @@ class Sharing:
         )
 
     async def _answer(self, call: Call, turn: _Turn, reply: Reply, progress: Progress) -> None:
-        if not call.caller.may_use(call.model):  # never another's answer; serving refuses it
+        caller = call.caller
+        if not (caller.may_use(call.model) and caller.may_ask(call.operation)):
+            # Never another's answer; serving refuses it.
             await turn(reply)
             return
         await turn.admit()

@@ -39,7 +39,7 @@ def priority_of(
     """The class of a call by its `x-headrace-priority`, at most what its key allows. What is not
     understood counts as not sent."""
     if header is None:
-        return default
+        return default if default <= allowed else allowed
     return min(_NAMES.get(header.strip().lower(), default), allowed)
 
 

@@ -1,0 +1,109 @@
+"""The virtual keys that one worker knows, by digest. Kept up with the registry by the rows that
+changed; a call looks up here and nowhere else.
+
+Equal parts of callers (what a team's keys have in common) are held once, so that a hundred
+thousand keys take little memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+import msgspec
+
+from headrace.data.registry.records import KeyRecord, UnitRecord, key_of, unit_of
+from headrace.data.registry.rows import Row
+from headrace.gateway.callers import Known, known_by_record
+
+log = logging.getLogger("headrace.keyring")
+
+UnitName = tuple[str, str, str]
+"""Kind, tenant and name."""
+T = TypeVar("T", bound=Hashable)
+
+
+class Keyring:
+    """`known` is what calls look up in. Not for use from several threads at once, but for reads."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, Known] = {}
+        self.revision = 0
+        self._digests: dict[str, tuple[bytes, ...]] = {}
+        """By key id, for those that change."""
+        self._units: dict[UnitName, UnitRecord] = {}
+        self._shared: dict[Hashable, Hashable] = {}
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def concerns_units(self, rows: Iterable[Row]) -> bool:
+        """Whether the rows change what holds for keys that are not among them."""
+        return any(row.kind in ("tenant", "team", "user") for row in rows)
+
+    def take(self, rows: Iterable[Row]) -> None:
+        """Takes up rows that changed, in the order of their changes. A unit among them changes
+        only the keys that come after it: the caller gives all rows then."""
+        keys: list[KeyRecord] = []
+        for row in rows:
+            try:
+                if row.kind == "key":
+                    keys.append(key_of(row))
+                elif row.kind != "admin_key":
+                    unit = unit_of(row)
+                    self._units[unit.kind, unit.tenant, unit.name] = unit
+            except msgspec.MsgspecError as error:
+                self._leave_out(row, error)
+            self.revision = max(self.revision, row.revision)
+        for key in keys:
+            self._take_key(key)
+
+    def _take_key(self, key: KeyRecord) -> None:
+        try:
+            found = known_by_record(key, self._units_of(key))
+        except ValueError as error:
+            log.error("a key is left out", extra={"detail": f"{key.id}: {error}"})
+            found = []
+        for digest in self._digests.pop(key.id, ()):
+            self.known.pop(digest, None)
+        for digest, known in found:
+            self.known[digest] = self._with_shared(known)
+        self._digests[key.id] = tuple(digest for digest, _ in found)
+
+    def _leave_out(self, row: Row, error: Exception) -> None:
+        """A key that cannot be read opens nothing, not even what it did before."""
+        log.error("a row is left out", extra={"detail": f"{row.kind} {row.id}: {error}"})
+        if row.kind == "key":
+            for digest in self._digests.pop(row.id, ()):
+                self.known.pop(digest, None)
+
+    def _units_of(self, key: KeyRecord) -> list[UnitRecord]:
+        terms = key.terms
+        names = (
+            ("tenant", terms.tenant, terms.tenant),
+            ("team", terms.tenant, terms.team),
+            ("user", terms.tenant, terms.user),
+        )
+        return [
+            unit
+            for kind, tenant, name in names
+            if name is not None and (unit := self._units.get((kind, tenant, name))) is not None
+        ]
+
+    def _with_shared(self, known: Known) -> Known:
+        caller = known.caller
+        one = msgspec.structs.replace(
+            caller,
+            user=self._once(caller.user),
+            team=self._once(caller.team),
+            tenant=self._once(caller.tenant),
+            models=self._once(caller.models),
+            regions=self._once(caller.regions),
+            tags=self._once(caller.tags),
+            operations=self._once(caller.operations),
+        )
+        return msgspec.structs.replace(known, caller=one)
+
+    def _once(self, value: T) -> T:
+        return self._shared.setdefault(value, value)  # type: ignore[return-value]
