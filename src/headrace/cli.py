@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from headrace import __version__
 from headrace.errors import Setup
+from headrace.operate import registry_cli
 from headrace.operate.audit_cli import audit_app
 from headrace.operate.usage_cli import ledger_app, usage
 
@@ -34,6 +35,14 @@ app.command(config_app)
 app.command(ledger_app)
 app.command(usage)
 app.command(models_app)
+for registry_app in (
+    registry_cli.keys_app,
+    registry_cli.tenants_app,
+    registry_cli.teams_app,
+    registry_cli.users_app,
+    registry_cli.admin_app,
+):
+    app.command(registry_app)
 app.register_install_completion_command()
 
 ConfigOption = Annotated[

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from headrace.config.key_rules import ANY_MODEL
 from headrace.config.providers import OPENAI_COMPATIBLE
-from headrace.config.rules import ANY_MODEL, open_backends
+from headrace.config.rules import open_backends
 from headrace.config.schema import (
     AnyBackend,
     AzureOpenAIBackend,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.limit_rules import LimitRules
+from headrace.config.key_rules import KeyRules
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.model_rules import ModelRules
@@ -27,9 +28,6 @@ from headrace.config.urls import (
     redis_url_fault,
     url_fault,
 )
-from headrace.config.words import suggestion
-
-ANY_MODEL = "*"
 
 
 class Rules:
@@ -41,7 +39,7 @@ class Rules:
 
     def check(self) -> None:
         self._server()
-        self._keys()
+        KeyRules(self._config, self._located).check()
         self._backends()
         models = ModelRules(self._config, self._located)
         for name, model in self._config.models.items():
@@ -89,50 +87,6 @@ class Rules:
                     path,
                     "every client is believed what it says of its own address",
                     "Name the ranges of your proxies alone.",
-                )
-
-    def _keys(self) -> None:
-        used: dict[str, str] = {}
-        upstream = {
-            backend.credential: name
-            for name, backend in self._config.backends.items()
-            if not isinstance(backend, LocalBackend) and backend.credential is not None
-        }
-        for name, key in self._config.keys.items():
-            path: KeyPath = ("keys", name, "secret")
-            if key.secret in used:
-                self._located.problem(
-                    path,
-                    f"this is the secret of the key {quoted(used[key.secret])} too",
-                    "Give each key a secret of its own.",
-                )
-            used.setdefault(key.secret, name)
-            if key.secret in upstream:
-                self._located.warning(
-                    path,
-                    f"this is the credential of the backend {quoted(upstream[key.secret])} too, "
-                    "so clients know the provider's key",
-                    "Give clients a secret of their own.",
-                )
-            self._key_models(name, key.models)
-
-    def _key_models(self, name: str, models: list[str] | None) -> None:
-        if models is None:
-            return
-        path: KeyPath = ("keys", name, "models")
-        if not models:
-            self._located.problem(
-                path, "the list is empty, so the key is of no use", "Remove the line to allow all."
-            )
-        known = self._located.names("models")
-        if not known or ANY_MODEL in known:
-            return
-        for i, model in enumerate(models):
-            if model not in known:
-                self._located.problem(
-                    (*path, i),
-                    f"there is no model {quoted(model)}",
-                    suggestion(model, known, "Add it under `models`."),
                 )
 
     def _backends(self) -> None:

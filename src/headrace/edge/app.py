@@ -37,6 +37,10 @@ _VIOLATIONS = {
 }
 
 
+_UNPROVED = (Reason.UNAUTHENTICATED, Reason.ADDRESS_FORBIDDEN)
+"""Told to the audit log."""
+
+
 class Runtime(Protocol):
     """What serves calls now. Another takes its place on reload; running calls keep theirs."""
 
@@ -75,11 +79,11 @@ class App:
         try:
             route = route_of(exchange.method, exchange.target)
             if isinstance(route.asks, Page):
-                self._page(exchange, route, route.asks, call_id, said)
+                self._page(exchange, route, route.asks, call_id, ip, said)
                 return
             call = self._call(exchange, said, route, route.asks, call_id, ip, runtime)
         except Refused as refused:
-            if refused.reason is Reason.UNAUTHENTICATED and self._audit is not None:
+            if refused.reason in _UNPROVED and self._audit is not None:
                 self._audit.refused(ip, refused)
             reply.refuse(refused, b"")
             return
@@ -100,7 +104,7 @@ class App:
         ip: str,
         runtime: Runtime,
     ) -> Call:
-        caller = runtime.pipeline.identity.identify(said.credential, exchange.peer)
+        caller = runtime.pipeline.identity.identify(said.credential, ip)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
         asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
@@ -133,7 +137,9 @@ class App:
             request_type=said.request_type,
         )
 
-    def _page(self, exchange: Exchange, route: Route, page: Page, call_id: str, said: Said) -> None:
+    def _page(
+        self, exchange: Exchange, route: Route, page: Page, call_id: str, ip: str, said: Said
+    ) -> None:
         headers = b"%bx-request-id: %b\r\n" % (openai.JSON_TYPE, call_id.encode())
         if page is Page.ALIVE:
             exchange.respond(200, headers, b'{"status":"alive"}')
@@ -143,7 +149,7 @@ class App:
             exchange.respond(503 if missing else 200, headers, openai.readiness_body(missing))
             return
         models = self.runtime.pipeline.models
-        caller = self.runtime.pipeline.identity.identify(said.credential, exchange.peer)
+        caller = self.runtime.pipeline.identity.identify(said.credential, ip)
         names, since = models.names(caller), self._started_unix_s
         write = anthropic if is_anthropic(exchange.target, said.anthropic) else openai
         if page is Page.MODELS:

@@ -18,11 +18,13 @@ from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
 from headrace.data.budget_file import BudgetFile
 from headrace.data.journal import Journal
+from headrace.data.registry.opening import open_registry
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.control import Control
+from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.errors import Setup
 from headrace.gateway.answer_cache import MemoryAnswers
@@ -132,6 +134,8 @@ class Worker:
             self._parts.counters = self._shared.counters
         else:
             self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
+        self._registry = RegistryWatch(open_registry(store_folder(loaded)))
+        self._registry.load()
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory())
@@ -158,6 +162,7 @@ class Worker:
         watching = self._watch()
         rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
         auditing = asyncio.create_task(self._audit.run(), name="audit")
+        registering = asyncio.create_task(self._registry.run(), name="registry")
         _settle_memory()
         self._gauge.start()
         await self._open_control()
@@ -170,7 +175,8 @@ class Worker:
             interrupted = await server.drain(server_config.drain_s)
             log.info("stopped", extra={"detail": f"{interrupted} calls interrupted"})
         finally:
-            tasks = [rotating, auditing] if watching is None else [rotating, auditing, watching]
+            tasks = [rotating, registering, auditing]
+            tasks += [] if watching is None else [watching]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -180,6 +186,7 @@ class Worker:
                 await self._shared.stop()
             await self._parts.sharing.drain()
             await self._parts.wire.close()
+            self._registry.close()
             self._journal.close()
             self._audit.close()
 
@@ -196,7 +203,12 @@ class Worker:
 
     def _runtime(self, config: Config) -> ConfiguredRuntime:
         pipeline = assemble(
-            config, self._secrets, self._endpoints, self._generated_key, self._parts
+            config,
+            self._secrets,
+            self._endpoints,
+            self._generated_key,
+            self._parts,
+            self._registry.keyring,
         )
         shedding = config.resilience.shedding
         self._parts.shedder = Shedder(shedding, CALLS_AT_ONCE, random.Random())

@@ -25,6 +25,7 @@ from headrace.gateway.callers import Known, known_by_terms
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
+from headrace.gateway.keyring import Keyring
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
@@ -61,7 +62,7 @@ def assemble(
     endpoints: Mapping[str, Endpoint],
     generated_key: Secret | None,
     parts: Parts,
-    registered: Mapping[bytes, Known] | None = None,
+    registered: Keyring | None = None,
 ) -> Pipeline:
     """`registered` are the keys of the registry, which change while they are in use.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from headrace.data.registry.key_text import digest, is_mistyped
 from headrace.errors import Reason, Refused
 from headrace.gateway.callers import Known
+from headrace.gateway.keyring import Keyring
 from headrace.nouns import Caller
 
 _UNKNOWN = (
@@ -34,11 +35,11 @@ class Identity:
     def __init__(
         self,
         own: Mapping[bytes, Known],
-        registered: Mapping[bytes, Known] | None = None,
+        registered: Keyring | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._own = dict(own)
-        self._registered: Mapping[bytes, Known] = {} if registered is None else registered
+        self._registered = Keyring() if registered is None else registered
         self._clock = clock
 
     def identify(self, credential: bytes | None, ip: str = "") -> Caller:
@@ -50,7 +51,7 @@ class Identity:
                 "`x-api-key: KEY`.",
             )
         wanted = digest(credential)
-        known = self._registered.get(wanted) or self._own.get(wanted)
+        known = self._registered.known.get(wanted) or self._own.get(wanted)
         if known is None:
             mistyped = is_mistyped(credential)  # asked of every key, for the sake of equal times
             raise Refused(Reason.UNAUTHENTICATED, _MISTYPED if mistyped else _UNKNOWN)

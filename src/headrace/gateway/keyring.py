@@ -42,6 +42,11 @@ class Keyring:
         """Whether the rows change what holds for keys that are not among them."""
         return any(row.kind in ("tenant", "team", "user") for row in rows)
 
+    def become(self, other: Keyring) -> None:
+        """Takes over what another knows, at once. The other is of no more use."""
+        self.known, self.revision = other.known, other.revision
+        self._digests, self._units, self._shared = other._digests, other._units, other._shared
+
     def take(self, rows: Iterable[Row]) -> None:
         """Takes up rows that changed, in the order of their changes. A unit among them changes
         only the keys that come after it: the caller gives all rows then."""

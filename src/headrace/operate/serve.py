@@ -16,6 +16,8 @@ from headrace.config.limit_rules import counts_apart
 from headrace.config.loading import Loaded, discovered, load, locate, with_found
 from headrace.config.schema import LocalBackend
 from headrace.data.databases import database_url
+from headrace.data.registry.opening import open_registry
+from headrace.data.registry.rows import Wanted
 from headrace.edge.worker import Worker, store_folder
 from headrace.errors import Setup
 from headrace.operate.ledger_process import LedgerProcess
@@ -38,7 +40,7 @@ class Serving(Struct, frozen=True):
     """Base URL with `/v1`."""
     models: list[str]
     key: Secret | None
-    """The generated key; None if the operator configured keys."""
+    """The generated key; None if the operator has made or configured keys."""
     key_is_new: bool
     config: Path | None
 
@@ -86,7 +88,9 @@ async def serve(
             "Add `redis: {url: ...}` to the configuration, by which they count together, or "
             "serve with `--workers 1`.",
         )
-    key, is_new = (None, False) if config.keys else own_key(store_folder(loaded))
+    folder = store_folder(loaded)
+    named = bool(config.keys) or _any_registered(folder)
+    key, is_new = (None, False) if named else own_key(folder)
     local = LocalModels.of(
         {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
     )
@@ -124,6 +128,17 @@ async def serve(
     finally:
         await ledger.stop()
         await local.stop()
+
+
+def _any_registered(folder: Path) -> bool:
+    """Whether the registry ever had a key: from then on none is generated. Raises Setup."""
+    rows = open_registry(folder)
+    try:
+        return bool(rows.page(Wanted("key"), None, 1))
+    except OSError as error:
+        raise Setup(str(error), "Mend it, or put a copy from a backup in its place.") from error
+    finally:
+        rows.close()
 
 
 async def _serve_by_many(workers: Workers, announce: Callable[[int], None]) -> None:

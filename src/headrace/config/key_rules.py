@@ -1,0 +1,97 @@
+"""What must fit in a key's terms that types can't say."""
+
+from __future__ import annotations
+
+from headrace.config.located import Located
+from headrace.config.masking import quoted
+from headrace.config.problems import KeyPath
+from headrace.config.schema import Config, Key, LocalBackend
+from headrace.config.terms import instant_of, network_of
+from headrace.config.words import suggestion
+
+ANY_MODEL = "*"
+
+
+class KeyRules:
+    """Checks the section `keys`."""
+
+    def __init__(self, config: Config, located: Located) -> None:
+        self._config = config
+        self._located = located
+
+    def check(self) -> None:
+        used: dict[str, str] = {}
+        upstream = {
+            backend.credential: name
+            for name, backend in self._config.backends.items()
+            if not isinstance(backend, LocalBackend) and backend.credential is not None
+        }
+        for name, key in self._config.keys.items():
+            path: KeyPath = ("keys", name, "secret")
+            if key.secret in used:
+                self._located.problem(
+                    path,
+                    f"this is the secret of the key {quoted(used[key.secret])} too",
+                    "Give each key a secret of its own.",
+                )
+            used.setdefault(key.secret, name)
+            if key.secret in upstream:
+                self._located.warning(
+                    path,
+                    f"this is the credential of the backend {quoted(upstream[key.secret])} too, "
+                    "so clients know the provider's key",
+                    "Give clients a secret of their own.",
+                )
+            self._terms(("keys", name), key)
+
+    def _terms(self, path: KeyPath, key: Key) -> None:
+        for field in ("models", "regions", "ip_ranges", "operations"):
+            if getattr(key, field) == []:
+                self._located.problem(
+                    (*path, field),
+                    "the list is empty, so the key is of no use",
+                    "Remove the line to allow all.",
+                )
+        self._models((*path, "models"), key.models or [])
+        self._regions((*path, "regions"), key.regions or [])
+        for i, text in enumerate(key.ip_ranges or []):
+            try:
+                network_of(text)
+            except ValueError:
+                self._located.problem(
+                    (*path, "ip_ranges", i),
+                    f"{quoted(text)} is no address or range",
+                    "Write one such as `10.0.0.0/8` or `192.0.2.7`, whose bits right of the "
+                    "prefix are 0.",
+                )
+        if key.expires is not None:
+            try:
+                instant_of(key.expires)
+            except ValueError:
+                self._located.problem(
+                    (*path, "expires"),
+                    f"{quoted(key.expires)} is in no calendar",
+                    'Write a day such as `"2030-12-31"`.',
+                )
+
+    def _models(self, path: KeyPath, models: list[str]) -> None:
+        known = self._located.names("models")
+        if not known or ANY_MODEL in known:
+            return
+        for i, model in enumerate(models):
+            if model not in known:
+                self._located.problem(
+                    (*path, i),
+                    f"there is no model {quoted(model)}",
+                    suggestion(model, known, "Add it under `models`."),
+                )
+
+    def _regions(self, path: KeyPath, regions: list[str]) -> None:
+        known = {b.region for b in self._config.backends.values() if b.region is not None}
+        for i, region in enumerate(regions):
+            if region not in known:
+                self._located.warning(
+                    (*path, i),
+                    f"no backend is in the region {quoted(region)}",
+                    suggestion(region, known, "Write the `region` of a backend."),
+                )
