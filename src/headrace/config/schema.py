@@ -3,7 +3,7 @@ documentation: the JSON Schema and the reference page are generated from them.""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 

@@ -85,8 +85,11 @@ class Models:
 
     def names(self, caller: Caller) -> list[str]:
         """Names that the caller may ask for, sorted."""
-        chosen = self._chosen if caller.regions is None else self._of_regions(caller.regions)
-        return sorted(n for n, by_op in chosen.items() if n != ANY and by_op and caller.may_use(n))
+        names = sorted(n for n in self._chosen if n != ANY and caller.may_use(n))
+        if caller.regions is None:
+            return names
+        within = self._of_regions(caller.regions)
+        return [name for name in names if within[name]]
 
     def _of_regions(self, regions: frozenset[str]) -> ByModel:
         """What answers within these regions: made once for each set of them. A name of which

@@ -18,13 +18,13 @@ from rich.text import Text
 
 from headrace.config.loading import Loaded
 from headrace.config.terms import instant_of, written_instant
+from headrace.data.audit import AuditLog
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.records import KeyRecord, UnitKind
 from headrace.data.registry.rows import Position, Wanted
 from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.administration.admin_keys import AdminKeys
-from headrace.gateway.administration.audit import NoAudit
 from headrace.gateway.administration.desk import PAGE_LIMIT, Desk
 from headrace.gateway.administration.faults import Denied
 from headrace.gateway.administration.grants import Grant, Role
@@ -56,8 +56,16 @@ class Registry:
     """The registry for whoever may write the store's folder: with all rights."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises Setup."""
         self._rows = open_registry(folder)
-        desk = Desk(self._rows, NoAudit())
+        try:
+            self._audit = AuditLog(folder)
+        except OSError as error:
+            raise Setup(
+                f"The store's folder {folder} cannot be written: {error.strerror}.",
+                "Run this as the user that runs the gateway, or name its file with --config.",
+            ) from error
+        desk = Desk(self._rows, self._audit)
         self.units = Units(desk)
         self.keys = Keys(desk, self.units)
         self.admin_keys = AdminKeys(desk)
@@ -69,6 +77,7 @@ class Registry:
     def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
         """A denial is told as any problem of a command."""
         self._rows.close()
+        self._audit.close()
         if isinstance(fault, Denied):
             raise Setup(fault.detail) from fault
 

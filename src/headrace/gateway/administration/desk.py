@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from msgspec import MsgspecError
 
+from headrace.data.audit import AuditEvent, AuditSink
 from headrace.data.registry.records import Record, row_of
 from headrace.data.registry.rows import Position, Row, Rows, Stale, Wanted
-from headrace.gateway.administration.audit import AuditEvent, AuditSink
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant
 

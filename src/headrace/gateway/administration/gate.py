@@ -9,11 +9,12 @@ from collections.abc import Callable
 from msgspec import MsgspecError, Struct
 
 from headrace.config.terms import networks_of
+from headrace.data.audit import AuditSink
+from headrace.data.audit_refusals import Refusals
 from headrace.data.registry.key_text import ADMIN, digest, is_mistyped
 from headrace.data.registry.records import AdminKeyRecord, admin_key_of
 from headrace.data.registry.rows import Rows, Wanted
 from headrace.gateway.administration.admin_keys import grant_of
-from headrace.gateway.administration.audit import AuditEvent, AuditSink
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.gateway.callers import is_from
@@ -64,14 +65,15 @@ class Gate:
         self._lock = threading.Lock()
         self._revision = -1
         self._known: dict[bytes, _Proved] = {}
+        self._refusals = Refusals()
 
     def identify(self, credential: str | None, ip: str) -> Grant:
         """Raises Denied(UNAUTHENTICATED, UNAVAILABLE). A refusal is told to the audit log."""
         try:
             return self._identify(credential, ip)
         except Denied as denied:
-            if denied.why is Why.UNAUTHENTICATED and credential is not None:
-                self._tell(ip)
+            if denied.why is Why.UNAUTHENTICATED:
+                self._tell(ip, denied.detail)
             raise
 
     def _identify(self, credential: str | None, ip: str) -> Grant:
@@ -122,9 +124,19 @@ class Gate:
             after = rows[-1].tenant, rows[-1].id
         return known
 
-    def _tell(self, ip: str) -> None:
+    def settle(self) -> None:
+        """Tells of refusals that were put together. To be called now and then."""
+        with self._lock:
+            due = self._refusals.due(time.monotonic())
+        for event in due:
+            self._audit.append(event)
+
+    def _tell(self, ip: str, detail: str) -> None:
+        with self._lock:
+            event = self._refusals.note(ip, f"admin API: {detail}", time.monotonic())
         try:
-            self._audit.append(AuditEvent(action="auth.refused", outcome="refused", ip=ip))
+            if event is not None:
+                self._audit.append(event)
         except OSError as error:
             raise Denied(Why.UNAVAILABLE, "The audit log cannot be written just now.") from error
 
