@@ -150,7 +150,7 @@ def test_the_generated_key_is_private_and_kept(upstream: ScriptedThread, tmp_pat
             "chat", "Hello", "--url", gateway.url, folder=tmp_path, env={"HEADRACE_KEY": "hr_wrong"}
         )
         assert wrong.returncode != 0
-        assert "not known here" in wrong.stderr
+        assert "not as it was given out" in wrong.stderr
 
 
 def test_readiness_follows_the_backends(upstream: ScriptedThread, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def _calls(serving: dict[str, Any], question: str, console: Console) -> list[Ste
         ) from error
     url = serving["url"]
     client = openai.OpenAI(base_url=url, api_key=serving["key"], max_retries=0)
-    stranger = openai.OpenAI(base_url=url, api_key="hr_not-a-key-of-this-gateway", max_retries=0)
+    stranger = openai.OpenAI(base_url=url, api_key="not-a-key-of-this-gateway", max_retries=0)
     asked: Any = {
         "messages": [{"role": "user", "content": question}],
         "max_tokens": 120,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
+from headrace.data.registry.key_text import CLIENT, mint, new_id
 from headrace.errors import Setup
 from headrace.platform.secrets import Secret
 
@@ -22,7 +22,7 @@ def own_key(folder: Path) -> tuple[Secret, bool]:
     found = stored_key(folder)
     if found is not None:
         return found, False
-    text = PREFIX + secrets.token_urlsafe(32)
+    text = mint(CLIENT, new_id())
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / FILE_NAME
