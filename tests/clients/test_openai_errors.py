@@ -34,7 +34,8 @@ def _checked(error: openai.APIStatusError, code: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("key", "text"), [("wrong-key-0123456789", "not known here"), ("hr_", "not as it was given out")]
+    ("key", "text"),
+    [("wrong-key-0123456789", "not known here"), ("hr_mistyped", "not as it was given out")],
 )
 def test_authentication(
     client: openai.OpenAI, upstream: ScriptedThread, key: str, text: str

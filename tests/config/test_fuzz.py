@@ -183,6 +183,7 @@ def test_any_tree_is_a_config_or_an_error_that_quotes_no_secret(tree: object) ->
 
 
 @given(st.sampled_from([SECRET, PASSWORD, "eyJhbGciOi.eyJzdWIi.c2ln", "A1" * 20, "tops3cret!"]))
+@settings(deadline=None)
 def test_a_secret_in_a_place_for_a_reference_is_never_quoted(secret: str) -> None:
     for text in (
         f"backends: {{a: {{provider: openai, credential: {secret!r}}}}}",
