@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from headrace.config.admin_rules import check_admin
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.limit_rules import LimitRules
 from headrace.config.key_rules import KeyRules
@@ -48,6 +49,7 @@ class Rules:
         check_resilience(self._config, self._located)
         self._redis()
         self._store()
+        check_admin(self._config, self._located)
         self._unlisted()
 
     def _server(self) -> None:

@@ -45,6 +45,13 @@ IpRange = Annotated[
         description="an address or a range such as `10.0.0.0/8` or `2001:db8::/32`",
     ),
 ]
+HostName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$",
+        description="the name of a machine, such as `gateway.example.net`",
+    ),
+]
 ContextTokens = Annotated[int, Meta(ge=256, le=100_000_000)]
 
 PricedAs = Annotated[
@@ -345,6 +352,24 @@ class Redis(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tell each other which backends are out, so that one's failures spare all the others."""
 
 
+class Admin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The port by which keys, tenants and backends are administered, in a process of its own."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8081
+    """Port to listen on; 0 takes a free one."""
+    key: SecretRef | None = None
+    """Where a key with all rights is, `env:NAME` or `file:PATH`: at least 32 characters that cannot
+    be guessed. Leave out to use keys of `headrace admin key`; without any, one is made and printed
+    at the first start."""
+    hosts: list[HostName] = field(default_factory=list)
+    """Names by which the port is called, besides `localhost` and addresses. A request for another
+    name is refused, so that no web page can reach the port through a browser."""
+    tls: Tls | None = None
+    """Serve HTTPS with this certificate."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `headrace.yaml`."""
 
@@ -374,3 +399,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     only what it has seen."""
     store: Store = Store()
     """Where Headrace keeps what must not be lost."""
+    admin: Admin | None = None
+    """The port for administration; leave out for none."""

@@ -32,6 +32,7 @@ RESTART_FIELDS = (
     "store",
     "redis",
     "counting.tokens",
+    "admin",
     "resilience.kept_answers",
 )
 """Settings of the listening port, of Redis and of the store: fixed when a process starts."""

@@ -1,6 +1,7 @@
 """The operator's own door: a socket in the store's folder, which only the gateway's user may open.
 
-`GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`, `GET /calls/ID`.
+`GET /workers`, `GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`,
+`GET /calls/ID`.
 Each worker has a socket of its own; `operate/control_client.py` asks all of them.
 """
 
@@ -58,6 +59,8 @@ class Control:
         fleet = self._parts.fleet
         if method == b"GET" and path == "/backends":
             return 200, [_told(backend, now) for backend in fleet.all()]
+        if method == b"GET" and path == "/workers":
+            return 200, {"pid": os.getpid()}
         action = _ACTION.match(path)
         if method == b"POST" and action is not None:
             name, verb = action.groups()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,39 +12,19 @@ from rich.table import Table
 
 from headrace.config.loading import Loaded
 from headrace.edge.worker import store_folder
+from headrace.edge.worker_sockets import ask_each
 from headrace.errors import Setup
-
-TIMEOUT_S = 5.0
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("control", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(str(self._path))
 
 
 def ask_workers(folder: Path, method: str, target: str) -> list[tuple[int, Any]]:
     """Status and answer of each worker that runs. Raises Setup if there is none."""
-    answers: list[tuple[int, Any]] = []
-    for path in sorted(folder.glob("control-*.sock")):
-        connection = _SocketConnection(path)
-        try:
-            connection.request(method, target)
-            response = connection.getresponse()
-            answers.append((response.status, json.loads(response.read())))
-        except (ConnectionError, FileNotFoundError):
-            _forget_if_dead(path)
-        except PermissionError as error:
-            raise Setup(
-                f"This user may not open {path}.", "Run it as the user that runs the gateway."
-            ) from error
-        finally:
-            connection.close()
+    try:
+        answers = ask_each(folder, method, target)
+    except PermissionError as error:
+        raise Setup(
+            f"This user may not open the sockets in {folder}.",
+            "Run it as the user that runs the gateway.",
+        ) from error
     if not answers:
         raise Setup(
             f"No gateway runs with the store {folder}.",
@@ -105,10 +83,3 @@ def explain_call(loaded: Loaded, call_id: str) -> int:
         f"No worker remembers the call {call_id}.",
         "Only calls that met with trouble are remembered, and only the last thousand.",
     )
-
-
-def _forget_if_dead(path: Path) -> None:
-    """A worker that was killed leaves its socket behind."""
-    pid = path.stem.partition("-")[2]
-    if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-        path.unlink(missing_ok=True)

@@ -71,6 +71,10 @@ class Registry:
         self.admin_keys = AdminKeys(desk)
         self.by = Grant(actor=f"local:{_user()}", role=Role.ADMIN)
 
+    def revision(self) -> int:
+        """Of the last change."""
+        return self._rows.revision()
+
     def __enter__(self) -> Registry:
         return self
 
@@ -95,6 +99,8 @@ def span_s(text: str) -> float:
 def made(kind: type[T], values: Mapping[str, Any]) -> T:
     """A wish, from options; those that are None were not given. Raises Setup."""
     given = {name: value for name, value in values.items() if value is not None}
+    if any(not word.isprintable() for value in given.values() for word in _texts(value)):
+        raise Setup("An option has a control character in it.", "Write it on one line.")
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
@@ -102,6 +108,14 @@ def made(kind: type[T], values: Mapping[str, Any]) -> T:
         raise Setup(f"This cannot be: {text}.", "See `--help` for what each option takes.") from (
             error
         )
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
 
 
 def key_options(values: dict[str, Any]) -> dict[str, Any]:
@@ -293,7 +307,7 @@ def list_admin_keys(loaded: Loaded, *, as_json: bool) -> int:
     with _opened(loaded) as registry:
         views = [
             admin_key_view(key, now)
-            for key in registry.admin_keys.page(registry.by, None, PAGE_LIMIT)
+            for key in registry.admin_keys.page(registry.by, None, PAGE_LIMIT)[0]
         ]
     if as_json:
         print(msgspec.json.encode(views).decode())

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -29,6 +30,9 @@ from headrace.platform.logs import JsonLines
 from headrace.platform.secrets import Secret, Secrets
 from headrace.services.local.process import LocalModels, OnProgress
 
+if TYPE_CHECKING:
+    from headrace.operate.administration import Administration
+
 RECOVERY_S = 2.0
 """A start waits no longer for what a killed gateway left; the rest is stored while it serves."""
 
@@ -43,6 +47,9 @@ class Serving(Struct, frozen=True):
     """The generated key; None if the operator has made or configured keys."""
     key_is_new: bool
     config: Path | None
+    admin_url: str | None = None
+    admin_key: Secret | None = None
+    """The first key of the admin API, if it was made now."""
 
 
 def local_available() -> bool:
@@ -91,6 +98,7 @@ async def serve(
     folder = store_folder(loaded)
     named = bool(config.keys) or _any_registered(folder)
     key, is_new = (None, False) if named else own_key(folder)
+    admin = _administration(loaded, log_level)
     local = LocalModels.of(
         {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
     )
@@ -98,15 +106,26 @@ async def serve(
     recover(ledger_order, RECOVERY_S)
     endpoints = await local.start(on_progress)
     ledger = LedgerProcess(ledger_order)
+    admin_url: str | None = None
 
     def announce(port: int) -> None:
         scheme = "https" if config.server.tls else "http"
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
         on_ready(
-            Serving(f"{scheme}://{host}:{port}/v1", list(config.models), key, is_new, loaded.source)
+            Serving(
+                f"{scheme}://{host}:{port}/v1",
+                list(config.models),
+                key,
+                is_new,
+                loaded.source,
+                admin_url,
+                None if admin is None else admin.first_key(),
+            )
         )
 
     try:
+        if admin is not None:
+            admin_url = await admin.start()
         if config.server.workers == 1:
             worker = Worker(loaded, endpoints, key, os.environ, logs, local_available())
             ledger.start()  # after what finds out whether the folder can be written
@@ -127,7 +146,18 @@ async def serve(
             await _serve_by_many(Workers(order), announce)
     finally:
         await ledger.stop()
+        if admin is not None:
+            await admin.stop()
         await local.stop()
+
+
+def _administration(loaded: Loaded, log_level: str) -> Administration | None:
+    """Imported where it is wanted: start-up and memory are a gateway's without it. Raises Setup."""
+    if loaded.config.admin is None:
+        return None
+    from headrace.operate.administration import Administration
+
+    return Administration(loaded.config.admin, loaded, os.environ, log_level)
 
 
 def _any_registered(folder: Path) -> bool:

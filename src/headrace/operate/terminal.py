@@ -99,6 +99,8 @@ def _as_json(serving: Serving) -> str:
             "models": serving.models,
             "key": None if serving.key is None else serving.key.reveal(),
             "config": None if serving.config is None else str(serving.config),
+            "admin_url": serving.admin_url,
+            "admin_key": None if serving.admin_key is None else serving.admin_key.reveal(),
         }
     ).decode()
 
@@ -115,6 +117,10 @@ def _welcome(serving: Serving) -> None:
     if serving.key is not None:
         made = "made now, kept" if serving.key_is_new else "kept"
         lines.append(f"Key     {key}  ({made} in the store's folder)")
+    if serving.admin_url is not None:
+        lines.append(f"Admin   {serving.admin_url}")
+    if serving.admin_key is not None:
+        lines.append(f"        {serving.admin_key.reveal()}  (made now, shown this once)")
     console.print(Panel("\n".join(lines), title="Headrace serves", expand=False))
     console.print("Try it:")
     print(

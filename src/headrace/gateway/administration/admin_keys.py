@@ -48,10 +48,15 @@ class AdminKeys:
         by.need(Role.ADMIN)
         return self._find(by, key_id)[1]
 
-    def page(self, by: Grant, after: Position | None, limit: int) -> list[AdminKeyRecord]:
+    def page(
+        self, by: Grant, after: Position | None, limit: int
+    ) -> tuple[list[AdminKeyRecord], str | None]:
+        """Those of the next `limit` that may be seen, and the id of the last of them all; None at
+        the end."""
         by.need(Role.ADMIN)
         rows = self._desk.page(Wanted("admin_key"), after, limit)
-        return [key for key in map(admin_key_of, rows) if _is_seen(by, key)]
+        seen = [key for key in map(admin_key_of, rows) if _is_seen(by, key)]
+        return seen, rows[-1].id if len(rows) == limit else None
 
     def rotate(self, by: Grant, key_id: str, grace_s: float) -> tuple[AdminKeyRecord, Secret]:
         by.need(Role.ADMIN)

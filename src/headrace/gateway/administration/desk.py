@@ -27,6 +27,10 @@ class Desk:
         self._audit = audit
         self.clock = clock
 
+    def revision(self) -> int:
+        with _available():
+            return self._rows.revision()
+
     def find(self, wanted: Wanted, what: str) -> Row:
         """The one row. One of another tenant is not there. Raises Denied(NOT_FOUND)."""
         rows = self.page(wanted, None, 2)

@@ -22,6 +22,14 @@ from headrace.config.terms import (
 from headrace.data.registry.records import RoleName
 
 GraceS = Annotated[float, Meta(ge=0, le=90 * 86_400)]
+UnitName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$",
+        description="a name of letters, digits and `. _ : @ -`, at most 128 characters",
+    ),
+]
+"""Of what is found by its name: it stands in a path."""
 Tenants = Annotated[list[Name], Meta(min_length=1, max_length=1000)]
 
 
@@ -58,7 +66,7 @@ class Rotation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class NewTenant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A tenant to be made. Models and regions are the most that its keys may use."""
 
-    name: Name
+    name: UnitName
     models: list[Name] | None = None
     regions: list[Name] | None = None
     limits: list[LimitRule] = field(default_factory=list)

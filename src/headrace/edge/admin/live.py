@@ -1,0 +1,99 @@
+"""What the running workers say: asked by their control sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from headrace.data.registry.rows import Wanted
+from headrace.edge.admin.route import Ask
+from headrace.edge.worker_sockets import ask_each
+from headrace.gateway.administration.faults import Denied, Why
+
+
+class BackendView(Struct, frozen=True, kw_only=True):
+    """A backend as one worker sees it."""
+
+    name: str
+    state: str
+    may_be_asked: bool
+    why: str
+    in_s: float | None
+    running: int
+    limit: float
+    failure_share: float
+    pid: int
+
+
+class BackendChange(Struct, frozen=True, kw_only=True):
+    """A backend was taken out or brought back, in so many workers."""
+
+    name: str
+    state: str
+    workers: int
+
+
+class CallStory(Struct, frozen=True, kw_only=True):
+    """What was decided, in order."""
+
+    id: str
+    decisions: list[dict[str, Any]]
+
+
+class HealthView(Struct, frozen=True, kw_only=True):
+    """`workers` are those on this machine."""
+
+    workers: int
+    registry_revision: int
+
+
+def health(ask: Ask) -> HealthView:
+    ask.parts.desk.page(Wanted("tenant"), None, 1)
+    return HealthView(workers=len(_workers(ask, "GET", "/workers")),
+                      registry_revision=ask.parts.desk.revision())  # fmt: skip
+
+
+def backends(ask: Ask) -> list[dict[str, Any]]:
+    return [told for _, answer in _workers(ask, "GET", "/backends") for told in answer]
+
+
+def isolate(ask: Ask) -> BackendChange:
+    return _change(ask, "isolate")
+
+
+def restore(ask: Ask) -> BackendChange:
+    return _change(ask, "restore")
+
+
+def story(ask: Ask) -> CallStory:
+    call = ask.path["call"]
+    for status, told in _workers(ask, "GET", f"/calls/{quote(call, safe='')}"):
+        if status == 200:
+            return CallStory(id=call, decisions=told)
+    raise Denied(
+        Why.NOT_FOUND,
+        f"No worker remembers the call {call[:64]!r}. Only calls that met with trouble are "
+        "remembered, and only the last thousand.",
+    )
+
+
+def _change(ask: Ask, verb: str) -> BackendChange:
+    name = ask.path["backend"]
+    known = {told["name"] for told in backends(ask)}
+    if name not in known:
+        raise Denied(Why.NOT_FOUND, f"There is no backend {name[:64]!r}.")
+    ask.parts.desk.tell(ask.by, f"backends.{verb}", name, None, {})
+    answers = _workers(ask, "POST", f"/backends/{quote(name, safe='')}/{verb}")
+    done = [told for status, told in answers if status == 200]
+    if not done:
+        raise Denied(Why.UNAVAILABLE, "No worker answered.")
+    return BackendChange(name=name, state=done[0]["state"], workers=len(done))
+
+
+def _workers(ask: Ask, method: str, target: str) -> list[tuple[int, Any]]:
+    try:
+        return ask_each(ask.parts.folder, method, target)
+    except (OSError, ValueError) as error:
+        raise Denied(Why.UNAVAILABLE, "The workers do not answer just now.") from error

@@ -1,0 +1,120 @@
+"""Serves the admin API until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from msgspec import Struct
+
+from headrace.data.audit import AuditLog
+from headrace.data.registry.rows import Rows
+from headrace.edge.admin.app import AdminApp
+from headrace.edge.admin.route import Parts
+from headrace.edge.admin.table import routes
+from headrace.gateway.administration.admin_keys import AdminKeys
+from headrace.gateway.administration.desk import Desk
+from headrace.gateway.administration.gate import Gate
+from headrace.gateway.administration.keys import Keys
+from headrace.gateway.administration.units import Units
+from headrace.platform.secrets import Secret
+
+log = logging.getLogger("headrace.admin")
+
+BEAT_S = 5.0
+CONNECTIONS = 200
+
+
+class AdminSettings(Struct, frozen=True):
+    """What the port needs. `certificate` and `private_key` are paths."""
+
+    hosts: list[str]
+    folder: Path
+    certificate: str | None = None
+    private_key: str | None = None
+
+
+def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings) -> tuple[
+    AdminApp, Gate
+]:  # fmt: skip
+    desk = Desk(rows, audit)
+    units = Units(desk)
+    parts = Parts(desk, Keys(desk, units), units, AdminKeys(desk), settings.folder)
+    gate = Gate(rows, audit, key)
+    return AdminApp(gate, parts, routes(), settings.hosts), gate
+
+
+async def serve_admin(
+    listener: socket.socket,
+    rows: Rows,
+    key: Secret | None,
+    settings: AdminSettings,
+    on_ready: Callable[[Callable[[], None]], None],
+) -> None:
+    """`key` is the configuration's. `on_ready` gets what stops it. Raises OSError, ssl.SSLError."""
+    audit = AuditLog(settings.folder)
+    app, gate = admin_app(rows, audit, key, settings)
+    config = uvicorn.Config(
+        app.asgi,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        http="h11",
+        ws="none",
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=32 * 1024,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.private_key,
+    )
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    server = _Server(config)
+    server.on_started = lambda: on_ready(server.stop)
+    beating = asyncio.create_task(_beat(audit, gate), name="audit")
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        gate.settle()
+        audit.close()
+        rows.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves, and leaves signals to its process."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _beat(audit: AuditLog, gate: Gate) -> None:
+    while True:
+        await asyncio.sleep(BEAT_S)
+        try:
+            await asyncio.to_thread(gate.settle)
+            await asyncio.to_thread(audit.settle)
+        except OSError as error:
+            log.error("the audit log cannot be written", extra={"cause": str(error)})

@@ -1,0 +1,46 @@
+"""Asks the workers of a running gateway by their control sockets; see `edge/control.py`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 5.0
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("control", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+def ask_each(folder: Path, method: str, target: str) -> list[tuple[int, Any]]:
+    """Status and answer of each worker that runs with this store; empty if none does. Blocks.
+    Raises OSError."""
+    answers: list[tuple[int, Any]] = []
+    for path in sorted(folder.glob("control-*.sock")):
+        connection = _SocketConnection(path)
+        try:
+            connection.request(method, target)
+            response = connection.getresponse()
+            answers.append((response.status, json.loads(response.read())))
+        except (ConnectionError, FileNotFoundError):
+            _forget_if_dead(path)
+        finally:
+            connection.close()
+    return answers
+
+
+def _forget_if_dead(path: Path) -> None:
+    """A worker that was killed leaves its socket behind."""
+    pid = path.stem.partition("-")[2]
+    if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        path.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""The admin API as a process of its own, and the order its parent gives it.
+
+The order goes by stdin, for it may hold a key. What serves the API is imported here alone, in the
+process that needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from headrace.data.registry.opening import open_registry
+from headrace.errors import Setup
+from headrace.platform.logs import log_to_stderr
+from headrace.platform.secrets import Scrubber, Secret
+
+READY = b"ready "
+
+
+class AdminOrder(Struct, frozen=True):
+    """What is to be served. Paths are absolute."""
+
+    host: str
+    port: int
+    hosts: list[str]
+    folder: str
+    certificate: str | None
+    private_key: str | None
+    key: str | None
+    """That of the configuration."""
+    log_level: str
+
+    def __repr__(self) -> str:
+        return f"AdminOrder({self.host}:{self.port})"
+
+
+encode_order = msgspec.json.Encoder().encode
+decode_order = msgspec.json.Decoder(AdminOrder).decode
+
+
+def main() -> None:
+    order = decode_order(sys.stdin.buffer.readline())
+    logs = log_to_stderr(order.log_level)
+    if order.key is not None:
+        logs.scrubber = Scrubber((Secret(order.key),))
+    try:
+        _serve(order)
+    except Setup as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(3)
+
+
+def _serve(order: AdminOrder) -> None:
+    import ssl
+
+    import uvloop
+
+    from headrace.edge.admin.server import AdminSettings, serve_admin
+
+    listener = _listener(order.host, order.port)
+    settings = AdminSettings(order.hosts, Path(order.folder), order.certificate, order.private_key)
+    key = None if order.key is None else Secret(order.key)
+
+    def on_ready(stop: Callable[[], None]) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop())
+        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+        os.write(1, READY + str(listener.getsockname()[1]).encode() + b"\n")
+
+    try:
+        rows = open_registry(settings.folder)
+        uvloop.run(serve_admin(listener, rows, key, settings, on_ready))
+    except ssl.SSLError as error:
+        raise Setup(
+            f"The certificate or key of admin.tls cannot be used: {error}.",
+            "Give PEM files: the certificate chain, and its private key without a passphrase.",
+        ) from error
+    except OSError as error:
+        raise Setup(
+            f"The admin API cannot be served: {error}.",
+            "See that the store's folder can be written and that the files of admin.tls are there.",
+        ) from error
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise Setup(
+            f"The admin API cannot listen on {host}:{port}: {error.strerror}.",
+            "Choose another `admin.port` in headrace.yaml, or stop what uses it.",
+        ) from error
+    return listener
+
+
+def _stop_with_parent(stop: Callable[[], None]) -> None:
+    """The parent's end of the pipe closes however it dies: this process never outlives it."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The admin API beside the gateway: its first key, its process, and that it is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from headrace.config.loading import Loaded
+from headrace.config.schema import Admin
+from headrace.edge.worker import store_folder
+from headrace.errors import Setup
+from headrace.gateway.administration.faults import Denied
+from headrace.gateway.administration.gate import weakness
+from headrace.gateway.administration.wishes import NewAdminKey
+from headrace.operate.admin_process import READY, AdminOrder, encode_order
+from headrace.operate.registry_commands import Registry
+from headrace.platform.secrets import Secret, Secrets
+
+log = logging.getLogger("headrace.admin")
+
+FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 10.0
+STEADY_S = 30.0
+STOP_GRACE_S = 8.0
+
+
+class Administration:
+    """Serves the admin API in a process of its own until `stop`."""
+
+    def __init__(
+        self, admin: Admin, loaded: Loaded, environ: Mapping[str, str], log_level: str
+    ) -> None:
+        """Raises Setup for a key that is weak or cannot be read."""
+        key = None
+        if admin.key is not None:
+            key = Secrets(environ, loaded.folder).get(admin.key, time.monotonic())
+            check_strength(key, admin.key)
+        folder = store_folder(loaded).resolve()
+        self._folder = folder
+        self._order = AdminOrder(
+            host=admin.host,
+            port=admin.port,
+            hosts=[*admin.hosts, *([] if admin.host == "::" else [admin.host])],
+            folder=str(folder),
+            certificate=None if admin.tls is None else str(loaded.folder / admin.tls.certificate),
+            private_key=None if admin.tls is None else str(loaded.folder / admin.tls.key),
+            key=None if key is None else key.reveal(),
+            log_level=log_level,
+        )
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Returns the URL when it serves. Raises Setup."""
+        port = await self._spawn()
+        self._order = msgspec.structs.replace(self._order, port=port)
+        self._keeper = asyncio.create_task(self._keep(), name="admin")
+        scheme = "http" if self._order.certificate is None else "https"
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._order.host, self._order.host)  # noqa: S104
+        return f"{scheme}://{host}:{port}"
+
+    def first_key(self) -> Secret | None:
+        """Makes a key if there is none, when somebody is there to be told. Raises Setup."""
+        return first_key(self._folder) if self._order.key is None else None
+
+    async def stop(self) -> None:
+        """Idempotent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            began = loop.time()
+            process = self._process
+            code = None if process is None else await process.wait()
+            if loop.time() - began > STEADY_S:
+                backoff_s = FIRST_BACKOFF_S
+            log.error("the admin API ended, starting it again", extra={"detail": f"exit {code}"})
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            try:
+                await self._spawn()
+            except Setup as fault:
+                log.error("the admin API cannot start", extra={"detail": str(fault)})
+
+    async def _spawn(self) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "headrace.operate.admin_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(encode_order(self._order) + b"\n")
+            await process.stdin.drain()
+        line = await process.stdout.readline()
+        if not line.startswith(READY):
+            code = await process.wait()
+            raise Setup(
+                f"The admin API ended before it could serve (exit {code}).",
+                "What it said stands above.",
+            )
+        return int(line.removeprefix(READY))
+
+
+def check_strength(key: Secret, reference: str) -> None:
+    """Raises Setup."""
+    why = weakness(key.reveal())
+    if why is not None:
+        raise Setup(
+            f"The admin key ({reference}) is too weak: {why}.",
+            "Make one that cannot be guessed: `openssl rand -base64 32`.",
+        )
+
+
+def first_key(folder: Path) -> Secret | None:
+    """Makes an admin key if no live one is there. Raises Setup."""
+    with Registry(folder) as registry:
+        try:
+            if registry.admin_keys.any_live():
+                return None
+            return registry.admin_keys.create(registry.by, NewAdminKey(name="first", role="admin"))[
+                1
+            ]
+        except Denied as denied:
+            raise Setup(denied.detail) from denied
