@@ -27,6 +27,7 @@ class AdminThread:
     def __init__(self, url: str, registry: Registry) -> None:
         self.url = url
         self.registry = registry
+        self.client = httpx.Client(timeout=30)
 
     def ask(
         self,
@@ -38,8 +39,8 @@ class AdminThread:
         **more: Any,
     ) -> httpx.Response:
         sent = {} if key is None else {"authorization": f"Bearer {key}"}
-        return httpx.request(
-            method, self.url + path, headers=sent | (headers or {}), json=json, timeout=30, **more
+        return self.client.request(
+            method, self.url + path, headers=sent | (headers or {}), json=json, **more
         )
 
 
@@ -66,7 +67,9 @@ def admin_thread(
     try:
         assert serving.wait(30)
         with Registry(folder) as registry:
-            yield AdminThread(f"http://127.0.0.1:{listener.getsockname()[1]}", registry)
+            made = AdminThread(f"http://127.0.0.1:{listener.getsockname()[1]}", registry)
+            yield made
+            made.client.close()
     finally:
         for stop in ready:
             stop()

@@ -4,6 +4,7 @@ so that a new route is in the matrix by being there."""
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import socket
 import time
@@ -272,10 +273,12 @@ def wish(grant: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 def grants() -> list[dict[str, Any]]:
-    return [
+    """All there are in the soak, else one in four."""
+    found = [
         {"role": role, "tenants": tenants, "ip_ranges": ranges, "ends": ends}
         for role in ROLES for tenants in TENANT_SETS for ranges in RANGE_SETS for ends in ENDS
     ]  # fmt: skip
+    return found if os.environ.get("HEADRACE_SOAK") == "1" else found[1::4] + found[:1]
 
 
 def test_no_grant_exceeds_its_grantors(world: World) -> None:
@@ -300,7 +303,7 @@ def test_no_grant_exceeds_its_grantors(world: World) -> None:
             else:
                 assert answer.status_code == 201, (by, grant, answer.text)
                 made += 1
-    assert made > 100 and refused > 300
+    assert made > 30 and refused > 80
 
 
 def test_roles_below_admin_grant_nothing(world: World) -> None:

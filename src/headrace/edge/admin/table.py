@@ -48,7 +48,7 @@ from headrace.gateway.administration.wishes import (
 )
 
 Limit = Annotated[int, Meta(ge=1, le=500)]
-Cursor = Annotated[str, Meta(min_length=1, max_length=1000)]
+Cursor = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,1000}$")]
 
 
 class Alive(Struct, frozen=True):
