@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from headrace.config.admin_rules import check_admin
 from headrace.config.contradictions import check_resilience, check_timeouts
-from headrace.config.limit_rules import LimitRules
 from headrace.config.key_rules import KeyRules
+from headrace.config.limit_rules import LimitRules
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.model_rules import ModelRules
@@ -17,7 +17,6 @@ from headrace.config.schema import (
     AnthropicBackend,
     AzureOpenAIBackend,
     Config,
-    LocalBackend,
     OpenAIBackend,
 )
 from headrace.config.urls import (

@@ -34,7 +34,7 @@ from headrace.gateway.models import Chosen, Models, Patience, Target
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
-from headrace.nouns import Caller, Operation, Priority
+from headrace.nouns import Caller, Operation
 from headrace.platform.http.messages import Origin
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
