@@ -31,7 +31,7 @@ SERVICE = OpenAIService(
     provider="openai",
     priced_as=None,
     include_usage=True,
-    operations=frozenset(Operation),
+    operations=frozenset({Operation.CHAT}),
 )
 
 

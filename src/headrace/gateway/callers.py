@@ -116,7 +116,6 @@ def _caller(key_id: str, terms: KeyTerms, units: Sequence[UnitRecord]) -> Caller
     for unit in units:
         limits += unit.limits
         budgets += unit.budgets
-    operations = terms.operations
     return Caller(
         key_id=key_id,
         user=terms.user,
@@ -127,9 +126,15 @@ def _caller(key_id: str, terms: KeyTerms, units: Sequence[UnitRecord]) -> Caller
         tags=tuple(sorted(terms.tags.items())),
         limits=tuple(limits),
         budgets=tuple(budgets),
-        operations=None if operations is None else frozenset(map(Operation, operations)),
+        operations=None if terms.operations is None else _operations(terms.operations),
         priority=PRIORITIES[terms.priority],
     )
+
+
+def _operations(names: Iterable[str]) -> frozenset[Operation]:
+    found = frozenset(map(Operation, names))
+    # Who may chat may ask how long the prompt is.
+    return found | {Operation.COUNT_TOKENS} if Operation.CHAT in found else found
 
 
 def _all_of(allowed: Iterable[Sequence[str] | None]) -> frozenset[str] | None:
