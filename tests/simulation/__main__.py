@@ -75,6 +75,7 @@ def _tell_all(totals: Totals, took_s: float, jobs: int) -> None:
     table = Table("simulated hours", f"{totals.hours:,}", show_header=True, header_style="")
     table.add_row("on", f"{jobs} processes, {took_s:.1f} s")
     table.add_row("hours a minute", f"{totals.hours / took_s * 60:,.0f}")
+    table.add_row("CPU an hour", f"{totals.cpu_s / totals.hours * 1000:.0f} ms")
     table.add_row("calls", f"{totals.calls:,}")
     table.add_row("attempts by calls", f"{totals.attempts / max(1, totals.calls):.3f}")
     for end, count in totals.ends.most_common():

@@ -29,12 +29,13 @@ class Totals:
         self.hours = self.calls = self.attempts = 0
         self.ends: Counter[str] = Counter()
         self.mishaps: Counter[str] = Counter()
-        self.recovery_s = self.slow_recovery_s = 0.0
+        self.recovery_s = self.slow_recovery_s = self.cpu_s = 0.0
         self.failed: list[Result] = []
         self._hash = hashlib.blake2b(digest_size=8)
 
     def add(self, result: Result) -> None:
         self.hours += 1
+        self.cpu_s += result.cpu_s
         self.calls += result.calls
         self.attempts += result.attempts
         self.ends.update(result.ends)
@@ -57,6 +58,7 @@ class Totals:
             "processes": jobs,
             "took_s": round(took_s, 3),
             "hours_per_minute": round(self.hours / took_s * 60),
+            "cpu_s": round(self.cpu_s, 3),
             "calls": self.calls,
             "attempts": self.attempts,
             "ends": dict(self.ends),
