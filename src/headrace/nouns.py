@@ -83,6 +83,8 @@ class Usage(Struct, frozen=True, gc=False):
     audio_output_tokens: int = 0
     """Of the output, likewise."""
     source: Literal["upstream", "estimated", "none"] = "upstream"
+    cache_write_tokens: int = 0
+    """Of the input: written to the provider's cache, which may have a price of its own."""
 
 
 class Hold(Protocol):

@@ -42,6 +42,7 @@ USAGES = [
     Usage(input_tokens=1234, output_tokens=567, cached_tokens=1000, reasoning_tokens=321),
     Usage(input_tokens=777, output_tokens=3, cached_tokens=777, reasoning_tokens=3),
     Usage(input_tokens=900_001, output_tokens=70_003, cached_tokens=11, reasoning_tokens=5),
+    Usage(input_tokens=5_000, output_tokens=70, cached_tokens=300, cache_write_tokens=4_000),
 ]
 
 
@@ -58,6 +59,7 @@ def theirs(provider: str, model: str, usage: Usage, at: datetime.datetime) -> in
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 cache_read_tokens=usage.cached_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
                 output_reasoning_tokens=usage.reasoning_tokens,
             ),
             model,

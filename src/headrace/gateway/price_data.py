@@ -70,6 +70,7 @@ class RateRow(Struct, frozen=True, omit_defaults=True):
 
     input: str | None = None
     cached: str | None = None
+    cache_write: str | None = None
     output: str | None = None
     reasoning: str | None = None
 

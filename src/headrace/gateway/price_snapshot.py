@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from genai_prices import types
 
 FREE_SUFFIX = ":free"
-KINDS = ("input", "cached", "output", "reasoning")
-PACKAGE_KINDS = ("input_mtok", "cache_read_mtok", "output_mtok", "output_reasoning_mtok")
+KINDS = ("input", "cached", "cache_write", "output", "reasoning")
+PACKAGE_KINDS = (
+    "input_mtok",
+    "cache_read_mtok",
+    "cache_write_mtok",
+    "output_mtok",
+    "output_reasoning_mtok",
+)
 
 
 def snapshot() -> bytes:
@@ -97,7 +103,7 @@ def _price(id: str, price: types.ModelPrice) -> data.PriceRow:
     if not any(value is not None for value in vars(price).values()):
         # The package also leaves prices empty for models whose price is part of a subscription
         # or that it does not know. Only this name promises that they cost nothing.
-        return data.PriceRow("0", "0", "0") if id.endswith(FREE_SUFFIX) else data.PriceRow()
+        return data.PriceRow("0", "0", output="0") if id.endswith(FREE_SUFFIX) else data.PriceRow()
     parts = [getattr(price, kind) for kind in PACKAGE_KINDS]
     if parts[0] is None:
         if any(part is not None for part in parts):

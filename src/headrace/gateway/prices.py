@@ -39,6 +39,7 @@ class Rates(Struct, frozen=True):
 
     input: int
     cached: int
+    cache_write: int
     output: int | None
     reasoning: int | None
 
@@ -60,14 +61,17 @@ class Price(Struct, frozen=True):
         input: Decimal | str,
         output: Decimal | str | None = None,
         cached: Decimal | str | None = None,
+        cache_write: Decimal | str | None = None,
         reasoning: Decimal | str | None = None,
     ) -> Self:
-        """From dollars per million tokens. Cached tokens cost as `input` where nothing is said,
-        reasoning as `output`. Raises ValueError for what is no amount."""
+        """From dollars per million tokens. Cached tokens and those written to a cache cost as
+        `input` where nothing is said, reasoning as `output`. Raises ValueError for what is no
+        amount."""
         return cls._of(
             PriceRow(
                 input=str(input),
                 cached=None if cached is None else str(cached),
+                cache_write=None if cache_write is None else str(cache_write),
                 output=None if output is None else str(output),
                 reasoning=None if reasoning is None else str(reasoning),
             )
@@ -81,7 +85,7 @@ class Price(Struct, frozen=True):
     @classmethod
     def _of(cls, row: PriceRow) -> Self:
         rows: list[RateRow] = [row, *(rates for _, rates in row.above)]
-        texts = [t for r in rows for t in (r.input, r.cached, r.output, r.reasoning)]
+        texts = [t for r in rows for t in (r.input, r.cached, r.cache_write, r.output, r.reasoning)]
         ratios = [_ratio(t) for t in (*texts, row.per_thousand_requests) if t is not None]
         scale = math.lcm(*(denominator for _, denominator in ratios))
         return cls(
@@ -103,6 +107,10 @@ class Price(Struct, frozen=True):
                 break
         cached = usage.cached_tokens
         total = self.per_request + cached * rates.cached
+        written = usage.cache_write_tokens
+        if written:
+            total += written * rates.cache_write
+            cached += written
         if usage.input_tokens > cached:
             total += (usage.input_tokens - cached) * rates.input
         if usage.output_tokens:
@@ -120,6 +128,7 @@ def _rates(row: RateRow, scale: int) -> Rates:
     return Rates(
         input=_scaled(row.input, scale),
         cached=_scaled(row.input if row.cached is None else row.cached, scale),
+        cache_write=_scaled(row.input if row.cache_write is None else row.cache_write, scale),
         output=None if row.output is None else _scaled(row.output, scale),
         reasoning=None if reasoning is None else _scaled(reasoning, scale),
     )
@@ -141,7 +150,7 @@ def _ratio(text: str) -> tuple[int, int]:
     return amount.as_integer_ratio()
 
 
-FREE = Price(scale=1, rates=Rates(input=0, cached=0, output=0, reasoning=0))
+FREE = Price(scale=1, rates=Rates(input=0, cached=0, cache_write=0, output=0, reasoning=0))
 
 
 class Quote(Struct, frozen=True):

@@ -107,6 +107,7 @@ def added(one: Usage, other: Usage) -> Usage:
         output_tokens=one.output_tokens + other.output_tokens,
         cached_tokens=one.cached_tokens + other.cached_tokens,
         reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+        cache_write_tokens=one.cache_write_tokens + other.cache_write_tokens,
         audio_input_tokens=one.audio_input_tokens + other.audio_input_tokens,
         audio_output_tokens=one.audio_output_tokens + other.audio_output_tokens,
         source="estimated" if "estimated" in (one.source, other.source) else known,

@@ -50,6 +50,9 @@ _SPENT = re.compile(
     rb"enforced_spend_limit_reached|quota_exceeded_for_month"
 )
 """Codes of a 429 that means money, of OpenAI and Anthropic."""
+_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
+"""Anthropic's words for it under status 400, whose type is that of a bad request."""
+_FILTER_WORDS = re.compile(r"blocked by (?:our )?content filter", re.IGNORECASE)
 _PASSED_ON = {400, 409, 413, 415, 422, 451}
 """An upstream's statuses that tell a client something of its own request."""
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -77,7 +80,7 @@ def failure_of_status(
     kind = _KINDS.get(refused.reason, Kind.SERVER)
     if status in (401, 403):
         kind = Kind.DENIED
-    elif kind is Kind.THROTTLED and (status == 402 or _is_spent(body)):
+    elif kind is Kind.THROTTLED and (status in (400, 402) or _is_spent(body)):
         kind = Kind.SPENT
     return Failure(kind, refused, retry_after(headers))
 
@@ -129,7 +132,7 @@ def refusal_of_status(
             "fine; whoever runs the gateway has to mend it.",
             cause=cause,
         )
-    if status == 429 or status == 402:
+    if status in (429, 402) or (status == 400 and _says(fault, _NO_CREDIT)):
         return Refused(
             Reason.UPSTREAM_BUSY,
             "The model is at its provider's limit just now. Please try again shortly.",
@@ -145,7 +148,9 @@ def refusal_of_status(
             cause=cause,
             status=400,
         )
-    if status == 400 and (code in _FILTER_CODES or fault.type in _FILTER_CODES):
+    if status == 400 and (
+        code in _FILTER_CODES or fault.type in _FILTER_CODES or _says(fault, _FILTER_WORDS)
+    ):
         return Refused(
             Reason.CONTENT_FILTERED,
             "The provider's content filter did not let this request through. Please rephrase it.",
@@ -235,6 +240,10 @@ def _is_context(code: str, fault: _Fault) -> bool:
         or fault.type in _CONTEXT_CODES
         or bool(fault.message and _CONTEXT_WORDS.search(fault.message))
     )
+
+
+def _says(fault: _Fault, words: re.Pattern[str]) -> bool:
+    return bool(fault.message and words.search(fault.message))
 
 
 def _fault_of(body: bytes) -> _Fault:

@@ -48,6 +48,7 @@ class UsageRead(Struct, gc=False):
             self.output_tokens or 0,
             cached,
             (details.thinking_tokens or 0) if details else 0,
+            cache_write_tokens=self.cache_creation_input_tokens or 0,
         )
 
 

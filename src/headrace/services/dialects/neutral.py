@@ -190,7 +190,13 @@ class Counts(Struct):
 
     @property
     def usage(self) -> Usage:
-        return Usage(self.input, self.output, self.cached, self.reasoning)
+        return Usage(
+            self.input,
+            self.output,
+            self.cached,
+            self.reasoning,
+            cache_write_tokens=self.cache_written,
+        )
 
 
 class Answered(Struct):
