@@ -60,8 +60,17 @@ class Caller(Struct, frozen=True):
     """The key's own, beside those of the configuration."""
     budgets: tuple[BudgetRule, ...] = ()
     """The key's own, beside those of the configuration."""
+    shared_limits: tuple[tuple[str, LimitRule], ...] = ()
+    """Of those that the key is under, with whose they are: counted with their other keys' calls."""
+    shared_budgets: tuple[tuple[str, BudgetRule], ...] = ()
+    """Of those that the key is under, with whose they are."""
     operations: frozenset[Operation] | None = None
     """What this caller may ask for; None allows all."""
+
+    @property
+    def bounded(self) -> bool:
+        """It brings limits or budgets with it."""
+        return bool(self.limits or self.budgets or self.shared_limits or self.shared_budgets)
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models

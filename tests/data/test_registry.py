@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import sqlite3
 import stat
@@ -11,13 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from headrace.data.postgres import Postgres
 from headrace.data.registry.rows import Kind, Row, Rows, Stale, Wanted
+from headrace.data.registry.server import ServerRows
 from headrace.data.registry.sqlite import SqliteRows
+from support.postgres_process import PostgresProcess
+
+_names = itertools.count()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rows]:
-    made = SqliteRows(tmp_path / "store" / "registry.db")
+    made: Rows = SqliteRows(tmp_path / "store" / "registry.db")
+    if request.param == "postgresql":
+        server: PostgresProcess = request.getfixturevalue("postgres")
+        made = ServerRows(Postgres(server.new_database(f"registry{next(_names)}")))
     yield made
     made.close()
 

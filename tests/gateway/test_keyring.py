@@ -162,7 +162,9 @@ def test_what_a_tenant_and_a_team_allow_are_ceilings(world: World) -> None:
     caller = world.caller(text)
     assert caller.models == frozenset({"b"})
     assert caller.regions == frozenset({"eu"})
-    assert caller.limits == (limit,)
+    assert caller.limits == ()
+    assert caller.shared_limits == (("team:acme/red", limit),)
+    assert world.keyring.bounded
 
 
 def test_ceilings_without_anything_in_common_allow_nothing(world: World) -> None:

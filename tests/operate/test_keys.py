@@ -42,11 +42,13 @@ def upstream() -> Iterator[ScriptedThread]:
         yield made
 
 
-def headrace(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def headrace(
+    *arguments: str, folder: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     clean = {k: os.environ[k] for k in ("PATH", "PYTHONPATH") if k in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "headrace.cli", *arguments],
-        cwd=folder, env={**clean, "HOME": str(folder), "COLUMNS": "200", **ENV},
+        cwd=folder, env={**clean, "HOME": str(folder), "COLUMNS": "200", **ENV, **(env or {})},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -174,7 +176,7 @@ def test_a_key_that_was_told_survives_a_kill(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from headrace.operate.registry_commands import Registry\n"
+        "from headrace.operate.registry import Registry\n"
         "from headrace.gateway.administration.wishes import NewKey\n"
         "with Registry(Path(sys.argv[1])) as registry:\n"
         "    while True:\n"

@@ -15,7 +15,7 @@ import httpx
 from headrace.data.registry.opening import open_registry
 from headrace.edge.admin.server import AdminSettings, serve_admin
 from headrace.gateway.administration.grants import Grant, Role
-from headrace.operate.registry_commands import Registry
+from headrace.operate.registry import Registry
 from headrace.platform.secrets import Secret
 
 ROOT = Grant(actor="local:test", role=Role.ADMIN)
@@ -60,7 +60,7 @@ def admin_thread(
     def run() -> None:
         own = None if key is None else Secret(key)
         settings = AdminSettings(hosts or [], folder)
-        asyncio.run(serve_admin(listener, open_registry(folder), own, settings, on_ready))
+        asyncio.run(serve_admin(listener, open_registry(folder, None), own, settings, on_ready))
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -19,6 +19,8 @@ class Gateway:
 
     def __init__(self, process: subprocess.Popen[bytes], serving: dict[str, Any], folder: Path):
         self.pid = process.pid
+        self.serving = serving
+        """What `headrace serve --json` said."""
         self.url: str = serving["url"]
         self.root = self.url.removesuffix("/v1")
         self.key: str | None = serving["key"]

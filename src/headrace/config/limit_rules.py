@@ -30,16 +30,23 @@ class LimitRules:
         self._located = located
 
     def check(self) -> None:
-        for i, limit in enumerate(self._config.limits):
-            self._limit(limit, ("limits", i))
-        for i, budget in enumerate(self._config.budgets):
-            self._budget(budget, ("budgets", i))
+        self._rules(self._config.limits, self._config.budgets, ())
+        for name, key in self._config.keys.items():
+            self._rules(key.limits, key.budgets, ("keys", name))
         for i, cap in enumerate(self._config.token_caps):
             self._cap(cap, ("token_caps", i))
         self._twins("limits", self._config.limits)
         self._twins("budgets", self._config.budgets)
         self._workers()
         self._assumed()
+
+    def _rules(
+        self, limits: Sequence[LimitRule], budgets: Sequence[BudgetRule], path: KeyPath
+    ) -> None:
+        for i, limit in enumerate(limits):
+            self._limit(limit, (*path, "limits", i))
+        for i, budget in enumerate(budgets):
+            self._budget(budget, (*path, "budgets", i))
 
     def _limit(self, rule: LimitRule, path: KeyPath) -> None:
         self._counted(rule.per, rule.only, path)
@@ -200,10 +207,14 @@ class LimitRules:
         if workers == 1 or not counts_apart(self._config):
             return
         self._located.problem(
-            ("limits" if self._config.limits else "budgets",),
+            (self._section_counted(),),
             f"{workers} workers have to count together, and nothing is set by which they could",
             "Add `redis: {url: ...}`, or write `workers: 1` under `server`.",
         )
+
+    def _section_counted(self) -> str:
+        config = self._config
+        return "limits" if config.limits else "budgets" if config.budgets else "keys"
 
     def _assumed(self) -> None:
         path: KeyPath = ("counting", "assumed_answer_tokens")
@@ -240,4 +251,5 @@ def _values(values: str | Sequence[str]) -> list[str]:
 
 def counts_apart(config: Config) -> bool:
     """Whether several workers would each count what they should count together."""
-    return bool(config.limits or config.budgets) and config.redis is None
+    bounded = any(key.limits or key.budgets for key in config.keys.values())
+    return bool(config.limits or config.budgets or bounded) and config.redis is None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
-from headrace.data.registry.rows import Row, Rows
+from headrace.data.registry.rows import Row, Rows, Unreachable
 from headrace.errors import Setup
 from headrace.gateway.keyring import Keyring
 
@@ -23,15 +24,23 @@ AT_ONCE = 500
 class RegistryWatch:
     """`keyring` is what calls look up in."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, on_bounded: Callable[[], None]) -> None:
+        """`on_bounded` is called when the first key with limits or budgets has come."""
         self.keyring = Keyring()
+        self._on_bounded = on_bounded
         self._rows = rows
         self._away = False
+        self.known = True
+        """The registry was read since the start."""
 
     def load(self) -> None:
-        """Before the first call. Raises Setup if the registry is there but cannot be read."""
+        """Before the first call. While a server is away, the gateway begins without its keys and
+        is not ready. Raises Setup if the registry is there but cannot be read."""
         try:
             self.keyring.become(self._all())
+        except Unreachable as error:
+            self.known = False
+            self._tell_away(error)
         except OSError as error:
             raise Setup(
                 f"The keys in the registry cannot be read: {error}.",
@@ -47,23 +56,27 @@ class RegistryWatch:
             except Exception as error:
                 self._tell_away(error)
             else:
+                self.known = True
                 self._tell_back()
 
     async def look(self) -> None:
         """Takes up what has changed. Raises OSError."""
+        before = self.keyring.bounded
         found = await asyncio.to_thread(self._changed, self.keyring.revision)
         if isinstance(found, Keyring):
             self.keyring.become(found)
         elif found:
             self.keyring.take(found)
             log.info("keys taken up", extra={"detail": f"{len(found)} rows changed"})
+        if self.keyring.bounded and not before:
+            self._on_bounded()
 
     def close(self) -> None:
         self._rows.close()
 
     def _changed(self, known: int) -> list[Row] | Keyring:
         revision = self._rows.revision()
-        if revision == known:
+        if revision == known and self.known:
             return []
         rows = self._rows.since(known) if revision > known else []
         if not rows or len(rows) > AT_ONCE or self.keyring.concerns_units(rows):

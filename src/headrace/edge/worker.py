@@ -17,6 +17,7 @@ from headrace.config.loading import Loaded, with_found
 from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
 from headrace.data.budget_file import BudgetFile
+from headrace.data.databases import database_url
 from headrace.data.journal import Journal
 from headrace.data.registry.opening import open_registry
 from headrace.edge.app import App
@@ -60,8 +61,9 @@ CALLS_AT_ONCE = 10_000
 class ConfiguredRuntime:
     """What serves calls under one configuration."""
 
-    def __init__(self, pipeline: Pipeline, server: Server) -> None:
+    def __init__(self, pipeline: Pipeline, server: Server, registry: RegistryWatch) -> None:
         self.pipeline = pipeline
+        self._registry = registry
         self.json_depth_limit = server.json_depth_limit
         self.proxies = (
             TrustedProxies(server.trusted_proxies, server.client_address_header)
@@ -75,6 +77,8 @@ class ConfiguredRuntime:
             missing.append("no usable backend")
         if not self.pipeline.parts.metering.writable():
             missing.append("the journal cannot be written")
+        if not self._registry.known:
+            missing.append("the registry of keys cannot be read")
         return missing
 
     def _any_backend(self) -> bool:
@@ -134,7 +138,13 @@ class Worker:
             self._parts.counters = self._shared.counters
         else:
             self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
-        self._registry = RegistryWatch(open_registry(store_folder(loaded)))
+        self._registry = RegistryWatch(
+            open_registry(
+                store_folder(loaded),
+                database_url(loaded.config.store, self._secrets, time.monotonic()),
+            ),
+            self._bounded,
+        )
         self._registry.load()
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
@@ -216,7 +226,12 @@ class Worker:
             own = () if self._generated_key is None else (self._generated_key,)
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
             self._audit.log.scrub = self._logs.scrubber.scrub
-        return ConfiguredRuntime(pipeline, config.server)
+        return ConfiguredRuntime(pipeline, config.server, self._registry)
+
+    def _bounded(self) -> None:
+        """Keys of the registry have limits now."""
+        if self._app.runtime.pipeline.gate is None:
+            self._app.runtime = self._runtime(self._config)
 
     async def _open_control(self) -> None:
         try:

@@ -73,13 +73,15 @@ def assemble(
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
-    return Pipeline(identity, models, parts, _gate(config, parts))
+    return Pipeline(identity, models, parts, _gate(config, parts, registered))
 
 
-def _gate(config: Config, parts: Parts) -> Gate | None:
+def _gate(config: Config, parts: Parts, registered: Keyring | None) -> Gate | None:
     """None if nobody's calls are limited."""
     rulebook, caps = Rulebook(config.limits, config.budgets), TokenCaps(config.token_caps)
-    if not rulebook and not caps:
+    bounded = any(key.limits or key.budgets for key in config.keys.values())
+    bounded = bounded or (registered is not None and registered.bounded)
+    if not rulebook and not caps and not bounded:
         return None
     return Gate(
         rulebook,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -111,11 +112,12 @@ def _refusal(record: KeyRecord, units: Sequence[UnitRecord]) -> str | None:
 
 
 def _caller(key_id: str, terms: KeyTerms, units: Sequence[UnitRecord]) -> Caller:
-    limits: list[LimitRule] = list(terms.limits)
-    budgets: list[BudgetRule] = list(terms.budgets)
+    limits: list[tuple[str, LimitRule]] = []
+    budgets: list[tuple[str, BudgetRule]] = []
     for unit in units:
-        limits += unit.limits
-        budgets += unit.budgets
+        whose = f"{unit.kind}:{quote(unit.tenant, safe='')}/{quote(unit.name, safe='')}"
+        limits += [(whose, rule) for rule in unit.limits]
+        budgets += [(whose, rule) for rule in unit.budgets]
     return Caller(
         key_id=key_id,
         user=terms.user,
@@ -124,8 +126,10 @@ def _caller(key_id: str, terms: KeyTerms, units: Sequence[UnitRecord]) -> Caller
         models=_all_of([terms.models, *(unit.models for unit in units)]),
         regions=_all_of([terms.regions, *(unit.regions for unit in units)]),
         tags=tuple(sorted(terms.tags.items())),
-        limits=tuple(limits),
-        budgets=tuple(budgets),
+        limits=tuple(terms.limits),
+        budgets=tuple(terms.budgets),
+        shared_limits=tuple(limits),
+        shared_budgets=tuple(budgets),
         operations=None if terms.operations is None else _operations(terms.operations),
         priority=PRIORITIES[terms.priority],
     )

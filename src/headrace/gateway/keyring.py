@@ -30,6 +30,8 @@ class Keyring:
     def __init__(self) -> None:
         self.known: dict[bytes, Known] = {}
         self.revision = 0
+        self.bounded = False
+        """Any of them brings limits or budgets with it."""
         self._digests: dict[str, tuple[bytes, ...]] = {}
         """By key id, for those that change."""
         self._units: dict[UnitName, UnitRecord] = {}
@@ -45,6 +47,7 @@ class Keyring:
     def become(self, other: Keyring) -> None:
         """Takes over what another knows, at once. The other is of no more use."""
         self.known, self.revision = other.known, other.revision
+        self.bounded = other.bounded
         self._digests, self._units, self._shared = other._digests, other._units, other._shared
 
     def take(self, rows: Iterable[Row]) -> None:
@@ -74,6 +77,7 @@ class Keyring:
             self.known.pop(digest, None)
         for digest, known in found:
             self.known[digest] = self._with_shared(known)
+            self.bounded = self.bounded or known.caller.bounded
         self._digests[key.id] = tuple(digest for digest, _ in found)
 
     def _leave_out(self, row: Row, error: Exception) -> None:

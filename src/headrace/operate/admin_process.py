@@ -37,6 +37,8 @@ class AdminOrder(Struct, frozen=True):
     private_key: str | None
     key: str | None
     """That of the configuration."""
+    registry_url: str | None
+    counts_apart: bool
     log_level: str
 
     def __repr__(self) -> str:
@@ -50,8 +52,8 @@ decode_order = msgspec.json.Decoder(AdminOrder).decode
 def main() -> None:
     order = decode_order(sys.stdin.buffer.readline())
     logs = log_to_stderr(order.log_level)
-    if order.key is not None:
-        logs.scrubber = Scrubber((Secret(order.key),))
+    secrets = [Secret(text) for text in (order.key, order.registry_url) if text is not None]
+    logs.scrubber = Scrubber(secrets)
     try:
         _serve(order)
     except Setup as fault:
@@ -67,7 +69,13 @@ def _serve(order: AdminOrder) -> None:
     from headrace.edge.admin.server import AdminSettings, serve_admin
 
     listener = _listener(order.host, order.port)
-    settings = AdminSettings(order.hosts, Path(order.folder), order.certificate, order.private_key)
+    settings = AdminSettings(
+        order.hosts,
+        Path(order.folder),
+        order.certificate,
+        order.private_key,
+        order.counts_apart,
+    )
     key = None if order.key is None else Secret(order.key)
 
     def on_ready(stop: Callable[[], None]) -> None:
@@ -77,7 +85,8 @@ def _serve(order: AdminOrder) -> None:
         os.write(1, READY + str(listener.getsockname()[1]).encode() + b"\n")
 
     try:
-        rows = open_registry(settings.folder)
+        url = None if order.registry_url is None else Secret(order.registry_url)
+        rows = open_registry(settings.folder, url)
         uvloop.run(serve_admin(listener, rows, key, settings, on_ready))
     except ssl.SSLError as error:
         raise Setup(

@@ -8,7 +8,6 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -16,11 +15,11 @@ from headrace.config.loading import Loaded
 from headrace.config.schema import Admin
 from headrace.edge.worker import store_folder
 from headrace.errors import Setup
-from headrace.gateway.administration.faults import Denied
+from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.gate import weakness
 from headrace.gateway.administration.wishes import NewAdminKey
 from headrace.operate.admin_process import READY, AdminOrder, encode_order
-from headrace.operate.registry_commands import Registry
+from headrace.operate.registry import Registry, alone, registry_url
 from headrace.platform.secrets import Secret, Secrets
 
 log = logging.getLogger("headrace.admin")
@@ -43,7 +42,8 @@ class Administration:
             key = Secrets(environ, loaded.folder).get(admin.key, time.monotonic())
             check_strength(key, admin.key)
         folder = store_folder(loaded).resolve()
-        self._folder = folder
+        self._loaded = loaded
+        url = registry_url(loaded)
         self._order = AdminOrder(
             host=admin.host,
             port=admin.port,
@@ -52,6 +52,8 @@ class Administration:
             certificate=None if admin.tls is None else str(loaded.folder / admin.tls.certificate),
             private_key=None if admin.tls is None else str(loaded.folder / admin.tls.key),
             key=None if key is None else key.reveal(),
+            registry_url=None if url is None else url.reveal(),
+            counts_apart=alone(loaded),
             log_level=log_level,
         )
         self._process: asyncio.subprocess.Process | None = None
@@ -68,7 +70,7 @@ class Administration:
 
     def first_key(self) -> Secret | None:
         """Makes a key if there is none, when somebody is there to be told. Raises Setup."""
-        return first_key(self._folder) if self._order.key is None else None
+        return first_key(self._loaded) if self._order.key is None else None
 
     async def stop(self) -> None:
         """Idempotent."""
@@ -139,9 +141,9 @@ def check_strength(key: Secret, reference: str) -> None:
         )
 
 
-def first_key(folder: Path) -> Secret | None:
+def first_key(loaded: Loaded) -> Secret | None:
     """Makes an admin key if no live one is there. Raises Setup."""
-    with Registry(folder) as registry:
+    with Registry.of(loaded) as registry:
         try:
             if registry.admin_keys.any_live():
                 return None
@@ -149,4 +151,7 @@ def first_key(folder: Path) -> Secret | None:
                 1
             ]
         except Denied as denied:
+            if denied.why is Why.UNAVAILABLE:  # the next start can make one
+                log.error("no first admin key", extra={"detail": denied.detail})
+                return None
             raise Setup(denied.detail) from denied

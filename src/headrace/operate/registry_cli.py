@@ -210,16 +210,17 @@ def create_tenant(
 
     Example: `headrace tenants create acme --region westeurope,swedencentral`
     """
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
+    from headrace.operate.registry_commands import words
 
-    options = {"name": name, "models": commands.words(models), "regions": commands.words(regions)}
+    options = {"name": name, "models": words(models), "regions": words(regions)}
     sys.exit(commands.create_unit(_found(config), "tenant", name, options, as_json=json))
 
 
 @tenants_app.command(name="list")
 def list_tenants(*, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the tenants. The tenant `default` is there without being made."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.list_units(_found(config), "tenant", None, as_json=json))
 
@@ -227,7 +228,7 @@ def list_tenants(*, config: ConfigOption = None, json: JsonOption = False) -> No
 @tenants_app.command(name="suspend")
 def suspend_tenant(name: str, *, config: ConfigOption = None) -> None:
     """Refuse all keys of a tenant until it is resumed."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.suspend_unit(_found(config), "tenant", name, name, True))
 
@@ -235,7 +236,7 @@ def suspend_tenant(name: str, *, config: ConfigOption = None) -> None:
 @tenants_app.command(name="resume")
 def resume_tenant(name: str, *, config: ConfigOption = None) -> None:
     """Take a suspended tenant's keys again."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.suspend_unit(_found(config), "tenant", name, name, False))
 
@@ -254,9 +255,10 @@ def create_team(
 
     Example: `headrace teams create search --tenant acme`
     """
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
+    from headrace.operate.registry_commands import words
 
-    options = {"name": name, "models": commands.words(models), "regions": commands.words(regions)}
+    options = {"name": name, "models": words(models), "regions": words(regions)}
     sys.exit(commands.create_unit(_found(config), "team", tenant, options, as_json=json))
 
 
@@ -265,7 +267,7 @@ def list_teams(
     *, tenant: str | None = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """List the teams."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.list_units(_found(config), "team", tenant, as_json=json))
 
@@ -282,13 +284,14 @@ def create_user(
     json: JsonOption = False,
 ) -> None:
     """Make a user. Example: `headrace users create ann@example.com --team search`"""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
+    from headrace.operate.registry_commands import words
 
     options = {
         "name": name,
         "team": team,
-        "models": commands.words(models),
-        "regions": commands.words(regions),
+        "models": words(models),
+        "regions": words(regions),
     }
     sys.exit(commands.create_unit(_found(config), "user", tenant, options, as_json=json))
 
@@ -298,7 +301,7 @@ def list_users(
     *, tenant: str | None = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """List the users."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.list_units(_found(config), "user", tenant, as_json=json))
 
@@ -322,13 +325,14 @@ def create_admin_key(
 
     Example: `headrace admin key ann --role operator --tenant acme`
     """
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
+    from headrace.operate.registry_commands import words
 
     options = {
         "name": name,
         "role": role,
-        "tenants": commands.words(tenants),
-        "ip_ranges": commands.words(ip_ranges),
+        "tenants": words(tenants),
+        "ip_ranges": words(ip_ranges),
         "expires": expires,
     }
     sys.exit(commands.create_admin_key(_found(config), options, as_json=json))
@@ -337,7 +341,7 @@ def create_admin_key(
 @admin_app.command(name="list")
 def list_admin_keys(*, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the keys of the admin API, without their secrets."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.list_admin_keys(_found(config), as_json=json))
 
@@ -347,6 +351,6 @@ def revoke_admin_key(
     key: Annotated[str, Parameter(help="The key's id.")], *, config: ConfigOption = None
 ) -> None:
     """Refuse a key of the admin API for good."""
-    from headrace.operate import registry_commands as commands
+    from headrace.operate import unit_commands as commands
 
     sys.exit(commands.revoke_admin_key(_found(config), key))

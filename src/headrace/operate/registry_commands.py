@@ -3,11 +3,9 @@ runs or not. One that runs takes up what changed within a second."""
 
 from __future__ import annotations
 
-import getpass
 import re
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,72 +16,23 @@ from rich.text import Text
 
 from headrace.config.loading import Loaded
 from headrace.config.terms import instant_of, written_instant
-from headrace.data.audit import AuditLog
-from headrace.data.registry.opening import open_registry
-from headrace.data.registry.records import KeyRecord, UnitKind
+from headrace.data.registry.records import KeyRecord
 from headrace.data.registry.rows import Position, Wanted
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
-from headrace.gateway.administration.admin_keys import AdminKeys
-from headrace.gateway.administration.desk import PAGE_LIMIT, Desk
-from headrace.gateway.administration.faults import Denied
-from headrace.gateway.administration.grants import Grant, Role
-from headrace.gateway.administration.keys import Keys
-from headrace.gateway.administration.units import Units
+from headrace.gateway.administration.desk import PAGE_LIMIT
 from headrace.gateway.administration.views import (
     KeyView,
-    UnitView,
-    admin_key_view,
     key_view,
-    unit_view,
 )
 from headrace.gateway.administration.wishes import (
     KeyChange,
-    NewAdminKey,
     NewKey,
-    NewTeam,
-    NewTenant,
-    NewUser,
-    UnitChange,
 )
+from headrace.operate.registry import Registry
 
 T = TypeVar("T")
 _SPAN = re.compile(r"(\d+)([smhdw])\Z")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-class Registry:
-    """The registry for whoever may write the store's folder: with all rights."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises Setup."""
-        self._rows = open_registry(folder)
-        try:
-            self._audit = AuditLog(folder)
-        except OSError as error:
-            raise Setup(
-                f"The store's folder {folder} cannot be written: {error.strerror}.",
-                "Run this as the user that runs the gateway, or name its file with --config.",
-            ) from error
-        desk = Desk(self._rows, self._audit)
-        self.units = Units(desk)
-        self.keys = Keys(desk, self.units)
-        self.admin_keys = AdminKeys(desk)
-        self.by = Grant(actor=f"local:{_user()}", role=Role.ADMIN)
-
-    def revision(self) -> int:
-        """Of the last change."""
-        return self._rows.revision()
-
-    def __enter__(self) -> Registry:
-        return self
-
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        """A denial is told as any problem of a command."""
-        self._rows.close()
-        self._audit.close()
-        if isinstance(fault, Denied):
-            raise Setup(fault.detail) from fault
 
 
 def span_s(text: str) -> float:
@@ -94,6 +43,13 @@ def span_s(text: str) -> float:
     if match is None:
         raise Setup(f"{text[:20]!r} is no length of time.", "Write one such as 30m, 24h, 7d or 0.")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def instant(text: str | None) -> str | None:
+    """An instant from now for a length of time; anything else as it is. Raises Setup."""
+    if text is None or _SPAN.match(text) is None:
+        return text
+    return written_instant(time.time() + span_s(text))
 
 
 def made(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -132,9 +88,7 @@ def key_options(values: dict[str, Any]) -> dict[str, Any]:
         values["limits"] = limits
     if budget is not None:
         values["budgets"] = [{"per": "key", "usd": budget, "every": "month"}]
-    expires = values.get("expires")
-    if expires is not None and _SPAN.match(expires):
-        values["expires"] = written_instant(time.time() + span_s(expires))
+    values["expires"] = instant(values.get("expires"))
     if values.get("tags") is not None:
         pairs = [tag.partition("=") for tag in values["tags"]]
         if not all(name and word for name, _, word in pairs):
@@ -144,7 +98,7 @@ def key_options(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) -> int:
-    with _opened(loaded) as registry:
+    with Registry.of(loaded) as registry:
         new = made(NewKey, key_options(options))
         record, secret = registry.keys.create(registry.by, new)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
@@ -169,7 +123,7 @@ def list_keys(
             key.tenant, key.team, key.user,
         ):  # fmt: skip
             rows.append(_file_key(name, key, now))
-    with _opened(loaded) as registry:
+    with Registry.of(loaded) as registry:
         after: Position | None = None
         while found := registry.keys.page(registry.by, wanted, after, PAGE_LIMIT):
             rows += [_told(key_view(key, now)) for key in found]
@@ -195,7 +149,7 @@ def list_keys(
 
 def show_key(loaded: Loaded, name: str, *, as_json: bool) -> int:
     now = time.time()
-    with _opened(loaded) as registry:
+    with Registry.of(loaded) as registry:
         if name in loaded.config.keys:
             told = _file_key(name, loaded.config.keys[name], now)
         else:
@@ -205,7 +159,7 @@ def show_key(loaded: Loaded, name: str, *, as_json: bool) -> int:
 
 
 def update_key(loaded: Loaded, name: str, options: dict[str, Any], *, as_json: bool) -> int:
-    with _opened(loaded) as registry:
+    with Registry.of(loaded) as registry:
         key = _registered(loaded, registry, name)
         change = made(KeyChange, key_options(options))
         if all(value is UNSET for value in msgspec.structs.astuple(change)):
@@ -217,7 +171,7 @@ def update_key(loaded: Loaded, name: str, options: dict[str, Any], *, as_json: b
 
 def rotate_key(loaded: Loaded, name: str, grace: str, *, as_json: bool) -> int:
     grace_s = span_s(grace)
-    with _opened(loaded) as registry:
+    with Registry.of(loaded) as registry:
         key = _registered(loaded, registry, name)
         record, secret = registry.keys.rotate(registry.by, key.id, grace_s)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
@@ -227,7 +181,7 @@ def rotate_key(loaded: Loaded, name: str, grace: str, *, as_json: bool) -> int:
 
 
 def revoke_key(loaded: Loaded, name: str, *, as_json: bool) -> int:
-    with _opened(loaded) as registry:
+    with Registry.of(loaded) as registry:
         key = _registered(loaded, registry, name)
         record = registry.keys.revoke(registry.by, key.id)
     if as_json:
@@ -235,100 +189,6 @@ def revoke_key(loaded: Loaded, name: str, *, as_json: bool) -> int:
     else:
         print(f"{record.id} ({record.name}) is revoked; running gateways refuse it from now on.")
     return 0
-
-
-def create_unit(
-    loaded: Loaded, kind: UnitKind, tenant: str, options: dict[str, Any], *, as_json: bool
-) -> int:
-    with _opened(loaded) as registry:
-        match kind:
-            case "tenant":
-                unit = registry.units.create_tenant(registry.by, made(NewTenant, options))
-            case "team":
-                unit = registry.units.create_team(registry.by, tenant, made(NewTeam, options))
-            case "user":
-                unit = registry.units.create_user(registry.by, tenant, made(NewUser, options))
-    if as_json:
-        print(msgspec.json.encode(unit_view(unit)).decode())
-    else:
-        print(f"{kind} {unit.name} is made.")
-    return 0
-
-
-def list_units(loaded: Loaded, kind: UnitKind, tenant: str | None, *, as_json: bool) -> int:
-    units: list[UnitView] = []
-    with _opened(loaded) as registry:
-        after: Position | None = None
-        while found := registry.units.page(registry.by, kind, tenant, after, PAGE_LIMIT):
-            units += map(unit_view, found)
-            after = found[-1].tenant, found[-1].name
-    if as_json:
-        print(msgspec.json.encode(units).decode())
-        return 0
-    table = Table(kind.capitalize(), "Tenant", "Team", "Suspended", "Models", "Regions", "Made")
-    for unit in units:
-        table.add_row(
-            unit.name,
-            unit.tenant,
-            unit.team or "",
-            "yes" if unit.suspended else "no",
-            "all" if unit.models is None else ", ".join(unit.models),
-            "all" if unit.regions is None else ", ".join(unit.regions),
-            unit.created,
-        )
-    Console().print(table if units else f"There are none. Make one: headrace {kind}s create NAME")
-    return 0
-
-
-def suspend_unit(loaded: Loaded, kind: UnitKind, tenant: str, name: str, suspended: bool) -> int:
-    with _opened(loaded) as registry:
-        change = UnitChange(suspended=suspended)
-        registry.units.update(registry.by, kind, tenant, name, change)
-    print(f"{kind} {name}: {'suspended, its keys are refused' if suspended else 'back in use'}.")
-    return 0
-
-
-def create_admin_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) -> int:
-    if options.get("expires") is not None and _SPAN.match(options["expires"]):
-        options["expires"] = written_instant(time.time() + span_s(options["expires"]))
-    with _opened(loaded) as registry:
-        record, secret = registry.admin_keys.create(registry.by, made(NewAdminKey, options))
-    view = admin_key_view(record, time.time())
-    if as_json:
-        print(msgspec.json.encode({"key": view, "secret": secret.reveal()}).decode())
-    else:
-        print(secret.reveal())
-        _note(f"Role {view.role}. It is shown this once: keep it in a safe place now.")
-    return 0
-
-
-def list_admin_keys(loaded: Loaded, *, as_json: bool) -> int:
-    now = time.time()
-    with _opened(loaded) as registry:
-        views = [
-            admin_key_view(key, now)
-            for key in registry.admin_keys.page(registry.by, None, PAGE_LIMIT)[0]
-        ]
-    if as_json:
-        print(msgspec.json.encode(views).decode())
-        return 0
-    table = Table(Column("Key", no_wrap=True), "Name", "State", "Role", "Tenants", "Expires")
-    for view in views:
-        tenants = "all" if view.tenants is None else ", ".join(view.tenants)
-        table.add_row(view.id, view.name, view.state, view.role, tenants, view.expires or "never")
-    Console().print(table if views else "There are none. Make one: headrace admin key")
-    return 0
-
-
-def revoke_admin_key(loaded: Loaded, key_id: str) -> int:
-    with _opened(loaded) as registry:
-        record = registry.admin_keys.revoke(registry.by, key_id)
-    print(f"{record.id} ({record.name}) is revoked.")
-    return 0
-
-
-def _opened(loaded: Loaded) -> Registry:
-    return Registry(store_folder(loaded))
 
 
 def _registered(loaded: Loaded, registry: Registry, name: str) -> KeyRecord:
@@ -383,18 +243,11 @@ def _told_once(view: KeyView, text: str, as_json: bool) -> None:
         print(msgspec.json.encode({"key": view, "secret": text}).decode())
         return
     print(text)
-    _note(f"Key {view.id} ({view.name}), tenant {view.tenant}. It is shown this once: keep it now.")
+    note(f"Key {view.id} ({view.name}), tenant {view.tenant}. It is shown this once: keep it now.")
 
 
-def _note(text: str) -> None:
+def note(text: str) -> None:
     Console(stderr=True, highlight=False).print(Text(text))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def words(values: Iterable[str] | None) -> list[str] | None:

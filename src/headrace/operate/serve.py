@@ -18,9 +18,10 @@ from headrace.config.loading import Loaded, discovered, load, locate, with_found
 from headrace.config.schema import LocalBackend
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
-from headrace.data.registry.rows import Wanted
+from headrace.data.registry.rows import Unreachable, Wanted
 from headrace.edge.worker import Worker, store_folder
 from headrace.errors import Setup
+from headrace.gateway.keyring import Keyring
 from headrace.operate.ledger_process import LedgerProcess
 from headrace.operate.ledger_writer import WriterOrder, recover
 from headrace.operate.own_key import own_key
@@ -90,14 +91,9 @@ async def serve(
             "headrace.yaml.",
         )
     if config.server.workers > 1 and counts_apart(config):
-        raise Setup(
-            f"{config.server.workers} workers would each count limits and budgets alone.",
-            "Add `redis: {url: ...}` to the configuration, by which they count together, or "
-            "serve with `--workers 1`.",
-        )
-    folder = store_folder(loaded)
-    named = bool(config.keys) or _any_registered(folder)
-    key, is_new = (None, False) if named else own_key(folder)
+        raise _uncounted(config.server.workers)
+    named = _any_registered(loaded) or bool(config.keys)
+    key, is_new = (None, False) if named else own_key(store_folder(loaded))
     admin = _administration(loaded, log_level)
     local = LocalModels.of(
         {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
@@ -160,15 +156,35 @@ def _administration(loaded: Loaded, log_level: str) -> Administration | None:
     return Administration(loaded.config.admin, loaded, os.environ, log_level)
 
 
-def _any_registered(folder: Path) -> bool:
-    """Whether the registry ever had a key: from then on none is generated. Raises Setup."""
-    rows = open_registry(folder)
+def _any_registered(loaded: Loaded) -> bool:
+    """Whether the registry ever had a key, or may have: from then on none is generated. Raises
+    Setup for several workers that could not keep what its keys may use."""
+    folder = store_folder(loaded)
+    url = database_url(loaded.config.store, Secrets(os.environ, loaded.folder), time.monotonic())
+    rows = open_registry(folder, url)
     try:
-        return bool(rows.page(Wanted("key"), None, 1))
+        if not rows.page(Wanted("key"), None, 1):
+            return False
+        if loaded.config.server.workers > 1 and loaded.config.redis is None:
+            keyring = Keyring()
+            keyring.take(rows.since(0))
+            if keyring.bounded:
+                raise _uncounted(loaded.config.server.workers)
+        return True
+    except Unreachable:
+        return True  # the workers say so, and begin without
     except OSError as error:
         raise Setup(str(error), "Mend it, or put a copy from a backup in its place.") from error
     finally:
         rows.close()
+
+
+def _uncounted(workers: int) -> Setup:
+    return Setup(
+        f"{workers} workers would each count limits and budgets alone.",
+        "Add `redis: {url: ...}` to the configuration, by which they count together, or "
+        "serve with `--workers 1`.",
+    )
 
 
 async def _serve_by_many(workers: Workers, announce: Callable[[int], None]) -> None:

@@ -108,3 +108,13 @@ def test_all_measures_of_one_rule() -> None:
         ("usd", 250_000, 125_000),
         ("tokens", 100, 50),
     ]
+
+
+def test_what_a_team_may_use_is_counted_over_its_keys() -> None:
+    rule = LimitRule(per="team", requests=9)
+    shared = (("team:acme/red", rule),)
+    first = Caller(key_id="k1", tenant="acme", team="red", shared_limits=shared)
+    second = Caller(key_id="k2", tenant="acme", team="red", shared_limits=shared)
+    other = Caller(key_id="k3", tenant="acme", team="red", limits=(rule,))
+    one, two, three = (measures(caller).requests[0].key for caller in (first, second, other))
+    assert one == two != three

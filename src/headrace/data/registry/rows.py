@@ -51,6 +51,10 @@ class Stale(Exception):  # noqa: N818
     """Someone else changed a row first, or it is there already."""
 
 
+class Unreachable(OSError):  # noqa: N818
+    """The server that the store is on does not answer just now; it may again."""
+
+
 class Rows(Protocol):
     """A store. May be used from several threads, one at a time each. All of it raises OSError if
     the store cannot be reached or written."""

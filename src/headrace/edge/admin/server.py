@@ -38,12 +38,14 @@ class AdminSettings(Struct, frozen=True):
     folder: Path
     certificate: str | None = None
     private_key: str | None = None
+    counts_apart: bool = False
+    """Several workers without Redis: keys can't have limits."""
 
 
 def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings) -> tuple[
     AdminApp, Gate
 ]:  # fmt: skip
-    desk = Desk(rows, audit)
+    desk = Desk(rows, audit, counts_apart=settings.counts_apart)
     units = Units(desk)
     parts = Parts(desk, Keys(desk, units), units, AdminKeys(desk), settings.folder)
     gate = Gate(rows, audit, key)

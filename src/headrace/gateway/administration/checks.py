@@ -49,8 +49,16 @@ def check_expires(text: str | None, now_unix_s: float) -> float | None:
     return instant
 
 
-def check_rules(limits: Sequence[LimitRule], budgets: Sequence[BudgetRule]) -> None:
+def check_rules(
+    limits: Sequence[LimitRule], budgets: Sequence[BudgetRule], counts_apart: bool
+) -> None:
     """Raises Denied(INVALID)."""
+    if counts_apart and (limits or budgets):
+        raise invalid(
+            "limits" if limits else "budgets",
+            "Several workers would each count alone. Add `redis: {url: ...}` to headrace.yaml, "
+            "by which they count together, or serve with one worker.",
+        )
     for param, rules in (("limits", limits), ("budgets", budgets)):
         if len(rules) > 20:
             raise invalid(param, f"`{param}` has more than 20 items.")

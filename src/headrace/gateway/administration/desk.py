@@ -21,11 +21,18 @@ class Desk:
     """Where all wishes end. All of it raises Denied(UNAVAILABLE) if the registry cannot be used."""
 
     def __init__(
-        self, rows: Rows, audit: AuditSink, clock: Callable[[], float] = time.time
+        self,
+        rows: Rows,
+        audit: AuditSink,
+        clock: Callable[[], float] = time.time,
+        *,
+        counts_apart: bool = False,
     ) -> None:
+        """`counts_apart`: several workers count, and have nothing by which to count together."""
         self._rows = rows
         self._audit = audit
         self.clock = clock
+        self.counts_apart = counts_apart
 
     def revision(self) -> int:
         with _available():

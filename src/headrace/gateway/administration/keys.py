@@ -135,7 +135,7 @@ class Keys:
         for param in ("models", "regions", "operations"):
             check_list(param, getattr(terms, param))
         check_ranges(terms.ip_ranges)
-        check_rules(terms.limits, terms.budgets)
+        check_rules(terms.limits, terms.budgets, self._desk.counts_apart)
         units = self._units.above(terms)
         check_ceiling("models", terms.models, units)
         check_ceiling("regions", terms.regions, units)

@@ -123,7 +123,7 @@ class Units:
     def _check(self, unit: UnitRecord) -> None:
         check_list("models", unit.models)
         check_list("regions", unit.regions)
-        check_rules(unit.limits, unit.budgets)
+        check_rules(unit.limits, unit.budgets, self._desk.counts_apart)
         tenant = None if unit.kind == "tenant" else self.known("tenant", unit.tenant, unit.tenant)
         if tenant is not None:
             check_ceiling("models", unit.models, [tenant])

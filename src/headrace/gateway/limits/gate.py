@@ -75,7 +75,7 @@ class Gate:
         if self._caps is not None:
             self._caps.apply(call)
         caller = call.caller
-        own = caller.limits or caller.budgets
+        own = caller.bounded
         key = (
             caller.key_id,
             caller.user,

@@ -62,6 +62,7 @@ class Rulebook:
         for scope, limit in (
             *(("", rule) for rule in self.limits),
             *((own, rule) for rule in caller.limits),
+            *((f"of:{whose}:", rule) for whose, rule in caller.shared_limits),
         ):
             if not _concerns(limit.only, values):
                 continue
@@ -87,6 +88,7 @@ class Rulebook:
         for scope, rule in (
             *(("", rule) for rule in self.budgets),
             *((own, rule) for rule in caller.budgets),
+            *((f"of:{whose}:", rule) for whose, rule in caller.shared_budgets),
         ):
             if not _concerns(rule.only, values):
                 continue
