@@ -51,6 +51,7 @@ backends:
   claude-haiku:
     {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY, model: claude-haiku-4-5}}
   claude-busy: {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY}}
+  claude-down: {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY}}
   claude-hasty:
     {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY, timeouts: {{whole_s: 0.5}}}}
 {busy_backends}
@@ -64,6 +65,10 @@ models:
   claude-alias: {{pools: [[claude-haiku]], retry: {{attempts: 1}}}}
   claude-busy: {{pools: [[claude-busy]], retry: {{attempts: 1}}}}
   claude-hasty: {{pools: [[claude-hasty]], retry: {{attempts: 1}}}}
+  claude-down:
+    pools: [[claude-down]]
+    retry: {{attempts: 1}}
+    fallback: {{cache: true, message: "We are busy.", as_answer: true}}
   either: {{pools: [[claude], [plain]]}}
   alias: {{pools: [[renamed]], retry: {{attempts: 1}}}}
   azure-dated: {{pools: [[dated]], retry: {{attempts: 1}}}}

@@ -103,6 +103,28 @@ def test_models(claude: anthropic.Anthropic) -> None:
     assert claude.models.retrieve("claude-alias").display_name == "claude-alias"
 
 
+def test_a_message_in_place_of_an_answer_then_a_kept_one(
+    claude: anthropic.Anthropic, upstream: ScriptedThread
+) -> None:
+    def texts() -> list[str]:
+        whole = claude.messages.create(model="claude-down", max_tokens=9, messages=ASK)
+        with claude.messages.stream(model="claude-down", max_tokens=9, messages=ASK) as stream:
+            streamed = stream.get_final_message()
+        assert (whole.stop_reason, streamed.stop_reason) == ("end_turn", "end_turn")
+        return [b.text for m in (whole, streamed) for b in m.content if b.type == "text"]
+
+    upstream.always(status=500)
+    assert texts() == ["We are busy.", "We are busy."]
+    upstream.reset()
+    upstream.always(text="Kept.")
+    assert texts() == ["Kept.", "Kept."]
+    upstream.reset()
+    upstream.always(status=500)
+    with claude.messages.stream(model="claude-down", max_tokens=9, messages=ASK) as stream:
+        assert stream.response.headers["x-headrace-answered-by"] == "cache"
+        assert stream.get_final_text() == "Kept."
+
+
 class TestErrors:
     def test_of_ours(self, gateway: Gateway, upstream: ScriptedThread) -> None:
         with (

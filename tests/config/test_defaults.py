@@ -6,6 +6,7 @@ import pytest
 
 from headrace.config.defaults import completed, discover, resolved, search
 from headrace.config.schema import (
+    AnthropicBackend,
     AzureOpenAIBackend,
     Config,
     LocalBackend,
@@ -31,6 +32,17 @@ def test_an_openai_key_passes_every_model_on() -> None:
     assert config.backends == {"openai": OpenAIBackend(credential="env:OPENAI_API_KEY")}
     assert config.models == {"*": one("openai")}
     assert "sk-x" not in repr(config)
+
+
+def test_an_anthropic_key_passes_every_model_on_unless_another_does() -> None:
+    environ = {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
+    config = discover(environ, local_available=True)
+    expected = AnthropicBackend(url="http://127.0.0.1:9", credential="env:ANTHROPIC_API_KEY")
+    assert config.backends == {"anthropic": expected}
+    assert config.models == {"*": one("anthropic")}
+    found = search({**environ, "OPENAI_API_KEY": "k"}, local_available=True)
+    assert list(found.backends) == ["openai"]
+    assert "ANTHROPIC_API_KEY is set too" in found.notes[0]
 
 
 def test_openai_variables_of_the_sdk_are_heeded() -> None:

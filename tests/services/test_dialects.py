@@ -16,6 +16,7 @@ from headrace.services.dialects import (
     anthropic_answering,
     anthropic_asking,
     openai_answering,
+    openai_asked,
     openai_asking,
 )  # fmt: skip
 from headrace.services.dialects.neutral import (
@@ -118,7 +119,7 @@ def sent(body: dict[str, Any]) -> dict[str, Any]:
 @given(conversations())
 def test_requests_by_way_of_openai(asked: Asked) -> None:
     lost = Omissions("refuse", "OpenAI")
-    body = openai_asking.written(asked, "m", lost, "max_completion_tokens")
+    body = openai_asked.written(asked, "m", lost, "max_completion_tokens")
     assert openai_asking.read(sent(body)) == asked
     assert lost.headers() == b""
 
@@ -135,7 +136,7 @@ def test_requests_by_way_of_anthropic(asked: Asked) -> None:
 @given(conversations())
 def test_requests_by_way_of_both(asked: Asked) -> None:
     lost = Omissions("refuse", "the other")
-    there = openai_asking.read(sent(openai_asking.written(asked, "m", lost, "max_tokens")))
+    there = openai_asking.read(sent(openai_asked.written(asked, "m", lost, "max_tokens")))
     back = anthropic_asking.read(sent(anthropic_asking.written(there, "m", lost, 1)))
     assert back == asked
 
@@ -276,6 +277,14 @@ def test_no_body_breaks_a_reader(body: dict[str, Any]) -> None:
             asked = read(sent(body))
             lost = Omissions("drop", "x")
             anthropic_asking.written(asked, "m", lost, 1)
-            openai_asking.written(asked, "m", lost, "max_tokens")
+            openai_asked.written(asked, "m", lost, "max_tokens")
         except Refused as refused:
             assert refused.reason is Reason.BAD_REQUEST
+
+
+def test_members_of_parts_are_not_lost_in_silence() -> None:
+    part = {"type": "text", "text": "x", "tomorrow": 1, "nothing": None}
+    asked = openai_asking.read({"messages": [{"role": "user", "content": [dict(part)]}]})
+    assert asked.others == ["messages[0].content[0].tomorrow"]
+    asked = anthropic_asking.read({"messages": [{"role": "user", "content": [dict(part)]}]})
+    assert asked.others == ["messages[0].content[0].tomorrow"]

@@ -12,6 +12,7 @@ from headrace.config.key_rules import ANY_MODEL
 from headrace.config.providers import OPENAI_COMPATIBLE
 from headrace.config.rules import open_backends
 from headrace.config.schema import (
+    AnthropicBackend,
     AnyBackend,
     AzureOpenAIBackend,
     Config,
@@ -20,7 +21,7 @@ from headrace.config.schema import (
     ModelName,
     OpenAIBackend,
 )
-from headrace.config.urls import azure_url_fault, url_fault
+from headrace.config.urls import anthropic_url_fault, azure_url_fault, url_fault
 from headrace.errors import Setup
 
 CHAT_MODEL = "smollm2-135m-instruct"
@@ -83,7 +84,7 @@ def search(environ: Mapping[str, str], local_available: bool) -> Discovery:
     """Looks for providers' keys in `environ`.
 
     The first provider that takes any model answers `"*"`, in the order OpenAI, OpenRouter, Groq,
-    Mistral, DeepSeek; others are told of in the notes, since a name alone doesn't say whose it is.
+    Mistral, DeepSeek, Anthropic; others are told of in the notes, since a name alone doesn't say whose it is.
     An Azure deployment is offered by its own name.
     """
     notes: list[str] = []
@@ -98,6 +99,15 @@ def search(environ: Mapping[str, str], local_available: bool) -> Discovery:
             continue
         backends[name] = backend
         models[ANY_MODEL] = Model(pools=[[name]])
+    if _value(environ, "ANTHROPIC_API_KEY"):
+        if ANY_MODEL in models:
+            notes.append(
+                f"ANTHROPIC_API_KEY is set too, but {next(iter(backends))} answers every model: "
+                "write backends and models to headrace.yaml to use both."
+            )
+        else:
+            backends["anthropic"] = _anthropic(environ)
+            models[ANY_MODEL] = Model(pools=[["anthropic"]])
     azure = _azure(environ, notes)
     if azure is not None:
         backends["azure"] = azure
@@ -134,6 +144,12 @@ def _openai_like(environ: Mapping[str, str]) -> list[tuple[str, str, OpenAIBacke
             )
             found.append((name, variable, backend))
     return found
+
+
+def _anthropic(environ: Mapping[str, str]) -> AnthropicBackend:
+    backend = AnthropicBackend(credential="env:ANTHROPIC_API_KEY")
+    url = _url(environ, "ANTHROPIC_BASE_URL", anthropic_url_fault)
+    return msgspec.structs.replace(backend, url=url) if url else backend
 
 
 def _azure(environ: Mapping[str, str], notes: list[str]) -> AzureOpenAIBackend | None:

@@ -16,6 +16,7 @@ from headrace.gateway.recording import replay
 from headrace.gateway.reply import Reply
 from headrace.gateway.steps import GiveUp
 from headrace.nouns import Call, Operation
+from headrace.services.dialects import anthropic_message
 
 FINAL = frozenset(
     {
@@ -28,6 +29,7 @@ FINAL = frozenset(
     }
 )
 """The client's own request is at fault: nothing stands in for its answer."""
+_CHATS = frozenset({Operation.CHAT, Operation.MESSAGES})
 DEFAULT_RETRY_AFTER_S = 5.0
 RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 """A longer answer is not recorded to be kept."""
@@ -54,17 +56,20 @@ async def fall_back(
             await replay(recorded, reply, progress, answer_cache.CACHE)
             return
     refused = refusal(chosen, give_up)
-    if not chosen.fallback.as_answer or call.operation is not Operation.CHAT:
+    if not chosen.fallback.as_answer or call.operation not in _CHATS:
         raise refused
     progress.status, progress.finish = 200, "refused"
     progress.reason = refused.reason.value
     progress.answered_by = "message"
     about = b"x-headrace-answered-by: message\r\nx-should-retry: false\r\n"
+    anthropics = call.operation is Operation.MESSAGES
     if call.stream:
         reply.begin(about)
-        reply.end(_events(call, refused.detail))
+        reply.end((anthropic_message.events if anthropics else _events)(call, refused.detail))
     else:
-        reply.whole(msgspec.json.encode(_completion(call, refused.detail)), about)
+        reply.whole(
+            (anthropic_message.whole if anthropics else _whole)(call, refused.detail), about
+        )
 
 
 def refusal(chosen: Chosen, give_up: GiveUp) -> Refused:
@@ -78,6 +83,10 @@ def refusal(chosen: Chosen, give_up: GiveUp) -> Refused:
     refused = Refused(reason, detail, retry_after_s=wait_s, cause=give_up.why, status=503)
     refused.exhausted = True
     return refused
+
+
+def _whole(call: Call, text: str) -> bytes:
+    return msgspec.json.encode(_completion(call, text))
 
 
 def _completion(call: Call, text: str) -> dict[str, Any]:

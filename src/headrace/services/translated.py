@@ -14,6 +14,7 @@ from headrace.services.dialects import (
     anthropic_answering,
     anthropic_asking,
     openai_answering,
+    openai_asked,
     openai_asking,
 )  # fmt: skip
 from headrace.services.dialects.anthropic_events import AnthropicEvents, AnthropicWriter
@@ -121,7 +122,7 @@ class OpenAIForAnthropic(_Translated):
     def request(self, call: Call) -> WireRequest:
         lost = Omissions(self._policy, "OpenAI's chat API")
         asked = anthropic_asking.read(_objects.decode(call.body))
-        body = openai_asking.written(asked, call.model, lost, self._limit_member)
+        body = openai_asked.written(asked, call.model, lost, self._limit_member)
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:

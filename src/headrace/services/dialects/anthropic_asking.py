@@ -24,11 +24,27 @@ from headrace.services.dialects.neutral import (
     ToolResult,
     ToolUse,
 )  # fmt: skip
-from headrace.services.dialects.objects import given, list_of, object_of, rest, text_of
+from headrace.services.dialects.objects import (
+    given,
+    list_of,
+    object_of,
+    rest,
+    text_of,
+    unknown,
+)  # fmt: skip
 from headrace.services.dialects.omissions import Omissions
 
 SAME = ("max_tokens", "temperature", "top_p", "top_k", "thinking")
 """Members whose names and values the neutral form has."""
+_PART_MEMBERS = {
+    "text": {"text", "cache_control", "citations"},
+    "image": {"source", "cache_control"},
+    "document": {"source", "cache_control", "title", "context", "citations"},
+    "thinking": {"thinking", "signature"},
+    "redacted_thinking": {"data"},
+    "tool_use": {"id", "name", "input", "cache_control", "caller"},
+    "tool_result": {"tool_use_id", "content", "is_error", "cache_control"},
+}
 _UNKNOWN_HERE = (
     "seed", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty", "logit_bias",
 )  # fmt: skip
@@ -53,11 +69,11 @@ def read(members: dict[str, Any]) -> Asked:
     asked.others += rest(metadata, "metadata.")
     _read_output(members, asked)
     _read_tools(members, asked)
-    asked.add("system", _read_content(take("system", None), "system"))
+    asked.add("system", _read_content(take("system", None), "system", asked.others))
     for i, message in enumerate(list_of(take("messages", None), "messages")):
         where = f"messages[{i}]"
         role = object_of(message, where).pop("role", None)
-        parts = _read_content(message.pop("content", None), f"{where}.content")
+        parts = _read_content(message.pop("content", None), f"{where}.content", asked.others)
         if role in ("user", "assistant", "system"):
             asked.add(role, parts)
         else:
@@ -107,18 +123,20 @@ def _read_tools(members: dict[str, Any], asked: Asked) -> None:
             asked.others.append("tool_choice")
 
 
-def _read_content(content: Any, where: str) -> list[Part]:
+def _read_content(content: Any, where: str, others: list[str]) -> list[Part]:
     if content is None or isinstance(content, str):
         return [Text(content)] if content else []
     parts = []
     for i, value in enumerate(list_of(content, where)):
-        part = _read_part(object_of(value, f"{where}[{i}]"), f"{where}[{i}]")
+        at = f"{where}[{i}]"
+        part = _read_part(object_of(value, at), at, others)
+        others += unknown(value, _PART_MEMBERS, at)
         if part is not None:
             parts.append(part)
     return parts
 
 
-def _read_part(part: dict[str, Any], where: str) -> Part | None:
+def _read_part(part: dict[str, Any], where: str, others: list[str]) -> Part | None:
     kind, cache = part.get("type"), part.get("cache_control")
     match kind:
         case "text":
@@ -137,7 +155,7 @@ def _read_part(part: dict[str, Any], where: str) -> Part | None:
             return ToolUse(id, name, object_of(part.get("input"), f"{where}.input"), cache)
         case "tool_result":
             id = text_of(part.get("tool_use_id"), f"{where}.tool_use_id")
-            parts = _read_content(part.get("content"), f"{where}.content")
+            parts = _read_content(part.get("content"), f"{where}.content", others)
             return ToolResult(id, parts, bool(part.get("is_error")), cache)
     return Foreign(f"{where}.{kind}")
 

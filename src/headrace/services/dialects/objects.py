@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -50,6 +51,16 @@ def unparsed(value: Any) -> str:
 def rest(members: dict[str, Any], where: str = "") -> list[str]:
     """Names of the members that are left and say something."""
     return [where + name for name, value in members.items() if value is not None and value != []]
+
+
+def unknown(part: dict[str, Any], known: Mapping[str, set[str]], where: str) -> list[str]:
+    """Names of a part's members that its kind is not known to have and that say something."""
+    kind = part.get("type")
+    members = known.get(kind) if isinstance(kind, str) else None
+    if members is None or part.keys() - members == {"type"}:
+        return []
+    others = {n: v for n, v in part.items() if n not in members and n != "type"}
+    return rest(others, f"{where}.")
 
 
 def given(**members: Any) -> dict[str, Any]:

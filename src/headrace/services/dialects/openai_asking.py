@@ -1,4 +1,4 @@
-"""Requests for a chat in OpenAI's dialect, read and written.
+"""Requests for a chat in OpenAI's dialect, read.
 
 https://platform.openai.com/docs/api-reference/chat/create. What other dialects have is taken where
 OpenAI's clients and compatible servers have come to write it: `cache_control` at parts and tools,
@@ -27,30 +27,29 @@ from headrace.services.dialects.neutral import (
     Tool,
     ToolResult,
     ToolUse,
-    Turn,
 )  # fmt: skip
 from headrace.services.dialects.objects import (
-    given,
     list_of,
     object_of,
     parsed,
     rest,
     text_of,
-    unparsed,
+    unknown,
     wrong,
 )  # fmt: skip
-from headrace.services.dialects.omissions import Omissions
 
 SAME = (
     "temperature", "top_p", "top_k", "seed", "top_logprobs", "frequency_penalty",
     "presence_penalty", "logit_bias", "thinking",
 )  # fmt: skip
 """Members whose names and values the neutral form has."""
-_TEXT_PLAIN = "data:text/plain;base64,"
 _PARTS_OF_SYSTEM = ("system", "developer")
-
-
-# --- reading
+_PART_MEMBERS = {
+    "text": {"text", "cache_control", "annotations"},
+    "image_url": {"image_url", "cache_control"},
+    "file": {"file", "cache_control"},
+    "refusal": {"refusal"},
+}
 
 
 def read(members: dict[str, Any]) -> Asked:
@@ -133,7 +132,7 @@ def _read_tools(members: dict[str, Any], asked: Asked) -> None:
 
 def _read_message(message: dict[str, Any], where: str, asked: Asked) -> None:
     role = message.pop("role", None)
-    parts = _read_content(message.pop("content", None), f"{where}.content")
+    parts = _read_content(message.pop("content", None), f"{where}.content", asked.others)
     if role in _PARTS_OF_SYSTEM:
         asked.add("system", parts)
     elif role == "user":
@@ -178,14 +177,17 @@ def _calls(message: dict[str, Any], where: str) -> list[Part]:
     return calls
 
 
-def _read_content(content: Any, where: str) -> list[Part]:
+def _read_content(content: Any, where: str, others: list[str]) -> list[Part]:
     if content is None or isinstance(content, str):
         return [Text(content)] if content else []
-    return [
-        part
-        for i, value in enumerate(list_of(content, where))
-        if (part := _read_part(object_of(value, f"{where}[{i}]"), f"{where}[{i}]")) is not None
-    ]
+    parts = []
+    for i, value in enumerate(list_of(content, where)):
+        at = f"{where}[{i}]"
+        part = _read_part(object_of(value, at), at)
+        others += unknown(value, _PART_MEMBERS, at)
+        if part is not None:
+            parts.append(part)
+    return parts
 
 
 def _read_part(part: dict[str, Any], where: str) -> Part | None:
@@ -240,191 +242,3 @@ def _data_url(url: str) -> tuple[str | None, str | None]:
     if not comma or not semicolon or encoding != "base64":
         return None, None
     return media_type.partition(";")[0], data
-
-
-# --- writing
-
-
-def written(asked: Asked, model: str, lost: Omissions, limit_member: str) -> dict[str, Any]:
-    """The body. `limit_member` is the server's name for the most tokens of an answer. Raises
-    Refused."""
-    for name in asked.others:
-        lost.lose(name)
-    for name in ("top_k", "thinking"):
-        value = getattr(asked, name)
-        if value is not None and value != {"type": "disabled"}:
-            lost.lose(name)
-    messages: list[dict[str, Any]] = []
-    if asked.system:
-        texts = _write_parts(asked.system, "system", lost)
-        messages.append({"role": "system", "content": texts})
-    for i, turn in enumerate(asked.turns):
-        messages += _write_turn(turn, f"messages[{i}]", lost)
-    body = given(
-        model=model,
-        messages=messages,
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        seed=asked.seed,
-        logprobs=asked.logprobs,
-        top_logprobs=asked.top_logprobs,
-        frequency_penalty=asked.frequency_penalty,
-        presence_penalty=asked.presence_penalty,
-        logit_bias=asked.logit_bias,
-        stop=asked.stop or None,
-        user=asked.user,
-        tools=[_write_tool(tool, f"tools[{i}]", lost) for i, tool in enumerate(asked.tools)]
-        or None,
-        tool_choice=_write_choice(asked.choice),
-        parallel_tool_calls=False if asked.one_call_at_most and asked.tools else None,
-        response_format=_write_format(asked),
-        reasoning_effort=_near(asked.effort, lost),
-        stream=True if asked.stream else None,
-    )
-    if asked.max_tokens is not None:
-        body[limit_member] = asked.max_tokens
-    if asked.tier is not None and asked.tier in tables.TO_OPENAI_TIERS:
-        body["service_tier"] = tables.TO_OPENAI_TIERS[asked.tier]
-    elif asked.tier is not None:
-        lost.lose("service_tier")
-    if asked.cache is not None:
-        lost.lose("cache_control")
-    return body
-
-
-def _near(effort: str | None, lost: Omissions) -> str | None:
-    if effort is None or effort not in tables.OPENAI_EFFORTS:
-        return effort
-    lost.lose("effort")
-    return tables.OPENAI_EFFORTS[effort]
-
-
-def _write_format(asked: Asked) -> dict[str, Any] | None:
-    if asked.any_json:
-        return {"type": "json_object"}
-    if asked.schema is None:
-        return None
-    schema = {"name": "answer", "schema": asked.schema, "strict": True}
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def _write_choice(choice: Choice | None) -> Any:
-    if choice is None:
-        return None
-    if choice.kind == "tool":
-        return {"type": "function", "function": {"name": choice.name}}
-    return "none" if choice.kind == "none" else "required"
-
-
-def _write_tool(tool: Tool, where: str, lost: Omissions) -> dict[str, Any]:
-    if tool.cache is not None:
-        lost.lose(f"{where}.cache_control")
-    function = given(
-        name=tool.name, description=tool.description, parameters=tool.schema, strict=tool.strict
-    )
-    return {"type": "function", "function": function}
-
-
-def _write_turn(turn: Turn, where: str, lost: Omissions) -> list[dict[str, Any]]:
-    if turn.role == "assistant":
-        return [_write_assistant(turn.parts, where, lost)]
-    messages: list[dict[str, Any]] = []
-    waiting: list[Part] = []
-
-    def flush() -> None:
-        if waiting:
-            content = _write_parts(waiting, where, lost)
-            messages.append({"role": turn.role, "content": content})
-            waiting.clear()
-
-    for part in turn.parts:
-        if isinstance(part, ToolResult):
-            flush()
-            messages.append(_write_result(part, where, lost))
-        else:
-            waiting.append(part)
-    flush()
-    return messages
-
-
-def _write_result(result: ToolResult, where: str, lost: Omissions) -> dict[str, Any]:
-    if result.error:
-        lost.lose(f"{where}.is_error")
-    if result.cache is not None:
-        lost.lose(f"{where}.cache_control")
-    texts: list[Part] = []
-    for part in result.parts:
-        if isinstance(part, Text):
-            texts.append(part)
-        else:
-            lost.lose(f"{where}.tool_result.{type(part).__name__.lower()}", _RESULT_ADVICE)
-    content = _write_parts(texts, where, lost) if texts else ""
-    return {"role": "tool", "tool_call_id": result.id, "content": content}
-
-
-_RESULT_ADVICE = "Results of tools are text there: put it into a message of the user."
-
-
-def _write_assistant(parts: list[Part], where: str, lost: Omissions) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": None}
-    said: list[Part] = []
-    calls = []
-    for part in parts:
-        match part:
-            case Thinking() | Redacted():
-                lost.lose(f"{where}.thinking")
-            case ToolUse():
-                if part.cache is not None:
-                    lost.lose(f"{where}.cache_control")
-                function = {"name": part.name, "arguments": unparsed(part.input)}
-                calls.append({"id": part.id, "type": "function", "function": function})
-            case Refusal():
-                message["refusal"] = message.get("refusal", "") + part.text
-            case _:
-                said.append(part)
-    if said:
-        message["content"] = _write_parts(said, where, lost)
-    if calls:
-        message["tool_calls"] = calls
-    return message
-
-
-def _write_parts(parts: list[Part], where: str, lost: Omissions) -> Any:
-    written = [made for part in parts if (made := _write_part(part, where, lost)) is not None]
-    if len(written) == 1 and written[0]["type"] == "text":
-        return written[0]["text"]
-    return written
-
-
-def _write_part(part: Part, where: str, lost: Omissions) -> dict[str, Any] | None:
-    if getattr(part, "cache", None) is not None:
-        lost.lose(f"{where}.cache_control")
-    match part:
-        case Text():
-            if part.citations:
-                lost.lose(f"{where}.citations")
-            return {"type": "text", "text": part.text}
-        case Image() if part.file_id is None:
-            url = part.url or f"data:{part.media_type};base64,{part.data}"
-            return {"type": "image_url", "image_url": given(url=url, detail=part.detail)}
-        case Document() if part.kind != "url":
-            return _write_file(part, where, lost)
-        case Foreign():
-            lost.lose(part.name)
-            return None
-    lost.lose(f"{where}.{type(part).__name__.lower()}")
-    return None
-
-
-def _write_file(part: Document, where: str, lost: Omissions) -> dict[str, Any]:
-    if part.context is not None:
-        lost.lose(f"{where}.document.context")
-    if part.cited:
-        lost.lose(f"{where}.document.citations_enabled")
-    if part.kind == "file":
-        return {"type": "file", "file": given(file_id=part.source, filename=part.title)}
-    if part.kind == "text":
-        data = _TEXT_PLAIN + base64.b64encode(part.source.encode()).decode()
-    else:
-        data = f"data:{part.media_type};base64,{part.source}"
-    return {"type": "file", "file": given(filename=part.title, file_data=data)}
