@@ -84,8 +84,8 @@ def search(environ: Mapping[str, str], local_available: bool) -> Discovery:
     """Looks for providers' keys in `environ`.
 
     The first provider that takes any model answers `"*"`, in the order OpenAI, OpenRouter, Groq,
-    Mistral, DeepSeek, Anthropic; others are told of in the notes, since a name alone doesn't say whose it is.
-    An Azure deployment is offered by its own name.
+    Mistral, DeepSeek, Anthropic; others are told of in the notes, since a name alone doesn't say
+    whose it is. An Azure deployment is offered by its own name.
     """
     notes: list[str] = []
     backends: dict[str, AnyBackend] = {}
