@@ -1,0 +1,349 @@
+"""docs/compatibility.md: what each client gets of each provider, by calls that were made.
+
+`HEADRACE_DOCS=1 pytest tests/clients/test_matrix.py` writes the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anthropic
+import openai
+import pytest
+
+from clients.conftest import CLIENT_KEY
+from support.gateway_process import Gateway
+from support.scripted import ScriptedThread
+
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+PROVIDERS = {"OpenAI": "gpt-4o", "Azure OpenAI": "azure-dated", "Anthropic": "claude-sonnet"}
+CLIENTS = ("openai", "AzureOpenAI", "anthropic")
+YES, DROPPED, REFUSED = "yes", "left out, told", "refused"
+ABSENT = "–"
+"""The client's own API has no way to ask for it."""
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+PDF = base64.b64encode(b"%PDF-1.4").decode()
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
+
+
+class Got(NamedTuple):
+    """An answer, whichever SDK gave it."""
+
+    outcome: str
+    body: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        if "choices" in self.body:
+            return self.body["choices"][0]["message"]["content"] or ""
+        return "".join(b.get("text", "") for b in self.body.get("content", ()))
+
+
+class Caller:
+    """One SDK before one provider. `ask` makes a whole call, `stream` gives the final answer."""
+
+    def __init__(self, sdk: Any, model: str, upstream: ScriptedThread) -> None:
+        self._sdk = sdk
+        self._model = model
+        self.upstream = upstream
+
+    @property
+    def is_anthropic(self) -> bool:
+        return isinstance(self._sdk, anthropic.Anthropic)
+
+    def _members(self, content: Any, members: dict[str, Any]) -> dict[str, Any]:
+        asked = {"model": self._model, "messages": [{"role": "user", "content": content}]}
+        return asked | ({"max_tokens": 500} if self.is_anthropic else {}) | members
+
+    def ask(self, content: Any = "Hello", **members: Any) -> Got:
+        api = self._sdk.messages if self.is_anthropic else self._sdk.chat.completions
+        try:
+            raw = api.with_raw_response.create(**self._members(content, members))
+        except (openai.BadRequestError, anthropic.BadRequestError) as error:
+            if "cannot be expressed" not in str(error):
+                raise
+            return Got(REFUSED, {})
+        answer = raw.parse().model_dump()
+        return Got(DROPPED if "x-headrace-dropped" in raw.headers else YES, answer)
+
+    def stream(self, **members: Any) -> Got:
+        asked = self._members("Hello", members)
+        if self.is_anthropic:
+            with self._sdk.messages.stream(**asked) as events:
+                return Got(YES, events.get_final_message().model_dump())
+        asked["stream_options"] = {"include_usage": True}
+        with self._sdk.chat.completions.stream(**asked) as events:
+            return Got(YES, events.get_final_completion().model_dump())
+
+    def sent(self) -> str:
+        """What reached the provider."""
+        return self.upstream.seen[-1].body.decode()
+
+
+def _calls(got: Got) -> int:
+    if "choices" in got.body:
+        return len(got.body["choices"][0]["message"]["tool_calls"] or ())
+    return sum(block["type"] == "tool_use" for block in got.body["content"])
+
+
+def _tools(c: Caller) -> dict[str, Any]:
+    if c.is_anthropic:
+        return {"tools": [{"name": "weather", "input_schema": SCHEMA}]}
+    return {"tools": [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}]}
+
+
+def whole(c: Caller) -> str:
+    c.upstream.script({"text": "Grüße"})
+    got = c.ask()
+    assert got.text == "Grüße"
+    return got.outcome
+
+
+def streamed(c: Caller) -> str:
+    c.upstream.script({"text": "Grüße aus der Mühle"})
+    got = c.stream()
+    assert got.text == "Grüße aus der Mühle"
+    return got.outcome
+
+
+def usage(c: Caller) -> str:
+    c.upstream.script({"usage": {"input": 20, "output": 9, "cached": 5}})
+    used = c.stream().body["usage"]
+    of_cache = (used.get("prompt_tokens_details") or {}).get("cached_tokens")
+    cached = used.get("cache_read_input_tokens", of_cache)
+    assert cached == 5
+    assert used.get("completion_tokens", used.get("output_tokens")) == 9
+    return YES
+
+
+def system(c: Caller) -> str:
+    if c.is_anthropic:
+        got = c.ask(system="Be short.")
+    else:
+        messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hi"}]
+        got = c.ask(messages=messages)
+    assert "Be short." in c.sent()
+    return got.outcome
+
+
+def tools(c: Caller) -> str:
+    c.upstream.script({"tool_calls": CALLS})
+    got = c.ask(**_tools(c))
+    assert _calls(got) == 2
+    return got.outcome
+
+
+def streamed_tools(c: Caller) -> str:
+    c.upstream.script({"tool_calls": CALLS})
+    got = c.stream(**_tools(c))
+    assert _calls(got) == 2
+    assert "Łódź" in str(got.body)
+    return got.outcome
+
+
+def picture(c: Caller) -> str:
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
+    url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    part = {"type": "image", "source": source} if c.is_anthropic else url
+    got = c.ask([{"type": "text", "text": "What?"}, part])
+    assert PNG in c.sent()
+    return got.outcome
+
+
+def picture_by_url(c: Caller) -> str:
+    url = "https://example.com/a.png"
+    image = {"type": "image", "source": {"type": "url", "url": url}}
+    part = image if c.is_anthropic else {"type": "image_url", "image_url": {"url": url}}
+    got = c.ask([part])
+    assert url in c.sent()
+    return got.outcome
+
+
+def document(c: Caller) -> str:
+    source = {"type": "base64", "media_type": "application/pdf", "data": PDF}
+    file = {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
+    part = {"type": "file", "file": file}
+    got = c.ask([{"type": "document", "source": source} if c.is_anthropic else part])
+    assert PDF in c.sent()
+    return got.outcome
+
+
+def schema(c: Caller) -> str:
+    if c.is_anthropic:
+        got = c.ask(output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+    else:
+        named = {"name": "place", "schema": SCHEMA}
+        got = c.ask(response_format={"type": "json_schema", "json_schema": named})
+    assert '"city"' in c.sent()
+    return got.outcome
+
+
+def any_json(c: Caller) -> str:
+    return c.ask(response_format={"type": "json_object"}).outcome
+
+
+def stop(c: Caller) -> str:
+    got = c.ask(**({"stop_sequences": ["END"]} if c.is_anthropic else {"stop": "END"}))
+    assert "END" in c.sent()
+    return got.outcome
+
+
+def user(c: Caller) -> str:
+    got = c.ask(**({"metadata": {"user_id": "u-1"}} if c.is_anthropic else {"user": "u-1"}))
+    assert "u-1" in c.sent()
+    return got.outcome
+
+
+def seed(c: Caller) -> str:
+    return c.ask(seed=7).outcome
+
+
+def logprobs(c: Caller) -> str:
+    return c.ask(logprobs=True).outcome
+
+
+def effort(c: Caller) -> str:
+    said = {"output_config": {"effort": "low"}} if c.is_anthropic else {"reasoning_effort": "low"}
+    got = c.ask(**said)
+    assert '"low"' in c.sent()
+    return got.outcome
+
+
+def thinking(c: Caller) -> str:
+    c.upstream.script({"text": "Yes.", "thinking": "Hm, let me see."})
+    got = c.stream()
+    assert "Hm, let me see." in str(got.body)
+    return got.outcome
+
+
+def cache_marks(c: Caller) -> str:
+    part = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
+    return c.ask([part]).outcome
+
+
+def too_long(c: Caller) -> str:
+    c.upstream.script({"fault": "context_too_long"})
+    with pytest.raises(
+        (openai.BadRequestError, anthropic.BadRequestError), match="longer than this model"
+    ):
+        c.ask()
+    return YES
+
+
+def cut(c: Caller) -> str:
+    c.upstream.script({"fault": "missing_done"})
+    with pytest.raises((openai.APIError, anthropic.APIError), match="broke off"):
+        c.stream()
+    return YES
+
+
+Feature = Callable[[Caller], str]
+FEATURES: dict[str, Feature] = {
+    "whole answers": whole,
+    "streams": streamed,
+    "system messages": system,
+    "tools, parallel calls": tools,
+    "fragments of arguments": streamed_tools,
+    "images, base64": picture,
+    "images, URL": picture_by_url,
+    "documents (PDF)": document,
+    "JSON schema": schema,
+    "JSON mode": any_json,
+    "stop sequences": stop,
+    "end user": user,
+    "effort of reasoning": effort,
+    "thinking": thinking,
+    "cache marks": cache_marks,
+    "usage, cached tokens": usage,
+    "seed": seed,
+    "log probabilities": logprobs,
+    "conversation too long, told": too_long,
+    "a cut stream is an error": cut,
+}
+NOT_OF_ANTHROPIC = ("JSON mode", "seed", "log probabilities")
+LOST = {
+    ("JSON mode", "Anthropic"): REFUSED,
+    ("seed", "Anthropic"): DROPPED,
+    ("log probabilities", "Anthropic"): REFUSED,
+    ("cache marks", "OpenAI"): DROPPED,
+    ("cache marks", "Azure OpenAI"): DROPPED,
+}
+"""What is not simply `yes`; cache marks pass through to whoever speaks the client's dialect."""
+
+
+@pytest.fixture(scope="module")
+def results() -> Iterator[dict[tuple[str, str, str], str]]:
+    made: dict[tuple[str, str, str], str] = {}
+    yield made
+    cells = len(FEATURES) * len(CLIENTS) * len(PROVIDERS)
+    if os.environ.get("HEADRACE_DOCS") == "1" and len(made) == cells:
+        PAGE.write_text(page(made))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("feature", FEATURES)
+def test_cell(
+    gateway: Gateway,
+    upstream: ScriptedThread,
+    results: dict[tuple[str, str, str], str],
+    feature: str,
+    client: str,
+    provider: str,
+) -> None:
+    if client == "anthropic" and feature in NOT_OF_ANTHROPIC:
+        results[feature, client, provider] = ABSENT
+        return
+    with _sdk(client, gateway) as sdk:
+        got = FEATURES[feature](Caller(sdk, PROVIDERS[provider], upstream))
+    expected = LOST.get((feature, provider), YES)
+    if feature == "cache marks" and client != "anthropic":
+        expected = YES
+    assert got == expected
+    results[feature, client, provider] = got
+
+
+def _sdk(client: str, gateway: Gateway) -> Any:
+    if client == "anthropic":
+        return anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0)
+    if client == "AzureOpenAI":
+        return openai.AzureOpenAI(
+            azure_endpoint=gateway.root, api_key=CLIENT_KEY, api_version="v", max_retries=0
+        )
+    return openai.OpenAI(base_url=gateway.url, api_key=CLIENT_KEY, max_retries=0)
+
+
+def page(results: dict[tuple[str, str, str], str]) -> str:
+    """The page's text."""
+    columns = [(client, provider) for client in CLIENTS for provider in PROVIDERS]
+    head = " | ".join(f"`{client}` → {provider}" for client, provider in columns)
+    rows = [
+        f"| {feature} | " + " | ".join(results[feature, *column] for column in columns) + " |"
+        for feature in FEATURES
+    ]
+    return "\n".join(
+        [
+            "# Compatibility",
+            "",
+            "Made by `tests/clients/test_matrix.py`: each cell is a call that was made, by the",
+            "client's own SDK through a gateway's port to an upstream that speaks the provider's",
+            "format. `left out, told`: the member is named in `x-headrace-dropped`. `refused`: an",
+            f"error says what cannot be expressed. `{ABSENT}`: the client's API has no such thing.",
+            "",
+            f"| | {head} |",
+            "|---" * (len(columns) + 1) + "|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def test_the_page_has_these_rows() -> None:
+    """Which it got by being written; a feature more needs a run with HEADRACE_DOCS=1."""
+    rows = [line.split(" | ")[0][2:] for line in PAGE.read_text().splitlines()]
+    assert [row for row in rows if row in FEATURES] == list(FEATURES)
