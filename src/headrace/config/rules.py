@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from headrace.config.admin_rules import check_admin
 from headrace.config.contradictions import check_resilience, check_timeouts
+from headrace.config.exporting import WebhookExport
 from headrace.config.key_rules import KeyRules
 from headrace.config.limit_rules import LimitRules
 from headrace.config.located import Located
@@ -49,6 +50,7 @@ class Rules:
         self._redis()
         self._store()
         check_admin(self._config, self._located)
+        self._export()
         self._unlisted()
 
     def _server(self) -> None:
@@ -170,6 +172,11 @@ class Rules:
                     "there is no `url` that it is for",
                     "Write `url: postgresql://HOST/DATABASE`, or remove the line.",
                 )
+
+    def _export(self) -> None:
+        for name, export in self._config.export.items():
+            if isinstance(export, WebhookExport):
+                self._url(("export", name, "url"), export.url, url_fault(export.url))
 
     def _unlisted(self) -> None:
         backends, models = self._config.backends, self._config.models

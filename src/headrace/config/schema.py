@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.caps import Counting, TokenCapRule
+from headrace.config.exporting import AnyExport
 from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
@@ -401,3 +402,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where Headrace keeps what must not be lost."""
     admin: Admin | None = None
     """The port for administration; leave out for none."""
+    export: dict[Name, AnyExport] = field(default_factory=dict)
+    """Where settled calls are told of, by a name of your choice."""

@@ -30,6 +30,7 @@ RESTART_FIELDS = (
     "server.max_connections",
     "server.tls",
     "store",
+    "export",
     "redis",
     "counting.tokens",
     "admin",

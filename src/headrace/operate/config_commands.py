@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from headrace.config.exporting import WebhookExport
 from headrace.config.loading import Loaded, load, locate
 from headrace.config.problems import ConfigError, Problem
 from headrace.config.reference import json_schema
@@ -69,6 +70,11 @@ def _check_secrets(loaded: Loaded) -> None:
             references.append(reference)
     if config.redis is not None and config.redis.password is not None:
         references.append(config.redis.password)
+    store = config.store
+    references += [ref for ref in (store.password, store.url_secret) if ref is not None]
+    references += [
+        export.secret for export in config.export.values() if isinstance(export, WebhookExport)
+    ]
     Secrets(os.environ, loaded.folder).check(references, time.monotonic())
 
 

@@ -15,11 +15,13 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from headrace.config.exporting import AnyExport, FileExport
 from headrace.config.storing import Store
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import database
@@ -31,11 +33,15 @@ from headrace.data.draining import (
     unfinished,
     writer_lock,
 )
+from headrace.data.export.exporting import Export, start
+from headrace.data.export.file import FileSink
+from headrace.data.export.sink import Sink
+from headrace.data.export.webhook import WebhookSink
 from headrace.data.ledger import Ledger
 from headrace.errors import Setup
 from headrace.gateway.bounds import Bounds
 from headrace.platform.logs import log_to_stderr
-from headrace.platform.secrets import Scrubber, Secret
+from headrace.platform.secrets import Scrubber, Secret, Secrets
 
 log = logging.getLogger("headrace.ledger")
 
@@ -54,6 +60,9 @@ class WriterOrder(Struct, frozen=True):
     folder: str
     store: Store
     url: str | None
+    exports: dict[str, AnyExport]
+    config_folder: str
+    """Where the paths of files and secrets start."""
     log_level: str
 
     def __repr__(self) -> str:
@@ -74,6 +83,7 @@ class Writer:
         self._stop = stop
         self._ledger = Ledger(database, chain_name(self._folder))
         self._drain = Drain(self._folder, self._ledger, Bounds().of_intent)
+        self._exports = exports_of(order, chain_name(self._folder))
         self._away_since: float | None = None
         self._synced = self._cleaned = 0.0
         self._backoff_s = 0.0
@@ -83,6 +93,7 @@ class Writer:
         with writer_lock(self._folder, lambda: not self._stop.is_set()) as mine:
             if not mine:
                 return
+            start(self._exports, self._stop, self._store.drain_every_s)
             while not self._stop.is_set():
                 if not self.turn():
                     self._stop.wait(max(self._store.drain_every_s, self._backoff_s))
@@ -139,6 +150,28 @@ class Writer:
         if now - self._synced > SYNC_EVERY_S:
             self._synced = now
             sync_journal(self._folder)
+
+
+def exports_of(order: WriterOrder, chain: str) -> list[Export]:
+    """Raises Setup if a secret cannot be read."""
+    folder, base = Path(order.folder), Path(order.config_folder)
+    url = None if order.url is None else Secret(order.url)
+    secrets = Secrets(os.environ, base)
+    found = []
+    for name, export in order.exports.items():
+        sink: Sink
+        if isinstance(export, FileExport):
+            sink = FileSink(base / Path(export.path).expanduser())
+        else:
+            secret = partial(_secret_now, secrets, export.secret)
+            secret()
+            sink = WebhookSink(export.url, secret, export.batch, export.timeout_s)
+        found.append(Export(name, sink, database(folder, url, read_only=True), folder, chain))
+    return found
+
+
+def _secret_now(secrets: Secrets, reference: str) -> Secret:
+    return secrets.get(reference, time.monotonic())
 
 
 def recover(order: WriterOrder, within_s: float) -> None:

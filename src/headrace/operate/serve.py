@@ -71,7 +71,14 @@ def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
     store = loaded.config.store
     url = database_url(store, Secrets(os.environ, loaded.folder), time.monotonic())
     text = None if url is None else url.reveal()
-    return WriterOrder(str(store_folder(loaded)), store, text, log_level)
+    return WriterOrder(
+        folder=str(store_folder(loaded)),
+        store=store,
+        url=text,
+        exports=loaded.config.export,
+        config_folder=str(loaded.folder),
+        log_level=log_level,
+    )
 
 
 async def serve(

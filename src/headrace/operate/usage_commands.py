@@ -85,7 +85,8 @@ def show_usage(loaded: Loaded, asked: Asked, form: str) -> int:
     if form == "json":
         print(json.dumps(rows))
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(_told(_NOTHING, asked.headings)))
+        names = list(_told(Line(("",) * len(asked.headings), {}), asked.headings))
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     else:
@@ -162,9 +163,6 @@ def _told(line: Line, headings: Sequence[str]) -> dict[str, Any]:
     told["mean_latency_ms"] = round(sums["latency_us"] / calls / 1000, 1) if calls else None
     told["mean_ttft_ms"] = round(sums["ttft_us"] / first / 1000, 1) if first else None
     return told
-
-
-_NOTHING = Line((), {})
 
 
 def _print(rows: Sequence[Mapping[str, Any]], asked: Asked) -> None:
