@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from headrace.data.database import Row, Value
-from headrace.data.ledger_tables import COLUMNS
+from headrace.data.ledger_tables import COLUMNS, DIMENSIONS
 from headrace.data.records import Opening, Settlement, Tags
 
 HOUR_US = 3_600_000_000
@@ -20,8 +22,7 @@ MOST_MICROUSD = 10**15
 ORPHAN = "orphan"
 
 _AT = {name: at for at, name in enumerate(COLUMNS[2:-1])}
-_SETTLED: Final = _AT["settled_us"]
-_DIMENSIONS: Final = tuple(_AT[n] for n in ("tenant", "team", "user_id", "key_id", "model"))
+_TAGS: Final = Settlement.__struct_fields__.index("tags")
 
 encode = msgspec.json.Encoder().encode
 
@@ -37,7 +38,8 @@ class Bound(Struct, frozen=True):
 
 def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
     """The values of `COLUMNS`, without `chain`, `position` and `hash`."""
-    counts: tuple[int, ...] = (
+    cost, saved = ended.cost_microusd, ended.saved_microusd
+    tokens = (
         ended.input_tokens,
         ended.output_tokens,
         ended.cached_tokens,
@@ -45,43 +47,39 @@ def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
         ended.audio_input_tokens,
         ended.audio_output_tokens,
     )
-    cost, saved = ended.cost_microusd, ended.saved_microusd
-    if max(counts) > MOST_TOKENS or min(counts) < 0:
-        counts = tuple(min(max(count, 0), MOST_TOKENS) for count in counts)
-    if cost is not None and cost > MOST_MICROUSD:
-        cost = MOST_MICROUSD
+    if (
+        max(tokens) > MOST_TOKENS
+        or min(tokens) < 0
+        or saved > MOST_MICROUSD
+        or (cost is not None and cost > MOST_MICROUSD)
+    ):
+        ended = _bounded(ended)
+    values = astuple(ended)
     tags = ended.tags
     return (
         run,
-        ended.number,
-        ended.at_us,
-        ended.call,
-        ended.dialect,
-        ended.operation,
-        ended.model,
-        int(ended.stream),
-        ended.tenant,
-        ended.team,
-        ended.user,
-        ended.key,
+        *values[1:_TAGS],
         tags_text(tags) if tags else None,
-        ended.backend,
-        ended.region,
-        ended.used_model,
-        ended.attempts,
+        1 if ended.stream else 0,
+        *values[_TAGS + 2 :],
         tried(intents) if len(intents) > 1 else None,
-        ended.status,
-        ended.finish,
-        ended.answered_by,
-        ended.reason,
-        *counts,
-        ended.usage_source,
-        cost,
-        min(saved, MOST_MICROUSD),
-        ended.price_version,
-        ended.latency_us,
-        ended.ttft_us,
         0,
+    )
+
+
+def _bounded(ended: Settlement) -> Settlement:
+    """With numbers that have room, whatever an upstream said."""
+    cost = ended.cost_microusd
+    counts = {
+        name: min(max(getattr(ended, name), 0), MOST_TOKENS)
+        for name in ended.__struct_fields__
+        if name.endswith("_tokens")
+    }
+    return replace(
+        ended,
+        cost_microusd=None if cost is None else min(cost, MOST_MICROUSD),
+        saved_microusd=min(ended.saved_microusd, MOST_MICROUSD),
+        **counts,
     )
 
 
@@ -162,57 +160,61 @@ Sums = list[int]
 
 def sums_of(rows: Iterable[Row]) -> tuple[dict[Key, Sums], dict[Key, Sums]]:
     """Sums by hour and dimensions, and by hour, tenant and tag: see `ledger_tables.SUMS`."""
-    hours: dict[Key, list[Row]] = {}
-    tagged: dict[Key, list[Row]] = {}
-    at = _AT
-    settled, tags_at, backend = at["settled_us"], at["tags"], at["backend"]
-    finish, tokens, source = at["finish"], at["input_tokens"], at["usage_source"]
-    cost, latency, first, orphan = (
-        at["cost_microusd"],
-        at["latency_us"],
-        at["ttft_us"],
-        at["orphan"],
-    )
-    tenant, team, user, key_id, model = _DIMENSIONS
+    hours: dict[tuple[int, Row], list[Row]] = {}
+    tagged: dict[tuple[int, Row], list[Row]] = {}
+    tags_of: dict[Value, Sequence[tuple[str, str]]] = {None: ()}
+    settled, tags_at, tenant = _AT["settled_us"], _AT["tags"], _AT["tenant"]
     for row in rows:
-        hour = row[settled] // HOUR_US  # type: ignore[operator]
-        key = (
-            hour,
-            row[tenant],
-            row[team] or "",
-            row[user] or "",
-            row[key_id],
-            row[model],
-            row[backend] or "",
-        )
-        money, began = row[cost], row[first]
-        one = (
-            1,
-            int(row[finish] != "complete"),
-            row[tokens],
-            row[tokens + 1],
-            row[tokens + 2],
-            row[tokens + 3],
-            money or 0,
-            row[cost + 1],
-            int(money is None),
-            int(row[source] == "estimated"),
-            row[orphan],
-            row[latency],
-            began or 0,
-            int(began is not None),
-        )
+        hour: int = row[settled] // HOUR_US  # type: ignore[operator,assignment]
+        key, one = (hour, _dimensions(row)), _summands(row)
         found = hours.get(key)
         if found is None:
             hours[key] = [one]
         else:
             found.append(one)
-        tags = row[tags_at]
-        if tags is not None:
-            for tag, value in msgspec.json.decode(tags, type=list[tuple[str, str]]):  # type: ignore[arg-type]
-                tagged.setdefault((hour, row[tenant], tag, value), []).append(one)
+        text = row[tags_at]
+        tags = tags_of.get(text)
+        if tags is None:
+            tags = tags_of[text] = _tags.decode(text)  # type: ignore[arg-type]
+        for tag in tags:
+            tagged.setdefault((hour, (row[tenant], *tag)), []).append(one)
     return _summed(hours), _summed(tagged)
 
 
-def _summed(found: dict[Key, list[Row]]) -> dict[Key, Sums]:
-    return {key: [sum(column) for column in zip(*ones, strict=True)] for key, ones in found.items()}
+_tags = msgspec.json.Decoder(list[tuple[str, str]])
+_dimensions = itemgetter(*(_AT[name] for name in DIMENSIONS))
+_summands = itemgetter(
+    *(
+        _AT[name]
+        for name in (
+            "finish", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+            "cost_microusd", "saved_microusd", "usage_source", "orphan", "latency_us", "ttft_us",
+        )
+    )
+)  # fmt: skip
+
+
+def _summed(found: dict[tuple[int, Row], list[Row]]) -> dict[Key, Sums]:
+    return {
+        (hour, *("" if value is None else value for value in key)): _sum(zip(*ones, strict=True))
+        for (hour, key), ones in found.items()
+    }
+
+
+def _sum(columns: Iterable[tuple[Any, ...]]) -> Sums:
+    """Of the columns of `_summands`, in the order of `SUMS`."""
+    finish, *tokens, cost, saved, source, orphan, latency, first = columns
+    calls, unpriced, silent = len(finish), cost.count(None), first.count(None)
+    return [
+        calls,
+        calls - finish.count("complete"),
+        *map(sum, tokens),
+        sum(cost if not unpriced else (value for value in cost if value is not None)),
+        sum(saved),
+        unpriced,
+        source.count("estimated"),
+        sum(orphan),
+        sum(latency),
+        sum(first if not silent else (value for value in first if value is not None)),
+        calls - silent,
+    ]
