@@ -92,6 +92,9 @@ class Running:
     def cpu_s(self) -> float:
         return self.session.cpu_s() if self.session else 0.0
 
+    def cpu_s_by_pid(self) -> dict[int, float]:
+        return self.session.cpu_s_by_pid() if self.session else {}
+
 
 @contextlib.contextmanager
 def running(peer: Peer, upstream: Upstream) -> Iterator[Running]:
@@ -184,7 +187,7 @@ class Measurement:
 
     def _saturate(self, case: WholeCase) -> Readings:
         body = whole_request(case.body_kb * 1000)
-        before = self._gateway.cpu_s()
+        before, each_before = self._gateway.cpu_s(), self._gateway.cpu_s_by_pid()
         if self._rate_per_s > _WRK_FROM_PER_S:
             calls, wall_s = self.wrk(body, case)
         else:
@@ -192,9 +195,12 @@ class Measurement:
             outcome = self._load(body, case.key, calls=count, connections=case.connections)
             calls, wall_s = len(outcome.latency_s), outcome.wall_s
         used = self._gateway.cpu_s() - before
+        each = self._gateway.cpu_s_by_pid()
+        busiest = max((s - each_before.get(pid, 0.0) for pid, s in each.items()), default=0.0)
         readings = {f"rate_per_s/{case.key}": calls / wall_s}
         if self._gateway.session is not None:
             readings[f"cpu_us/{case.key}"] = used / max(calls, 1) * 1e6
+            readings[f"worker_cpu_us/{case.key}"] = busiest / max(calls, 1) * 1e6
             readings[f"busy/{case.key}"] = used / wall_s
         return readings
 

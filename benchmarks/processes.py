@@ -70,6 +70,12 @@ class Session:
         ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in self._stats())
         return ticks / TICKS_PER_S
 
+    def cpu_s_by_pid(self) -> dict[int, float]:
+        """The same by process, of those that are alive."""
+        return {
+            pid: (int(fields[11]) + int(fields[12])) / TICKS_PER_S for pid, fields in self._stats()
+        }
+
     def memory(self) -> Memory:
         """Resident memory now. Raises `RuntimeError` when the process has ended."""
         page = resource.getpagesize()
