@@ -17,6 +17,7 @@ class Reason(enum.Enum):
     UNKNOWN_ROUTE = "unknown_url"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNAUTHENTICATED = "invalid_api_key"
+    ACCESS_NOT_GRANTED = "access_not_granted"
     ADDRESS_FORBIDDEN = "address_not_allowed"
     MODEL_FORBIDDEN = "model_not_allowed"
     REGION_FORBIDDEN = "region_not_allowed"
@@ -40,6 +41,7 @@ class Reason(enum.Enum):
     IDEMPOTENCY_IN_FLIGHT = "idempotency_key_in_flight"
     IDEMPOTENCY_MISMATCH = "idempotency_key_mismatch"
     DRAINING = "draining"
+    IDENTITY_UNAVAILABLE = "identity_provider_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
     INTERNAL = "internal_error"
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,15 @@ def _ambient() -> dict[str, str]:
 
 @contextmanager
 def running_gateway(
-    config_text: str, folder: Path, env: Mapping[str, str] | None = None
+    config_text: str,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Gateway]:
     (folder / "headrace.yaml").write_text(config_text)
     with (folder / "log.jsonl").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "headrace.cli", "serve", "--json", "--port", "0"],
+            [sys.executable, "-m", "headrace.cli", "serve", "--json", "--port", "0", *options],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,6 +13,7 @@ from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
 from headrace.config.schema import Config
+from headrace.config.terms import KeyTerms
 from headrace.config.words import suggestion
 
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
@@ -33,6 +34,10 @@ class LimitRules:
         self._rules(self._config.limits, self._config.budgets, ())
         for name, key in self._config.keys.items():
             self._rules(key.limits, key.budgets, ("keys", name))
+        for name, issuer in self._config.oidc.issuers.items():
+            for i, grant in enumerate(issuer.grants):
+                path: KeyPath = ("oidc", "issuers", name, "grants", i)
+                self._rules(grant.limits, grant.budgets, path)
         for i, cap in enumerate(self._config.token_caps):
             self._cap(cap, ("token_caps", i))
         self._twins("limits", self._config.limits)
@@ -214,7 +219,8 @@ class LimitRules:
 
     def _section_counted(self) -> str:
         config = self._config
-        return "limits" if config.limits else "budgets" if config.budgets else "keys"
+        sections = ("limits", "budgets", "keys")
+        return next((name for name in sections if getattr(config, name)), "oidc")
 
     def _assumed(self) -> None:
         path: KeyPath = ("counting", "assumed_answer_tokens")
@@ -249,7 +255,14 @@ def _values(values: str | Sequence[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
+def all_terms(config: Config) -> Iterator[KeyTerms]:
+    """Of keys, and of those that access tokens are granted."""
+    yield from config.keys.values()
+    for issuer in config.oidc.issuers.values():
+        yield from issuer.grants
+
+
 def counts_apart(config: Config) -> bool:
     """Whether several workers would each count what they should count together."""
-    bounded = any(key.limits or key.budgets for key in config.keys.values())
+    bounded = any(terms.limits or terms.budgets for terms in all_terms(config))
     return bool(config.limits or config.budgets or bounded) and config.redis is None

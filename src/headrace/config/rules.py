@@ -13,6 +13,7 @@ from headrace.config.limit_rules import LimitRules
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.model_rules import ModelRules
+from headrace.config.oidc_rules import check_oidc
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import (
     AnthropicBackend,
@@ -41,6 +42,7 @@ class Rules:
     def check(self) -> None:
         self._server()
         KeyRules(self._config, self._located).check()
+        check_oidc(self._config, self._located)
         self._backends()
         models = ModelRules(self._config, self._located)
         for name, model in self._config.models.items():
@@ -59,7 +61,7 @@ class Rules:
             self._located.problem(
                 ("server", "host"), "this is not an address", "Write one such as `127.0.0.1`."
             )
-        elif not is_loopback(server.host) and not self._config.keys:
+        elif not (is_loopback(server.host) or self._config.keys or self._config.oidc.issuers):
             self._located.warning(
                 ("server", "host"),
                 "other machines can reach this address, but no `keys` are written",

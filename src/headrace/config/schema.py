@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.caps import Counting, TokenCapRule
 from headrace.config.exporting import AnyExport
+from headrace.config.oidc import Oidc
 from headrace.config.policies import (
     BalancePolicy,
     BreakerPolicy,
@@ -28,7 +29,7 @@ from headrace.config.sharing import (
     Mode,
 )
 from headrace.config.storing import Store
-from headrace.config.terms import KeyTerms, Name, Operation
+from headrace.config.terms import IpRange, KeyTerms, Name, Operation
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -37,13 +38,6 @@ ModelName = Annotated[
     Meta(
         pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127})$",
         description='a name of letters, digits and `. _ : / @ -`, or `"*"` for every other name',
-    ),
-]
-IpRange = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$",
-        description="an address or a range such as `10.0.0.0/8` or `2001:db8::/32`",
     ),
 ]
 HostName = Annotated[
@@ -378,6 +372,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The port that clients call."""
     keys: dict[Name, Key] = field(default_factory=dict)
     """Credentials of clients by name; without any, one is generated and printed."""
+    oidc: Oidc = Oidc()
+    """Identity providers whose access tokens are credentials."""
     backends: dict[Name, AnyBackend] = field(default_factory=dict)
     """Deployments of models, by a name of your choice. Leave out to serve what is found."""
     models: dict[ModelName, Model] = field(default_factory=dict)

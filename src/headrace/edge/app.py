@@ -17,6 +17,7 @@ from headrace.errors import Reason, Refused
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.shedding import priority_of
+from headrace.gateway.tokens import KeysAwaited
 from headrace.nouns import Call, Dialect, Operation
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import Violation
@@ -37,7 +38,7 @@ _VIOLATIONS = {
 }
 
 
-_UNPROVED = (Reason.UNAUTHENTICATED, Reason.ADDRESS_FORBIDDEN)
+_UNPROVED = (Reason.UNAUTHENTICATED, Reason.ACCESS_NOT_GRANTED, Reason.ADDRESS_FORBIDDEN)
 """Told to the audit log."""
 
 
@@ -77,15 +78,17 @@ class App:
         proxies = runtime.proxies
         ip = exchange.peer if proxies is None else proxies.client(exchange.peer, exchange.headers)
         try:
-            route = route_of(exchange.method, exchange.target)
-            if isinstance(route.asks, Page):
-                self._page(exchange, route, route.asks, call_id, ip, said)
-                return
-            call = self._call(exchange, said, route, route.asks, call_id, ip, runtime)
+            try:
+                call = self._read(exchange, said, call_id, ip, runtime)
+            except KeysAwaited as awaited:
+                await awaited.fetched()
+                call = self._read(exchange, said, call_id, ip, runtime)
         except Refused as refused:
-            if refused.reason in _UNPROVED and self._audit is not None:
+            if self._audit is not None and refused.reason in _UNPROVED:
                 self._audit.refused(ip, refused)
             reply.refuse(refused, b"")
+            return
+        if call is None:
             return
         reply.call = call
         if call.operation is Operation.COUNT_TOKENS and not runtime.pipeline.models.counts(call):
@@ -93,6 +96,16 @@ class App:
             reply.whole(anthropic.count_body(tokens), ESTIMATED)
             return
         await runtime.pipeline.answer(call, reply)
+
+    def _read(
+        self, exchange: Exchange, said: Said, call_id: str, ip: str, runtime: Runtime
+    ) -> Call | None:
+        """The call that was asked for; None if it was for a page, which is answered."""
+        route = route_of(exchange.method, exchange.target)
+        if isinstance(route.asks, Page):
+            self._page(exchange, route, route.asks, call_id, ip, said)
+            return None
+        return self._call(exchange, said, route, route.asks, call_id, ip, runtime)
 
     def _call(
         self,

@@ -23,6 +23,7 @@ FACES: dict[Reason, Face] = {
     Reason.UNKNOWN_ROUTE: Face(404, "invalid_request_error"),
     Reason.METHOD_NOT_ALLOWED: Face(405, "invalid_request_error"),
     Reason.UNAUTHENTICATED: Face(401, "authentication_error"),
+    Reason.ACCESS_NOT_GRANTED: Face(403, "permission_error"),
     Reason.ADDRESS_FORBIDDEN: Face(403, "permission_error"),
     Reason.MODEL_FORBIDDEN: Face(403, "permission_error"),
     Reason.REGION_FORBIDDEN: Face(403, "permission_error"),
@@ -46,6 +47,7 @@ FACES: dict[Reason, Face] = {
     Reason.IDEMPOTENCY_IN_FLIGHT: Face(409, "idempotency_error"),
     Reason.IDEMPOTENCY_MISMATCH: Face(422, "idempotency_error"),
     Reason.DRAINING: Face(503, "server_error"),
+    Reason.IDENTITY_UNAVAILABLE: Face(503, "server_error"),
     Reason.STORE_UNAVAILABLE: Face(503, "server_error"),
     Reason.INTERNAL: Face(500, "server_error"),
 }

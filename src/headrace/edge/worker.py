@@ -41,6 +41,7 @@ from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
 from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
+from headrace.gateway.token_assembly import KeyStore
 from headrace.platform.http.client import HttpTransport
 from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
@@ -149,6 +150,7 @@ class Worker:
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory())
+        self._issuer_keys = KeyStore(environ)
         self._control = Control(self._parts, store_folder(loaded))
         self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
@@ -197,6 +199,7 @@ class Worker:
             await self._parts.sharing.drain()
             await self._parts.wire.close()
             self._registry.close()
+            await self._issuer_keys.close()
             self._journal.close()
             self._audit.close()
 
@@ -219,6 +222,7 @@ class Worker:
             self._generated_key,
             self._parts,
             self._registry.keyring,
+            issuer_keys=self._issuer_keys,
         )
         shedding = config.resilience.shedding
         self._parts.shedder = Shedder(shedding, CALLS_AT_ONCE, random.Random())

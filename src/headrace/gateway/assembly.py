@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from headrace.config.limit_rules import all_terms
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import (
     AnthropicBackend,
@@ -34,6 +35,7 @@ from headrace.gateway.models import Chosen, Models, Patience, Target
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
+from headrace.gateway.token_assembly import KeyStore, tokens
 from headrace.nouns import Caller, Operation
 from headrace.platform.http.messages import Origin
 from headrace.platform.http.messages import Timeouts as WireTimeouts
@@ -63,13 +65,17 @@ def assemble(
     generated_key: Secret | None,
     parts: Parts,
     registered: Keyring | None = None,
+    issuer_keys: KeyStore | None = None,
 ) -> Pipeline:
     """`registered` are the keys of the registry, which change while they are in use.
 
     Raises Setup for a secret that cannot be read or a local model that is not running.
     """
     models = _models(config, secrets, endpoints, parts.prices, parts.fleet)
-    identity = Identity(_own_keys(config, secrets, generated_key), registered)
+    registered = Keyring() if registered is None else registered
+    proofs = None if issuer_keys is None else tokens(config.oidc, issuer_keys, registered)
+    own = _own_keys(config, secrets, generated_key)
+    identity = Identity(own, registered, tokens=proofs)
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
@@ -79,7 +85,7 @@ def assemble(
 def _gate(config: Config, parts: Parts, registered: Keyring | None) -> Gate | None:
     """None if nobody's calls are limited."""
     rulebook, caps = Rulebook(config.limits, config.budgets), TokenCaps(config.token_caps)
-    bounded = any(key.limits or key.budgets for key in config.keys.values())
+    bounded = any(terms.limits or terms.budgets for terms in all_terms(config))
     bounded = bounded or (registered is not None and registered.bounded)
     if not rulebook and not caps and not bounded:
         return None

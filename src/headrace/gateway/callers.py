@@ -7,10 +7,11 @@ limits and budgets hold beside the key's own.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from urllib.parse import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.terms import IpNetwork, KeyTerms, instant_of, networks_of
@@ -99,25 +100,39 @@ def known_by_record(record: KeyRecord, units: Sequence[UnitRecord]) -> list[tupl
     return found
 
 
+def under(known: Known, units: Sequence[UnitRecord]) -> Known:
+    """The same caller under what its tenant, team and user allow: of an access token, which has no
+    record of its own."""
+    if not units:
+        return known
+    caller, conditions = known.caller, known.conditions or Conditions()
+    bounded = replace(
+        caller,
+        models=_all_of([caller.models, *(unit.models for unit in units)]),
+        regions=_all_of([caller.regions, *(unit.regions for unit in units)]),
+        shared_limits=_limits_of(units),
+        shared_budgets=_budgets_of(units),
+    )
+    return Known(bounded, replace(conditions, refusal=_suspension(units)))
+
+
 def _refusal(record: KeyRecord, units: Sequence[UnitRecord]) -> str | None:
     if record.revoked_unix_s is not None:
         return "This API key was revoked. Whoever runs this gateway can give you a new one."
+    return _suspension(units)
+
+
+def _suspension(units: Sequence[UnitRecord]) -> str | None:
     for unit in units:
         if unit.suspended:
             return (
-                f"The {unit.kind} that this API key belongs to is suspended. Please ask whoever "
-                "runs this gateway."
+                f"The {unit.kind} that this API key or token belongs to is suspended. Please ask "
+                "whoever runs this gateway."
             )
     return None
 
 
 def _caller(key_id: str, terms: KeyTerms, units: Sequence[UnitRecord]) -> Caller:
-    limits: list[tuple[str, LimitRule]] = []
-    budgets: list[tuple[str, BudgetRule]] = []
-    for unit in units:
-        whose = f"{unit.kind}:{quote(unit.tenant, safe='')}/{quote(unit.name, safe='')}"
-        limits += [(whose, rule) for rule in unit.limits]
-        budgets += [(whose, rule) for rule in unit.budgets]
     return Caller(
         key_id=key_id,
         user=terms.user,
@@ -128,11 +143,23 @@ def _caller(key_id: str, terms: KeyTerms, units: Sequence[UnitRecord]) -> Caller
         tags=tuple(sorted(terms.tags.items())),
         limits=tuple(terms.limits),
         budgets=tuple(terms.budgets),
-        shared_limits=tuple(limits),
-        shared_budgets=tuple(budgets),
+        shared_limits=_limits_of(units),
+        shared_budgets=_budgets_of(units),
         operations=None if terms.operations is None else _operations(terms.operations),
         priority=PRIORITIES[terms.priority],
     )
+
+
+def _limits_of(units: Iterable[UnitRecord]) -> tuple[tuple[str, LimitRule], ...]:
+    return tuple((_whose(unit), rule) for unit in units for rule in unit.limits)
+
+
+def _budgets_of(units: Iterable[UnitRecord]) -> tuple[tuple[str, BudgetRule], ...]:
+    return tuple((_whose(unit), rule) for unit in units for rule in unit.budgets)
+
+
+def _whose(unit: UnitRecord) -> str:
+    return f"{unit.kind}:{quote(unit.tenant, safe='')}/{quote(unit.name, safe='')}"
 
 
 def _operations(names: Iterable[str]) -> frozenset[Operation]:
@@ -141,7 +168,7 @@ def _operations(names: Iterable[str]) -> frozenset[Operation]:
     return found | {Operation.COUNT_TOKENS} if Operation.CHAT in found else found
 
 
-def _all_of(allowed: Iterable[Sequence[str] | None]) -> frozenset[str] | None:
+def _all_of(allowed: Iterable[Collection[str] | None]) -> frozenset[str] | None:
     """What is in all of the lists that are there; None if there is none."""
     sets = [frozenset(names) for names in allowed if names is not None]
     return frozenset.intersection(*sets) if sets else None

@@ -9,6 +9,7 @@ from headrace.data.registry.key_text import digest, is_mistyped
 from headrace.errors import Reason, Refused
 from headrace.gateway.callers import Known
 from headrace.gateway.keyring import Keyring
+from headrace.gateway.tokens import BEGINS, Tokens
 from headrace.nouns import Caller
 
 _UNKNOWN = (
@@ -37,13 +38,16 @@ class Identity:
         own: Mapping[bytes, Known],
         registered: Keyring | None = None,
         clock: Callable[[], float] = time.time,
+        tokens: Tokens | None = None,
     ) -> None:
         self._own = dict(own)
         self._registered = Keyring() if registered is None else registered
         self._clock = clock
+        self._tokens = tokens
 
     def identify(self, credential: bytes | None, ip: str = "") -> Caller:
-        """`ip` is the client's address. Raises Refused(UNAUTHENTICATED, ADDRESS_FORBIDDEN)."""
+        """`ip` is the client's address. Raises Refused(UNAUTHENTICATED, ADDRESS_FORBIDDEN,
+        ACCESS_NOT_GRANTED), and KeysAwaited for a token whose key is being fetched."""
         if credential is None:
             raise Refused(
                 Reason.UNAUTHENTICATED,
@@ -52,6 +56,8 @@ class Identity:
             )
         wanted = digest(credential)
         known = self._registered.known.get(wanted) or self._own.get(wanted)
+        if known is None and self._tokens is not None and credential.startswith(BEGINS):
+            known = self._tokens.prove(credential, wanted).known
         if known is None:
             mistyped = is_mistyped(credential)  # asked of every key, for the sake of equal times
             raise Refused(Reason.UNAUTHENTICATED, _MISTYPED if mistyped else _UNKNOWN)

@@ -61,6 +61,8 @@ class Keyring:
                 elif row.kind != "admin_key":
                     unit = unit_of(row)
                     self._units[unit.kind, unit.tenant, unit.name] = unit
+                    # Also without a key: callers with access tokens may be under it.
+                    self.bounded = self.bounded or bool(unit.limits or unit.budgets)
             except msgspec.MsgspecError as error:
                 self._leave_out(row, error)
             self.revision = max(self.revision, row.revision)
@@ -88,12 +90,11 @@ class Keyring:
                 self.known.pop(digest, None)
 
     def _units_of(self, key: KeyRecord) -> list[UnitRecord]:
-        terms = key.terms
-        names = (
-            ("tenant", terms.tenant, terms.tenant),
-            ("team", terms.tenant, terms.team),
-            ("user", terms.tenant, terms.user),
-        )
+        return self.units(key.terms.tenant, key.terms.team, key.terms.user)
+
+    def units(self, of: str, team: str | None, user: str | None) -> list[UnitRecord]:
+        """The tenant, the team and the user of a caller, as far as they are registered."""
+        names = (("tenant", of, of), ("team", of, team), ("user", of, user))
         return [
             unit
             for kind, tenant, name in names

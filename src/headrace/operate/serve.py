@@ -99,7 +99,7 @@ async def serve(
         )
     if config.server.workers > 1 and counts_apart(config):
         raise _uncounted(config.server.workers)
-    named = _any_registered(loaded) or bool(config.keys)
+    named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
     key, is_new = (None, False) if named else own_key(store_folder(loaded))
     admin = _administration(loaded, log_level)
     local = LocalModels.of(

@@ -23,19 +23,20 @@ class JsonLines(logging.Formatter):
         self.scrubber = scrubber
 
     def format(self, record: logging.LogRecord) -> str:
+        scrub = self.scrubber.scrub  # before it is JSON, in which a secret may be written otherwise
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "source": record.name,
-            "event": record.getMessage(),
+            "event": scrub(record.getMessage()),
         }
         for name in FIELDS:
             value = getattr(record, name, None)
             if value is not None:
-                line[name] = value
+                line[name] = scrub(str(value))
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return self.scrubber.scrub(msgspec.json.encode(line, enc_hook=str).decode())
+            line["exception"] = scrub(self.formatException(record.exc_info))
+        return msgspec.json.encode(line).decode()
 
 
 def log_to_stderr(level: str = "INFO") -> JsonLines:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import json
 import os
 import stat
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
 from headrace.config.masking import MASK, looks_secret, without_shapes
 from headrace.errors import Setup
@@ -222,7 +224,9 @@ class Scrubber:
         values = {secret.reveal() for secret in secrets}
         # A very short value would mask ordinary words; keys are required to be longer anyway.
         # The longest first, so that a secret within another leaves no rest.
-        kept = (value for value in values if len(value) >= _SHORTEST_MASKED)
+        kept = {
+            form for value in values if len(value) >= _SHORTEST_MASKED for form in _forms(value)
+        }
         self._known = tuple(sorted(kept, key=len, reverse=True))
 
     def scrub(self, text: str) -> str:
@@ -233,6 +237,11 @@ class Scrubber:
 
     def __repr__(self) -> str:
         return "Scrubber()"
+
+
+def _forms(value: str) -> set[str]:
+    """How others write a text down: in JSON, as Python shows it, in a URL."""
+    return {value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(value), quote(value, safe="")}
 
 
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:

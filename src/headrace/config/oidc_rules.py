@@ -1,0 +1,95 @@
+"""What the types can't say of `oidc`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from headrace.config.located import Located
+from headrace.config.masking import quoted
+from headrace.config.oidc import Issuer
+from headrace.config.problems import KeyPath
+from headrace.config.schema import Config
+from headrace.config.words import suggestion
+
+
+def check_oidc(config: Config, located: Located) -> None:
+    seen: dict[str, str] = {}
+    for name, issuer in config.oidc.issuers.items():
+        path: KeyPath = ("oidc", "issuers", name)
+        if issuer.issuer in seen:
+            located.problem(
+                (*path, "issuer"),
+                f"this is the issuer of {quoted(seen[issuer.issuer])} too",
+                "Write one entry for an issuer, with several `grants`.",
+            )
+        seen.setdefault(issuer.issuer, name)
+        if not issuer.algorithms:
+            located.problem(
+                (*path, "algorithms"),
+                "the list is empty, so no token would be good",
+                "Write what the provider signs with, such as `[RS256]`.",
+            )
+        if not issuer.grants:
+            located.problem(
+                (*path, "grants"),
+                "the list is empty, so no token would let anyone in",
+                "Write what its tokens are good for; `[{}]` lets in all that are for this gateway.",
+            )
+        _check_urls(issuer, path, located)
+        _check_models(issuer, path, located)
+        audiences = [issuer.audience] if isinstance(issuer.audience, str) else issuer.audience
+        if not all(audiences) or not audiences:
+            located.problem(
+                (*path, "audience"),
+                "without an audience, tokens for any other application would be accepted",
+                "Write the client id or application URI of this gateway.",
+            )
+
+
+def _check_models(issuer: Issuer, path: KeyPath, located: Located) -> None:
+    known = located.names("models")
+    if not known or "*" in known:
+        return
+    for i, grant in enumerate(issuer.grants):
+        for j, model in enumerate(grant.models or ()):
+            if model not in known:
+                located.problem(
+                    (*path, "grants", i, "models", j),
+                    f"there is no model {quoted(model)}",
+                    suggestion(model, known, "Add it under `models`."),
+                )
+
+
+def _check_urls(issuer: Issuer, path: KeyPath, located: Located) -> None:
+    for field in ("issuer", "jwks_url", "discovery_url"):
+        url = getattr(issuer, field)
+        if url is None:
+            continue
+        fault = _fault(url, plain=issuer.allow_private)
+        if fault is not None:
+            located.problem((*path, field), *fault)
+    if (
+        "{tenantid}" in issuer.issuer
+        or "/common/" in issuer.issuer
+        or "/organizations/" in issuer.issuer
+    ):
+        located.problem(
+            (*path, "issuer"),
+            "tokens never have this issuer: it stands for all directories of Entra",
+            "Write one entry for each directory, with its id in the issuer.",
+        )
+
+
+def _fault(url: str, *, plain: bool) -> tuple[str, str] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "this is not a URL", "Write it as the provider does."
+    if any(c.isspace() or not c.isprintable() for c in url) or not parts.hostname or port == 0:
+        return "this is not a URL", "Write it as the provider does."
+    if parts.username is not None or parts.password is not None:
+        return "the URL has a user name or password in it", "Remove the part before `@`."
+    if parts.scheme != "https" and not (plain and parts.scheme == "http"):
+        return "the URL must start with `https://`", "Who can change its keys can be anyone."
+    return None

@@ -1,0 +1,1 @@
+"""Access tokens of OpenID Connect providers: their keys, their signatures, their rules."""
