@@ -181,7 +181,11 @@ def _any_registered(loaded: Loaded) -> bool:
     except Unreachable:
         return True  # the workers say so, and begin without
     except OSError as error:
-        raise Setup(str(error), "Mend it, or put a copy from a backup in its place.") from error
+        raise Setup(
+            f"The registry of keys in {folder} cannot be used: {error}.",
+            "Set `store.folder` in headrace.yaml to where Headrace may write; or, if its file is "
+            "damaged, put a copy from a backup in its place.",
+        ) from error
     finally:
         rows.close()
 
