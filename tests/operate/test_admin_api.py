@@ -239,3 +239,24 @@ def test_workers_that_cannot_count_together_have_no_keys_with_limits(
     done = headrace("serve", "--port", "0", folder=tmp_path, env=ENV)
     assert done.returncode == 3
     assert "redis" in done.stderr
+
+
+def test_usage_is_shown_to_those_whose_it_is(upstream: ScriptedThread, tmp_path: Path) -> None:
+    text = CONFIG.format(url=upstream.url, workers=1, admin="")
+    with running_gateway(text, tmp_path, ENV) as gateway:
+        api = Api(gateway.serving)
+        for tenant in ("acme", "bolt"):
+            assert api("POST", "/v1/tenants", {"name": tenant}).status_code == 201
+            key = api("POST", "/v1/keys", {"name": "k", "tenant": tenant}).json()["secret"]
+            until(lambda key=key: ask(gateway, key).status_code == 200)  # type: ignore[misc]
+        until(lambda: len(api("GET", "/v1/usage?by=tenant").json()["lines"]) == 2)
+        lines = api("GET", "/v1/usage?by=tenant,model&step=day").json()["lines"]
+        assert {line["group"]["tenant"] for line in lines} == {"acme", "bolt"}
+        assert all(line["sums"]["calls"] >= 1 for line in lines)
+        new = {"name": "v", "role": "viewer", "tenants": ["acme"]}
+        own = Api(gateway.serving, api("POST", "/v1/admin-keys", new).json()["secret"])
+        lines = own("GET", "/v1/usage?by=tenant").json()["lines"]
+        assert [line["group"]["tenant"] for line in lines] == ["acme"]
+        assert own("GET", "/v1/usage?by=model").json()["lines"][0]["sums"] == lines[0]["sums"]
+        assert own("GET", "/v1/usage?by=key&tenant=bolt").json()["lines"] == []
+        assert own("GET", "/v1/usage?by=colour").status_code == 400

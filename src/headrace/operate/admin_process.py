@@ -37,7 +37,8 @@ class AdminOrder(Struct, frozen=True):
     private_key: str | None
     key: str | None
     """That of the configuration."""
-    registry_url: str | None
+    store_url: str | None
+    """Of the server that the registry and the ledger are on."""
     counts_apart: bool
     log_level: str
 
@@ -52,7 +53,7 @@ decode_order = msgspec.json.Decoder(AdminOrder).decode
 def main() -> None:
     order = decode_order(sys.stdin.buffer.readline())
     logs = log_to_stderr(order.log_level)
-    secrets = [Secret(text) for text in (order.key, order.registry_url) if text is not None]
+    secrets = [Secret(text) for text in (order.key, order.store_url) if text is not None]
     logs.scrubber = Scrubber(secrets)
     try:
         _serve(order)
@@ -69,12 +70,14 @@ def _serve(order: AdminOrder) -> None:
     from headrace.edge.admin.server import AdminSettings, serve_admin
 
     listener = _listener(order.host, order.port)
+    url = None if order.store_url is None else Secret(order.store_url)
     settings = AdminSettings(
         order.hosts,
         Path(order.folder),
         order.certificate,
         order.private_key,
         order.counts_apart,
+        url,
     )
     key = None if order.key is None else Secret(order.key)
 
@@ -85,7 +88,6 @@ def _serve(order: AdminOrder) -> None:
         os.write(1, READY + str(listener.getsockname()[1]).encode() + b"\n")
 
     try:
-        url = None if order.registry_url is None else Secret(order.registry_url)
         rows = open_registry(settings.folder, url)
         uvloop.run(serve_admin(listener, rows, key, settings, on_ready))
     except ssl.SSLError as error:

@@ -52,7 +52,7 @@ class Administration:
             certificate=None if admin.tls is None else str(loaded.folder / admin.tls.certificate),
             private_key=None if admin.tls is None else str(loaded.folder / admin.tls.key),
             key=None if key is None else key.reveal(),
-            registry_url=None if url is None else url.reveal(),
+            store_url=None if url is None else url.reveal(),
             counts_apart=alone(loaded),
             log_level=log_level,
         )

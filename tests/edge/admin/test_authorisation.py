@@ -177,7 +177,7 @@ def test_no_list_shows_what_is_another_tenants(world: World, route: Route) -> No
         for template in ROUTES:
             if template.method == "GET" and "{" in template.path:
                 world.target(template, tenant)
-    if route.method != "GET" or route.query is None:
+    if route.method != "GET" or not route.name.startswith("list_") or route.query is None:
         return
     for actor in world.actors:
         if (
@@ -239,6 +239,7 @@ def test_a_list_of_routes_is_kept(world: World) -> None:
         "POST /v1/admin-keys/{id}/rotate admin", "POST /v1/admin-keys/{id}/revoke admin",
         "GET /v1/backends viewer", "POST /v1/backends/{backend}/isolate operator",
         "POST /v1/backends/{backend}/restore operator", "GET /v1/calls/{call} viewer",
+        "GET /v1/usage viewer",
     }  # fmt: skip
 
 

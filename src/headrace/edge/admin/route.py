@@ -14,6 +14,7 @@ from headrace.gateway.administration.desk import Desk
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.gateway.administration.keys import Keys
 from headrace.gateway.administration.units import Units
+from headrace.platform.secrets import Secret
 
 
 class Parts(Struct, frozen=True):
@@ -25,6 +26,8 @@ class Parts(Struct, frozen=True):
     admin_keys: AdminKeys
     folder: Path
     """The store's, where the workers' sockets are."""
+    ledger_url: Secret | None
+    """Of the server that the ledger is on; None if it is in the folder."""
 
 
 class Ask(Struct, frozen=True):

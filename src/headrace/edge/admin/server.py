@@ -40,6 +40,7 @@ class AdminSettings(Struct, frozen=True):
     private_key: str | None = None
     counts_apart: bool = False
     """Several workers without Redis: keys can't have limits."""
+    ledger_url: Secret | None = None
 
 
 def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings) -> tuple[
@@ -47,7 +48,9 @@ def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSe
 ]:  # fmt: skip
     desk = Desk(rows, audit, counts_apart=settings.counts_apart)
     units = Units(desk)
-    parts = Parts(desk, Keys(desk, units), units, AdminKeys(desk), settings.folder)
+    parts = Parts(
+        desk, Keys(desk, units), units, AdminKeys(desk), settings.folder, settings.ledger_url
+    )
     gate = Gate(rows, audit, key)
     return AdminApp(gate, parts, routes(), settings.hosts), gate
 

@@ -26,6 +26,7 @@ from headrace.edge.admin.live import (
     story,
 )
 from headrace.edge.admin.route import Ask, Route
+from headrace.edge.admin.used import UsageQuery, UsageView, used
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Role
 from headrace.gateway.administration.views import (
@@ -339,6 +340,8 @@ def routes() -> list[Route]:
                "Take a backend out of use.", BackendChange, whole=True, faults=(404,)),
         _route("POST", "/v1/backends/{backend}/restore", "restore_backend", act, restore,
                "Bring a backend back.", BackendChange, whole=True, faults=(404,)),
+        _route("GET", "/v1/usage", "usage", see, used, "What was used, by any dimension.",
+               UsageView, query=UsageQuery),
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,
                "The decisions of a call that met with trouble.", CallStory, whole=True,
                faults=(404,)),

@@ -1,0 +1,125 @@
+"""What was used: the ledger's sums, for those tenants that the key may see."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from headrace.config.terms import Instant, Name, instant_of
+from headrace.data.database import DatabaseAway
+from headrace.data.databases import FILE_NAME, database
+from headrace.data.ledger_usage import COLUMN_OF, TAG, UnknownDimension, Usage
+from headrace.edge.admin.route import Ask
+from headrace.gateway.administration.faults import Denied, Why
+
+STEPS_S = {"hour": 3600, "day": 86_400}
+USUAL_DAYS = 30
+MOST_BY = 4
+By = Annotated[str, Meta(pattern=r"^[a-z_]+(:[A-Za-z0-9._/@-]+)?(,[a-z_]+(:[A-Za-z0-9._/@-]+)?)*$")]
+
+
+class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which calls, and by what they are put together."""
+
+    by: By | None = None
+    step: Literal["hour", "day"] | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+    tenant: Name | None = None
+    team: Name | None = None
+    user: Name | None = None
+    key: Name | None = None
+    model: Name | None = None
+
+
+class UsageLine(Struct, frozen=True, kw_only=True):
+    """What one group used. Money is in micro-dollars, times are in microseconds."""
+
+    group: dict[str, str]
+    """What its calls have in common; `time` is the second at which a step begins."""
+    sums: dict[str, int]
+
+
+class UsageView(Struct, frozen=True, kw_only=True):
+    """What was used."""
+
+    lines: list[UsageLine]
+
+
+def used(ask: Ask) -> UsageView:
+    """Raises Denied."""
+    query: UsageQuery = ask.query
+    by = [] if query.by is None else query.by.split(",")
+    for name in by:
+        if name not in COLUMN_OF and not name.startswith(TAG):
+            raise _unknown(name)
+    if len(set(by)) < len(by) or len(by) > MOST_BY:
+        raise Denied(Why.INVALID, f"Name at most {MOST_BY} dimensions, each once.", param="by")
+    until = _instant("until", query.until)
+    since = _instant("since", query.since)
+    if since is None:
+        since = ask.parts.desk.clock() - USUAL_DAYS * 86_400
+    step_s = 0 if query.step is None else STEPS_S[query.step]
+    names = (["time"] if step_s else []) + by
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for where in _wheres(ask, query):
+        for group, sums in _lines(ask, by, where, (since, until, step_s)):
+            before = found.get(group)
+            found[group] = sums if before is None else {n: v + before[n] for n, v in sums.items()}
+    return UsageView(
+        lines=[
+            UsageLine(group=dict(zip(names, group, strict=True)), sums=sums)
+            for group, sums in sorted(found.items())
+        ]
+    )
+
+
+def _wheres(ask: Ask, query: UsageQuery) -> list[dict[str, str]]:
+    """One for each tenant that may be seen; one without, if all may be."""
+    asked = {
+        name: value
+        for name in ("team", "user", "key", "model")
+        if (value := getattr(query, name)) is not None
+    }
+    tenants = ask.by.tenants
+    if query.tenant is not None:
+        seen = tenants is None or query.tenant in tenants
+        return [{**asked, "tenant": query.tenant}] if seen else []
+    if tenants is None:
+        return [asked]
+    return [{**asked, "tenant": tenant} for tenant in sorted(tenants)]
+
+
+def _lines(
+    ask: Ask, by: list[str], where: dict[str, str], when: tuple[float, float | None, int]
+) -> list[tuple[tuple[str, ...], dict[str, int]]]:
+    parts = ask.parts
+    if parts.ledger_url is None and not (parts.folder / FILE_NAME).exists():
+        return []  # no call was made yet
+    kept = database(parts.folder, parts.ledger_url, read_only=True)
+    try:
+        return [(line.group, line.sums) for line in Usage(kept).lines(by, where, *when)]
+    except UnknownDimension as error:
+        raise _unknown(str(error)) from error
+    except DatabaseAway as error:
+        raise Denied(Why.UNAVAILABLE, "The ledger cannot be read just now.") from error
+    finally:
+        kept.close()
+
+
+def _instant(param: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return instant_of(text)
+    except (ValueError, OverflowError) as error:
+        raise Denied(Why.INVALID, f"`{param}` is in no calendar: {error}.", param=param) from error
+
+
+def _unknown(name: str) -> Denied:
+    return Denied(
+        Why.INVALID,
+        f"Nothing is counted by {name[:40]!r}. Use one of {', '.join(COLUMN_OF)}, or tag:NAME.",
+        param="by",
+    )
