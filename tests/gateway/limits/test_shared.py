@@ -141,6 +141,16 @@ async def test_a_call_that_is_given_up_while_it_asks_holds_nothing(valkey: Valke
         clerk.settle(await _once_admitted(clerk, bound, need(0, 1000)))
 
 
+async def test_it_ends_however_busy_it_is(valkey: ValkeyProcess) -> None:
+    for turn in range(5):
+        async with asyncio.timeout(20):
+            async with shared_counters(valkey, f"end{turn}:") as counters:
+                clerk = Clerk(counters, time.time())
+                bound = clerk.bind(at_once=(at_once(1000),))
+                for _ in range(50):
+                    clerk.settle(await clerk.taken(bound))
+
+
 async def _once_admitted(clerk: Clerk, bound: Any, needed: Need) -> Any:
     """What a call holds that is admitted after some tries."""
     until = time.monotonic() + 20

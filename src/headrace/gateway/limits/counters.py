@@ -5,8 +5,8 @@ Twins: `memory.py` for one worker, `shared.py` for several, by Redis. The same t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol, TypeVar
+from types import CoroutineType
+from typing import Any, Protocol, TypeVar
 
 from headrace.gateway.limits.measures import Denied, Measures, Need, Standing
 
@@ -38,7 +38,7 @@ class Counters(Protocol[BoundT]):
 
     def take(
         self, bound: BoundT, need: Need, now: float, unix: float
-    ) -> Verdict | Awaitable[Verdict]:
+    ) -> Verdict | CoroutineType[Any, Any, Verdict]:
         """Takes from all measures, or from none. What is to be awaited holds nothing if it is
         cancelled."""
         ...

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Iterator
+from types import CoroutineType
 from typing import Any
 
 from headrace.gateway.limits import answer_lines
@@ -91,7 +92,7 @@ class Gate:
             return None
         need = self._need(call, chosen, plan)
         verdict = self._counters.take(plan.bound, need, time.monotonic(), time.time())
-        if isinstance(verdict, Awaitable):
+        if isinstance(verdict, CoroutineType):
             return self._awaited(call, plan, verdict)
         self._take_up(call, plan, verdict)
         return None

@@ -45,7 +45,7 @@ class Sellers:
         self._known: dict[tuple[str, str], SellersOf] = {}
 
     def of(self, call: Call, chosen: Chosen) -> SellersOf:
-        key = (call.model, call.operation.value)
+        key = (call.model, call.operation)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MOST_REMEMBERED:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -184,11 +184,11 @@ class SharedCounters:
 
     def take(
         self, bound: SharedBound, need: Need, now: float, unix: float
-    ) -> Verdict | Awaitable[Verdict]:
+    ) -> Verdict | CoroutineType[Any, Any, Verdict]:
         self._used = True
         if not self._link.up:
             return self._alone(bound, need, now, unix)
-        return self._shared(bound, need, now, unix)
+        return self._shared(bound, need, now, unix)  # type: ignore[return-value] # it is one
 
     def tell(self, settlement: tuple[object, ...], unix: float) -> None:
         """To be told with the next round trip."""
@@ -275,7 +275,9 @@ class SharedCounters:
 
     async def run(self) -> None:
         """Carries what is asked and told, until it is cancelled."""
-        while True:
+        me = asyncio.current_task()
+        # The client library may take a cancellation for the end of its own time and go on.
+        while me is None or not me.cancelling():
             try:
                 async with asyncio.timeout(BEAT_S):
                     await self._wake.wait()
@@ -283,11 +285,17 @@ class SharedCounters:
                 if not self._used:
                     continue
             self._wake.clear()
-            if self._link.up:
-                await self._round_trip()
-            else:
-                self._fail(self._asked, RedisAway("not connected"))
-                self._asked = []
+            asked = self._asked
+            try:
+                if self._link.up:
+                    await self._round_trip()
+                else:
+                    self._asked = []
+                    self._fail(asked, RedisAway("not connected"))
+            except Exception as fault:
+                # Callers wait for what this task does: it must not end, nor leave them waiting.
+                log.exception("a fault of our own")
+                self._fail(asked, RedisAway(f"a fault of our own: {fault}"))
 
     async def _round_trip(self) -> None:
         asked, self._asked = self._asked[:MOST_AT_ONCE], self._asked[MOST_AT_ONCE:]
