@@ -138,6 +138,7 @@ budgets: [{{per: key, tokens: 1000, soft_share: 0.001}}]
     with running_gateway(text, tmp_path) as first:
         for _ in range(3):
             assert ask(first, "m").status_code == 200
+        time.sleep(0.5)  # an answer is out a moment before its call is settled
         os.kill(first.pid, signal.SIGKILL)
     with running_gateway(text, tmp_path) as second:
         answer = ask(second, "m")

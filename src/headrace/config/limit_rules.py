@@ -20,7 +20,7 @@ DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 CAP_DIMENSIONS = ("type", "operation", "model", "key", "user", "team", "tenant")
 TAG = "tag:"
 ANY_MODEL = "*"
-OPERATIONS = ("chat", "completions")
+OPERATIONS = ("chat", "completions", "messages")
 
 
 class LimitRules:
@@ -113,7 +113,7 @@ class LimitRules:
                 self._located.problem(
                     (*path, "only", "operation"),
                     f"{quoted(value)} is no operation with `max_tokens`",
-                    suggestion(value, OPERATIONS, "Write chat or completions."),
+                    suggestion(value, OPERATIONS, "Write chat, completions or messages."),
                 )
         if rule.default is None and rule.most is None:
             self._located.problem(
