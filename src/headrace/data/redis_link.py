@@ -119,9 +119,11 @@ class RedisLink:
             async with asyncio.timeout(self._address.timeout_s):
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except self._faults as error:
+            _heed_cancellation()
             if not self._answered(error):
                 self._lose(client, error)
             raise RedisAway(f"{type(error).__name__}: {error}") from error
+        _heed_cancellation()
         return replies
 
     async def run(self) -> None:
@@ -235,3 +237,11 @@ class RedisLink:
 
     def _where(self) -> str:
         return f"{self._address.host}:{self._address.port}"
+
+
+def _heed_cancellation() -> None:
+    """The client library may take a cancellation for the end of its own time and go on. Raises
+    CancelledError then."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
