@@ -43,8 +43,15 @@ serve: $(VENV)/runtime.stamp ## Run the gateway and print its URL, a key and a c
 
 # --- for developers
 
+WAITING = tests/chaos tests/operate
+
 test: lint ## Lint, types, import rules and all tests.
-	$(BIN)/pytest -m "not soak"
+# In two halves at once: the first mostly waits for timeouts and processes.
+	@log=$$(mktemp); \
+	$(BIN)/pytest -m "not soak" -p no:cacheprovider $(WAITING) > $$log 2>&1 & waiting=$$!; \
+	trap 'kill $$waiting' INT TERM; \
+	$(BIN)/pytest -m "not soak" $(WAITING:%=--ignore=%); rest=$$?; \
+	wait $$waiting; first=$$?; cat $$log; rm -f $$log; exit $$((rest + first))
 
 lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
 	$(BIN)/ruff check .
