@@ -35,7 +35,7 @@ KEYS = {name: f"{name}-key-0123456789abcdef" for name in ("batch", "normal", "cr
 SHARES = ("critical", *["normal"] * 6, *["batch"] * 3)
 PATIENCE_S = 120.0
 MOST_GROWTH_MIB = 200
-LIVES_WITHIN_S = 10.0
+LIVES_WITHIN_S = 60.0
 """50 ms is the aim; this machine may be busy with other things. What was measured is printed."""
 CONFIG = """
 keys:
