@@ -43,15 +43,19 @@ serve: $(VENV)/runtime.stamp ## Run the gateway and print its URL, a key and a c
 
 # --- for developers
 
-WAITING = tests/chaos tests/operate
+# Tests run in three parts at once: the first two mostly wait for timeouts and processes.
+WAITING = tests/chaos
+CALLING = tests/operate tests/clients tests/edge
 
 test: lint ## Lint, types, import rules and all tests.
-# In two halves at once: the first mostly waits for timeouts and processes.
-	@log=$$(mktemp); \
-	$(BIN)/pytest -m "not soak" -p no:cacheprovider $(WAITING) > $$log 2>&1 & waiting=$$!; \
-	trap 'kill $$waiting' INT TERM; \
-	$(BIN)/pytest -m "not soak" $(WAITING:%=--ignore=%); rest=$$?; \
-	wait $$waiting; first=$$?; cat $$log; rm -f $$log; exit $$((rest + first))
+	@logs=$$(mktemp -d); \
+	$(BIN)/pytest -m "not soak" -p no:cacheprovider $(WAITING) > $$logs/1 2>&1 & first=$$!; \
+	$(BIN)/pytest -m "not soak" -p no:cacheprovider $(CALLING) > $$logs/2 2>&1 & second=$$!; \
+	trap 'kill $$first $$second' INT TERM; \
+	$(BIN)/pytest -m "not soak" $(WAITING:%=--ignore=%) $(CALLING:%=--ignore=%); code=$$?; \
+	wait $$second || code=1; cat $$logs/2; \
+	wait $$first || code=1; cat $$logs/1; \
+	rm -rf $$logs; exit $$code
 
 lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
 	$(BIN)/ruff check .
