@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import Mapping
 
@@ -18,15 +17,14 @@ from headrace.errors import Setup
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.gate import weakness
 from headrace.gateway.administration.wishes import NewAdminKey
+from headrace.operate import child_process
 from headrace.operate.admin_process import READY, AdminOrder, encode_order
+from headrace.operate.child_process import Backoff
 from headrace.operate.registry import Registry, alone, registry_url
 from headrace.platform.secrets import Secret, Secrets
 
 log = logging.getLogger("headrace.admin")
 
-FIRST_BACKOFF_S = 0.2
-LONGEST_BACKOFF_S = 10.0
-STEADY_S = 30.0
 STOP_GRACE_S = 8.0
 
 
@@ -82,45 +80,28 @@ class Administration:
             return
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await child_process.ended(process, STOP_GRACE_S)
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        backoff_s = FIRST_BACKOFF_S
+        backoff = Backoff()
         while True:
             began = loop.time()
             process = self._process
             code = None if process is None else await process.wait()
-            if loop.time() - began > STEADY_S:
-                backoff_s = FIRST_BACKOFF_S
+            backoff.ran(began, loop.time())
             log.error("the admin API ended, starting it again", extra={"detail": f"exit {code}"})
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            await backoff.wait()
             try:
                 await self._spawn()
             except Setup as fault:
                 log.error("the admin API cannot start", extra={"detail": str(fault)})
 
     async def _spawn(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "headrace.operate.admin_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        process = await child_process.spawn("headrace.operate.admin_process")
         self._process = process
-        assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(encode_order(self._order) + b"\n")
-            await process.stdin.drain()
+        await child_process.give_order(process, encode_order(self._order))
         line = await process.stdout.readline()
         if not line.startswith(READY):
             code = await process.wait()

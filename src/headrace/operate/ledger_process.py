@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import sys
 
+from headrace.operate import child_process
+from headrace.operate.child_process import Backoff
 from headrace.operate.ledger_writer import LAST_WORK_S, WriterOrder, encode_order
 
 log = logging.getLogger("headrace.ledger")
-
-FIRST_BACKOFF_S = 0.2
-LONGEST_BACKOFF_S = 10.0
-STEADY_S = 30.0
 
 
 class LedgerProcess:
@@ -39,38 +35,22 @@ class LedgerProcess:
             process = await self._spawn()  # for the last of it
         assert process.stdin is not None
         process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), LAST_WORK_S + 5)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await child_process.ended(process, LAST_WORK_S + 5)
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        backoff_s = FIRST_BACKOFF_S
+        backoff = Backoff()
         while True:
             began = loop.time()
             code = await (await self._spawn()).wait()
-            if loop.time() - began > STEADY_S:
-                backoff_s = FIRST_BACKOFF_S
+            backoff.ran(began, loop.time())
             log.error("the ledger's writer ended, starting another",
                       extra={"detail": f"exit {code}"})  # fmt: skip
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            await backoff.wait()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        spawned = asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "headrace.operate.ledger_writer",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        self._process = process = await spawned
-        assert process.stdin is not None
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(encode_order(self._order) + b"\n")
-            await process.stdin.drain()
+        nowhere = asyncio.subprocess.DEVNULL
+        process = await child_process.spawn("headrace.operate.ledger_writer", nowhere)
+        self._process = process
+        await child_process.give_order(process, encode_order(self._order))
         return process

@@ -7,18 +7,16 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 
 import msgspec
 
 from headrace.errors import Setup
+from headrace.operate import child_process
+from headrace.operate.child_process import Backoff
 from headrace.operate.worker_process import READY, WorkerOrder, encode_order
 
 log = logging.getLogger("headrace.workers")
 
-FIRST_BACKOFF_S = 0.2
-LONGEST_BACKOFF_S = 10.0
-STEADY_S = 30.0
 STOP_GRACE_S = 5.0
 
 
@@ -68,27 +66,20 @@ class Workers:
             self._reserved = None
 
     async def _ended(self, process: asyncio.subprocess.Process, limit_s: float) -> None:
-        try:
-            await asyncio.wait_for(process.wait(), limit_s)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await child_process.ended(process, limit_s)
         self._processes.discard(process)
 
     async def _keep(self, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
-        backoff_s = FIRST_BACKOFF_S
+        backoff = Backoff()
         while True:
             began = loop.time()
             code = await process.wait()
             self._processes.discard(process)
-            if loop.time() - began > STEADY_S:
-                backoff_s = FIRST_BACKOFF_S
+            backoff.ran(began, loop.time())
             log.error("a worker ended, starting another", extra={"detail": f"exit {code}"})
             while True:
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+                await backoff.wait()
                 try:
                     process = await self._spawn()
                     break
@@ -96,20 +87,10 @@ class Workers:
                     log.error("a worker cannot start", extra={"detail": str(fault)})
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "headrace.operate.worker_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        process = await child_process.spawn("headrace.operate.worker_process")
         self._processes.add(process)
-        assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(encode_order(self._order) + b"\n")
-            await process.stdin.drain()
+        await child_process.give_order(process, encode_order(self._order))
         if await process.stdout.readline() != READY:
             code = await process.wait()
             self._processes.discard(process)
