@@ -20,13 +20,10 @@ _ENDPOINTS = (
 def url_fault(url: str) -> tuple[str, str] | None:
     """What is wrong with a base URL and what to write instead, or None. Never quotes a key."""
     example = "Write it as in `https://api.openai.com/v1`."
-    if any(c.isspace() or not c.isprintable() for c in url):
-        return "the URL has a space or control character in it", example
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "this is not a URL", example
+    what, parts = _split(url)
+    if parts is None:
+        return what, example
+    host = parts.hostname
     if parts.scheme not in ("http", "https"):
         if "://" in url:
             return "the URL must start with `https://` or `http://`", example
@@ -38,7 +35,7 @@ def url_fault(url: str) -> tuple[str, str] | None:
         )
     if not host:
         return "the URL has no host", example
-    if port == 0:
+    if parts.port == 0:
         return "the URL has port 0", "Write the server's port."
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         return (
@@ -46,6 +43,18 @@ def url_fault(url: str) -> tuple[str, str] | None:
             "Remove it: keys belong in `credential`, Azure's version in `api_version`.",
         )
     return _endpoint_fault(parts)
+
+
+def _split(url: str) -> tuple[str, SplitResult | None]:
+    """The parts of a URL that can be one, else why it cannot."""
+    if any(c.isspace() or not c.isprintable() for c in url):
+        return "the URL has a space or control character in it", None
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port  # these are read when they are asked for
+    except ValueError:
+        return "this is not a URL", None
+    return "", parts
 
 
 def _endpoint_fault(parts: SplitResult) -> tuple[str, str] | None:
@@ -87,13 +96,10 @@ def anthropic_url_fault(url: str) -> tuple[str, str] | None:
 def redis_url_fault(url: str) -> tuple[str, str] | None:
     """What is wrong with the URL of a Redis server and what to write instead, or None."""
     example = "Write it as in `redis://127.0.0.1:6379/0`, or with `rediss://` for TLS."
-    if any(c.isspace() or not c.isprintable() for c in url):
-        return "the URL has a space or control character in it", example
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "this is not a URL", example
+    what, parts = _split(url)
+    if parts is None:
+        return what, example
+    host = parts.hostname
     if parts.scheme not in ("redis", "rediss") or not host:
         return "this is not the URL of a Redis server", example
     if parts.username is not None or parts.password is not None:
@@ -101,7 +107,7 @@ def redis_url_fault(url: str) -> tuple[str, str] | None:
             "the URL has a user name or password in it",
             "Remove the part before `@`, and write `username: NAME` and `password: env:NAME`.",
         )
-    if port == 0:
+    if parts.port == 0:
         return "the URL has port 0", "Write the server's port."
     if parts.query or parts.fragment:
         return "the URL has a query (`?`) or fragment (`#`)", "Remove it."
@@ -114,13 +120,9 @@ def redis_url_fault(url: str) -> tuple[str, str] | None:
 def postgres_url_fault(url: str) -> tuple[str, str] | None:
     """What is wrong with the URL of a PostgreSQL server and what to write instead, or None."""
     example = "Write it as in `postgresql://db.example.net:5432/headrace`."
-    if any(c.isspace() or not c.isprintable() for c in url):
-        return "the URL has a space or control character in it", example
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return "this is not a URL", example
+    what, parts = _split(url)
+    if parts is None:
+        return what, example
     if parts.scheme not in ("postgresql", "postgres"):
         return "this is not the URL of a PostgreSQL server", example
     if parts.password is not None:
@@ -129,7 +131,7 @@ def postgres_url_fault(url: str) -> tuple[str, str] | None:
             "Remove it and write `password: env:NAME`, or put the whole URL where "
             "`url_secret: env:NAME` finds it.",
         )
-    if port == 0:
+    if parts.port == 0:
         return "the URL has port 0", "Write the server's port."
     return None
 
