@@ -275,9 +275,7 @@ class SharedCounters:
 
     async def run(self) -> None:
         """Carries what is asked and told, until it is cancelled."""
-        me = asyncio.current_task()
-        # The client library may take a cancellation for the end of its own time and go on.
-        while me is None or not me.cancelling():
+        while True:
             try:
                 async with asyncio.timeout(BEAT_S):
                     await self._wake.wait()
