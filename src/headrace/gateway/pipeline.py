@@ -55,10 +55,8 @@ class Pipeline:
         try:
             parts.shedder.admit(call.priority, parts.running - 1)
             chosen = self.models.choose(call)
-            if self.gate is not None and call.hold is None:
-                waiting = self.gate.admit(call, chosen)
-                if waiting is not None:
-                    await waiting
+            if self.gate is not None and (waiting := self.gate.admit(call, chosen)) is not None:
+                await waiting
             if chosen.fallback.cache:
                 await self._kept(call, chosen, reply, progress)
             else:
@@ -82,7 +80,7 @@ class Pipeline:
 
     async def admit(self, call: Call) -> None:
         """Takes what a call may use, before it is known whose answer it gets. Raises Refused."""
-        if self.gate is not None and call.hold is None:
+        if self.gate is not None:
             waiting = self.gate.admit(call, self.models.choose(call))
             if waiting is not None:
                 await waiting

@@ -72,7 +72,10 @@ class Gate:
     def admit(self, call: Call, chosen: Chosen) -> Awaitable[None] | None:
         """Caps the call's answer and takes what it may use from all limits and budgets that
         concern it, or nothing. Raises Refused(TOKENS_OVER_CAP, RATE_LIMITED, BUDGET_SPENT,
-        BUDGET_AWAY). What is returned must be awaited before the call goes on."""
+        BUDGET_AWAY). What is returned must be awaited before the call goes on. A call that holds
+        what it may use takes nothing more."""
+        if call.hold is not None:
+            return None
         if self._caps is not None:
             self._caps.apply(call)
         caller = call.caller
