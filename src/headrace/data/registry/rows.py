@@ -7,7 +7,7 @@ reader who knows one revision can ask for all that came after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -45,6 +45,30 @@ class Wanted(Struct, frozen=True):
 
 Position = tuple[str, str]
 """Tenant and id of the last row that was read."""
+
+
+def page_sql(
+    table: str, columns: str, names: Mapping[str, str], wanted: Wanted, after: Position | None
+) -> tuple[str, list[str]]:
+    """The statement for a page, whose last parameter is its length, and the parameters before it.
+    `names` are the table's columns by what rows are found by."""
+    where, values = ["kind = ?"], [str(wanted.kind)]
+    if wanted.tenants is not None:
+        where.append(f"tenant IN ({', '.join('?' * len(wanted.tenants))})")
+        values += sorted(wanted.tenants)
+    for name, column in names.items():
+        value = getattr(wanted, name)
+        if value is not None:
+            where.append(f"{column} = ?")
+            values.append(value)
+    if after is not None:
+        where.append("(tenant, id) > (?, ?)")
+        values += after
+    sql = (
+        f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)} "  # noqa: S608 - own words
+        "ORDER BY tenant, id LIMIT ?"
+    )
+    return sql, values
 
 
 class Stale(Exception):  # noqa: N818

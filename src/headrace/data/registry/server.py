@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from headrace.data.database import Database, DatabaseAway, Transaction, Value
-from headrace.data.registry.rows import Position, Row, Stale, Unreachable, Wanted
+from headrace.data.registry.rows import Position, Row, Stale, Unreachable, Wanted, page_sql
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS registry_state "
@@ -48,24 +48,9 @@ class ServerRows:
             return _rows(database.read(sql, (revision,)))
 
     def page(self, wanted: Wanted, after: Position | None, limit: int) -> list[Row]:
-        where, values = ["kind = ?"], cast(list[Value], [wanted.kind])
-        if wanted.tenants is not None:
-            if not wanted.tenants:
-                return []
-            where.append(f"tenant IN ({', '.join('?' * len(wanted.tenants))})")
-            values += sorted(wanted.tenants)
-        for name, column in _NAMES.items():
-            value = getattr(wanted, name)
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
-        if after is not None:
-            where.append("(tenant, id) > (?, ?)")
-            values += after
-        sql = (
-            f"SELECT {_COLUMNS} FROM registry_rows WHERE {' AND '.join(where)} "  # noqa: S608
-            "ORDER BY tenant, id LIMIT ?"
-        )
+        if wanted.tenants is not None and not wanted.tenants:
+            return []
+        sql, values = page_sql("registry_rows", _COLUMNS, _NAMES, wanted, after)
         with self._ready() as database:
             return _rows(database.read(sql, (*values, limit)))
 

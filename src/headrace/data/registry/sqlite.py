@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.data.registry.rows import Position, Row, Stale, Wanted
+from headrace.data.registry.rows import Position, Row, Stale, Wanted, page_sql
 
 FILE_NAME = "registry.db"
 BUSY_TIMEOUT_S = 5.0
@@ -32,6 +32,7 @@ _SCHEMA = (
     "CREATE INDEX IF NOT EXISTS rows_by_revision ON rows (revision)",
 )
 _COLUMNS = "kind, tenant, id, label, team, user, body, revision"
+_NAMES = {"id": "id", "label": "label", "team": "team", "user": "user"}
 
 
 class NewerSchema(OSError):  # noqa: N818
@@ -62,23 +63,7 @@ class SqliteRows:
             return [Row(*found) for found in connection.execute(sql, (revision,))]
 
     def page(self, wanted: Wanted, after: Position | None, limit: int) -> list[Row]:
-        where = ["kind = ?"]
-        values: list[str] = [wanted.kind]
-        if wanted.tenants is not None:
-            where.append(f"tenant IN ({', '.join('?' * len(wanted.tenants))})")
-            values += sorted(wanted.tenants)
-        for column in ("id", "label", "team", "user"):
-            value = getattr(wanted, column)
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
-        if after is not None:
-            where.append("(tenant, id) > (?, ?)")
-            values += after
-        sql = (
-            f"SELECT {_COLUMNS} FROM rows WHERE {' AND '.join(where)} "  # noqa: S608 - own words
-            "ORDER BY tenant, id LIMIT ?"
-        )
+        sql, values = page_sql("rows", _COLUMNS, _NAMES, wanted, after)
         with self._reading() as connection:
             if connection is None:
                 return []

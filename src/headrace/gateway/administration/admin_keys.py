@@ -11,7 +11,7 @@ from headrace.gateway.administration.checks import check_expires, check_list, ch
 from headrace.gateway.administration.desk import Desk
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import ROLES, Grant, Role
-from headrace.gateway.administration.keys import replaced
+from headrace.gateway.administration.keys import rotated
 from headrace.gateway.administration.wishes import NewAdminKey
 from headrace.platform.secrets import Secret
 
@@ -64,14 +64,10 @@ class AdminKeys:
         by.need_cover(grant_of(record))
         if record.revoked_unix_s is not None:
             raise Denied(Why.CONFLICT, f"The key {record.id!r} was revoked. Make a new one.")
-        now = self._desk.clock()
-        text = mint(ADMIN, record.id)
-        new = Version(digest(text.encode()), now)
-        record = msgspec.structs.replace(
-            record, versions=(new, *replaced(record.versions, now, grace_s))
-        )
+        text, versions = rotated(ADMIN, record, self._desk.clock(), grace_s)
+        record = msgspec.structs.replace(record, versions=versions)
         self._desk.keep(by, "admin_keys.rotate", record, row.revision)
-        return record, Secret(text)
+        return record, text
 
     def revoke(self, by: Grant, key_id: str) -> AdminKeyRecord:
         by.need(Role.ADMIN)

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from headrace.config.terms import KeyTerms
 from headrace.data.registry.key_text import CLIENT, digest, mint, new_id
-from headrace.data.registry.records import KeyRecord, Version, key_of
+from headrace.data.registry.records import AdminKeyRecord, KeyRecord, Version, key_of
 from headrace.data.registry.rows import Position, Row, Wanted
 from headrace.gateway.administration.checks import (
     check_ceiling,
@@ -102,14 +102,10 @@ class Keys:
         """A new secret; the current one ends `grace_s` seconds from now, an older one at once."""
         by.need(Role.OPERATOR)
         row, record = self._live(by, key_id)
-        now = self._desk.clock()
-        text = mint(CLIENT, record.id)
-        new = Version(digest(text.encode()), now)
-        record = msgspec.structs.replace(
-            record, versions=(new, *replaced(record.versions, now, grace_s))
-        )
+        text, versions = rotated(CLIENT, record, self._desk.clock(), grace_s)
+        record = msgspec.structs.replace(record, versions=versions)
         self._desk.keep(by, "keys.rotate", record, row.revision)
-        return record, Secret(text)
+        return record, text
 
     def revoke(self, by: Grant, key_id: str) -> KeyRecord:
         """For good. Revoking a revoked key changes nothing."""
@@ -141,8 +137,14 @@ class Keys:
         check_ceiling("regions", terms.regions, units)
 
 
-def replaced(versions: tuple[Version, ...], now: float, grace_s: float) -> tuple[Version, ...]:
-    """The current version with its end, none if there is no grace: two live at the most."""
+def rotated(
+    family: str, record: KeyRecord | AdminKeyRecord, now: float, grace_s: float
+) -> tuple[Secret, tuple[Version, ...]]:
+    """A new text, and its version before the current one, which then has an end, or without it if
+    there is no grace: two live at the most."""
+    text = mint(family, record.id)
+    new = Version(digest(text.encode()), now)
     if grace_s <= 0:
-        return ()
-    return (msgspec.structs.replace(versions[0], until_unix_s=now + grace_s),)
+        return Secret(text), (new,)
+    ending = msgspec.structs.replace(record.versions[0], until_unix_s=now + grace_s)
+    return Secret(text), (new, ending)
