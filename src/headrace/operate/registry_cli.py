@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -41,6 +42,33 @@ Importance = Annotated[
 ]
 Tenant = Annotated[str, Parameter(help="The tenant.")]
 
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a key may do, as options of a command."""
+
+    team: str | None = None
+    user: str | None = None
+    models: Models = None
+    regions: Regions = None
+    ip_ranges: IpRanges = None
+    operations: Operations = None
+    priority: Importance = None
+    expires: Expires = None
+    requests_per_minute: PerMinute = None
+    tokens_per_minute: TokensPerMinute = None
+    monthly_usd: MonthlyUsd = None
+    tags: Tags = None
+
+    def said(self) -> dict[str, Any]:
+        """By the registry's names; None for what was left out."""
+        from headrace.operate.registry_commands import words
+
+        listed = ("models", "regions", "ip_ranges", "operations")
+        return {f: words(v) if f in listed else v for f, v in vars(self).items()}
+
+
 keys_app = App(
     name="keys",
     help=(
@@ -73,18 +101,7 @@ def create_key(
     name: Annotated[str, Parameter(help="What the key is for, such as `shop`.")],
     *,
     tenant: str | None = None,
-    team: str | None = None,
-    user: str | None = None,
-    models: Models = None,
-    regions: Regions = None,
-    ip_ranges: IpRanges = None,
-    operations: Operations = None,
-    priority: Importance = None,
-    expires: Expires = None,
-    requests_per_minute: PerMinute = None,
-    tokens_per_minute: TokensPerMinute = None,
-    monthly_usd: MonthlyUsd = None,
-    tags: Tags = None,
+    terms: Terms | None = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -96,13 +113,7 @@ def create_key(
     """
     from headrace.operate import registry_commands as commands
 
-    options = {
-        "name": name, "tenant": tenant, "team": team, "user": user, "priority": priority,
-        "models": commands.words(models), "regions": commands.words(regions),
-        "ip_ranges": commands.words(ip_ranges), "operations": commands.words(operations),
-        "expires": expires, "requests_per_minute": requests_per_minute,
-        "tokens_per_minute": tokens_per_minute, "monthly_usd": monthly_usd, "tags": tags,
-    }  # fmt: skip
+    options = {"name": name, "tenant": tenant, **(terms or Terms()).said()}
     sys.exit(commands.create_key(_found(config), options, as_json=json))
 
 
@@ -139,18 +150,7 @@ def update_key(
     key: KeyName,
     *,
     name: str | None = None,
-    team: str | None = None,
-    user: str | None = None,
-    models: Models = None,
-    regions: Regions = None,
-    ip_ranges: IpRanges = None,
-    operations: Operations = None,
-    priority: Importance = None,
-    expires: Expires = None,
-    requests_per_minute: PerMinute = None,
-    tokens_per_minute: TokensPerMinute = None,
-    monthly_usd: MonthlyUsd = None,
-    tags: Tags = None,
+    terms: Terms | None = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -160,13 +160,7 @@ def update_key(
     """
     from headrace.operate import registry_commands as commands
 
-    options = {
-        "name": name, "team": team, "user": user, "priority": priority,
-        "models": commands.words(models), "regions": commands.words(regions),
-        "ip_ranges": commands.words(ip_ranges), "operations": commands.words(operations),
-        "expires": expires, "requests_per_minute": requests_per_minute,
-        "tokens_per_minute": tokens_per_minute, "monthly_usd": monthly_usd, "tags": tags,
-    }  # fmt: skip
+    options = {"name": name, **(terms or Terms()).said()}
     sys.exit(commands.update_key(_found(config), key, options, as_json=json))
 
 
