@@ -17,7 +17,8 @@ from rich.table import Table
 
 from benchmarks.bodies import whole_request
 from benchmarks.measure import FULL, Measurement, WholeCase, running
-from benchmarks.peers.base import CLIENT_KEY, REPO, UPSTREAM_KEY, Command, Endpoint
+from benchmarks.peers.base import REPO, Command, Endpoint
+from benchmarks.peers.headrace import command_of
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.upstreams import whole_upstream
 
@@ -25,17 +26,6 @@ app = App(name="python -m benchmarks.against", help_format="markdown")
 
 CASE = WholeCase(1, 64)
 _PROGRAM = "import sys; from headrace.cli import main; sys.exit(main())"
-_BACKEND = "  up{n}: {{provider: openai, url: {url}, credential: env:UP_KEY}}\n"
-_CONFIG = """\
-server: {{port: {port}}}
-store: {{folder: {folder}/store}}
-keys:
-  bench: {{secret: env:BENCH_KEY}}
-backends:
-{backends}
-models:
-  gpt-4o-mini: {{pools: [[{names}]]}}
-"""
 
 
 class Tree:
@@ -53,14 +43,10 @@ class Tree:
         return self.name
 
     def command(self, upstream_url: str, port: int, folder: Path) -> Command | None:
-        config = folder / "headrace.yaml"
-        backends = "".join(_BACKEND.format(n=n, url=upstream_url) for n in range(self._pool))
-        names = ", ".join(f"up{n}" for n in range(self._pool))
-        text = _CONFIG.format(port=port, folder=folder, backends=backends, names=names)
-        config.write_text(text)
-        argv = [sys.executable, "-c", _PROGRAM, "serve", "--config", str(config)]
-        env = {"BENCH_KEY": CLIENT_KEY, "UP_KEY": UPSTREAM_KEY, "PYTHONPATH": str(self._source)}
-        return Command(argv, env)
+        program = [sys.executable, "-c", _PROGRAM]
+        command = command_of(program, upstream_url, port, folder, self._pool)
+        command.env["PYTHONPATH"] = str(self._source)
+        return command
 
     def endpoint(self, upstream_url: str, port: int) -> Endpoint:
         return Endpoint(f"http://127.0.0.1:{port}/v1")

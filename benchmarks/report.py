@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers import PEERS
-from benchmarks.report_text import number, spread
+from benchmarks.report_text import number, put_between, spread
 from benchmarks.results import BASELINE, METRICS, Bar, Metric, Run, bars, figure, load_bound, ratio
 from benchmarks.svg import chart
 from benchmarks.upstreams import REPO
@@ -92,13 +92,8 @@ def write_docs(run: Run) -> None:
 
     Raises `ValueError` if the page has lost its markers.
     """
-    page = DOC.read_text()
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"{DOC.name} needs the lines {_BEGIN} and {_END} around its tables")
+    put_between(DOC, _BEGIN, _END, _tables(run))
     _write(CHART, chart(run, titles(run)))
-    _write(DOC, f"{before}{_BEGIN}\n{_tables(run)}\n{_END}{after}")
 
 
 def _tables(run: Run) -> str:

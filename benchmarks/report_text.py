@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from benchmarks.results import Figure
 
@@ -24,3 +25,12 @@ def spread(figure: Figure, unit: str = "") -> str:
     if figure.least == figure.most:
         return median
     return f"{median} ({number(figure.least)}..{number(figure.most)})"
+
+
+def put_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Write `text` between two lines of a page. Raises `ValueError` if the page has lost them."""
+    before, first, rest = page.read_text().partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise ValueError(f"{page.name} needs the lines {begin} and {end} around its tables")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")

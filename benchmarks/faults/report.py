@@ -13,6 +13,7 @@ from benchmarks.faults.cases import FAULTS, Case, Scope, cases
 from benchmarks.faults.gateways import SETUPS
 from benchmarks.faults.results import CaseResult, Run
 from benchmarks.faults.verdict import DECEPTIVE, UNTOLD, WORDS, Verdict, right
+from benchmarks.report_text import put_between
 from benchmarks.upstreams import REPO
 
 DOC = REPO / "docs" / "faults.md"
@@ -167,12 +168,7 @@ def write_docs(run: Run) -> None:
 
     Raises `ValueError` if the page has lost its markers.
     """
-    page = DOC.read_text()
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"{DOC.name} needs the lines {_BEGIN} and {_END} around its tables")
-    DOC.write_text(f"{before}{_BEGIN}\n{_tables(run)}\n{_END}{after}")
+    put_between(DOC, _BEGIN, _END, _tables(run))
 
 
 def _tables(run: Run) -> str:
