@@ -201,9 +201,12 @@ async def test_the_gateway_itself_is_overloaded(tmp_path: Path) -> None:
             watch.start()
             goodput = await crowd.flood(TIMES * peak.per_s, FLOOD_S)
             await asyncio.to_thread(watch.stop)
+            later = await Crowd(gateway).closed(8, PEAK_S)
+    # What else the machine does changes meanwhile: before and after the flood count alike.
+    peak_per_cpu_s = (peak.per_cpu_s + later.per_cpu_s) / 2
     times_ms = sorted(1000 * t for t in watch.times_s)
     print(
-        f"\npeak {peak.per_s:.0f}/s, {peak.per_cpu_s:.0f} a CPU second, goodput "
+        f"\npeak {peak.per_s:.0f}/s, {peak_per_cpu_s:.0f} a CPU second, goodput "
         f"{goodput.per_s:.0f}/s, {goodput.per_cpu_s:.0f} a CPU second, "
         f"answered {dict(crowd.answered)}, shed "
         f"{dict(crowd.shed)}, /healthz p50 {median(times_ms):.0f} ms most {times_ms[-1]:.0f} ms, "
@@ -214,7 +217,6 @@ async def test_the_gateway_itself_is_overloaded(tmp_path: Path) -> None:
     assert crowd.shed["batch"] > 0
     assert crowd.shed["normal"] <= crowd.shed["batch"] * 2  # there are twice as many
     assert crowd.answered["critical"] > 0
-    # The figure is 0.9; beside other tests on two cores 0.88 was seen: the soak holds it to it.
-    assert goodput.per_cpu_s >= (0.9 if SOAK else 0.7) * peak.per_cpu_s
+    assert goodput.per_cpu_s >= 0.9 * peak_per_cpu_s
     assert max(watch.sizes_mib) - before_mib < MOST_GROWTH_MIB
     assert times_ms[-1] < LIVES_WITHIN_S * 1000
