@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from headrace import allowances
-from headrace.config import caps, exporting, oidc, policies, schema, sharing, storing
+from headrace.config import caps, exporting, oidc, policies, pricing, schema, sharing, storing
 from headrace.config.fielddocs import field_docs
 from headrace.config.loading import loaded
 from headrace.config.problems import ConfigError
@@ -47,7 +47,17 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
     modules = {struct.__module__ for struct in structs()}
     assert modules == {
         module.__name__
-        for module in (schema, oidc, policies, sharing, storing, exporting, caps, allowances)
+        for module in (
+            schema,
+            oidc,
+            policies,
+            pricing,
+            sharing,
+            storing,
+            exporting,
+            caps,
+            allowances,
+        )
     }
     names = [struct.__name__ for struct in structs()]
     assert len(names) == len(set(names))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from collections.abc import Iterator
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -16,7 +16,9 @@ import pytest
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
 
+from headrace.config.pricing import OwnPrice
 from headrace.gateway import price_data, price_snapshot
+from headrace.gateway.own_prices import own_prices
 from headrace.gateway.prices import MOST_REMEMBERED, SHIPPED, Price, PriceBook
 from headrace.nouns import Usage
 
@@ -46,9 +48,9 @@ USAGES = [
 ]
 
 
-def book_at(moment: datetime.datetime, own: dict[str, Price] | None = None) -> PriceBook:
+def book_at(moment: datetime.datetime, **own: OwnPrice) -> PriceBook:
     snapshot = msgspec.json.decode(SHIPPED.read_bytes(), type=price_data.Snapshot)
-    return PriceBook(snapshot, own, clock=moment.timestamp)
+    return PriceBook(snapshot, own_prices(own), clock=moment.timestamp)
 
 
 def theirs(provider: str, model: str, usage: Usage, at: datetime.datetime) -> int | None:
@@ -227,15 +229,64 @@ def test_local_models_cost_nothing() -> None:
 
 
 def test_own_prices_win() -> None:
-    own = Price.per_million(input="2.5", output=Decimal("10"), cached="1.25", reasoning="20")
-    book = book_at(NOW, {"gpt-4o": own, "ours": own})
+    own = OwnPrice(input="2.5", output="10", cached_input="1.25", reasoning="20")
+    book = book_at(NOW, **{"gpt-4o": own, "Ours": own})
     usage = Usage(input_tokens=10, output_tokens=7, cached_tokens=4, reasoning_tokens=2)
     for provider in ("openai", "unknown", "local"):
-        for model in ("gpt-4o", "ours"):
+        for model in ("gpt-4o", "ours", "GPT-4o"):
             # 6 * 2.5 + 4 * 1.25 + 5 * 10 + 2 * 20
             assert book.cost_microusd(provider, model, usage) == 110
     assert book.cost_microusd("openai", "gpt-4o-mini", usage) != 110
-    assert book.cost_microusd("unknown", "GPT-4o", usage) is None
+    assert book.cost_microusd("openai", "gpt-4o-2024-05-13", usage) != 110, "another model"
+    assert book.cost_microusd("unknown", "gpt-4o-2024-11-20", usage) is None
+
+
+def test_an_own_price_holds_for_the_names_that_are_known_to_mean_its_model() -> None:
+    book = book_at(NOW, **{"gpt-4o-mini": OwnPrice(input="7")})
+    million = Usage(input_tokens=1_000_000)
+    assert book.cost_microusd("openai", "gpt-4o-mini-2024-07-18", million) == 7_000_000
+    assert book.cost_microusd("azure", "gpt-4o-mini", million) == 7_000_000
+
+
+def test_an_own_price_of_a_provider_is_of_no_other_and_goes_first() -> None:
+    seven, nine = OwnPrice(input="7"), OwnPrice(input="9")
+    book = book_at(NOW, **{"azure/gpt-4o": seven, "gpt-4o": nine, "openrouter/a/b": seven})
+    million = Usage(input_tokens=1_000_000)
+    assert book.cost_microusd("azure", "gpt-4o", million) == 7_000_000
+    assert book.cost_microusd("openai", "gpt-4o", million) == 9_000_000
+    assert book.cost_microusd("openrouter", "A/b", million) == 7_000_000
+
+
+def test_what_an_own_price_leaves_out() -> None:
+    """Cached and written tokens cost as input, reasoning as output; output is unknown."""
+    usage = Usage(10, 4, cached_tokens=2, reasoning_tokens=1, cache_write_tokens=3)
+    full = OwnPrice(input="1", output="100", per_thousand_requests="5")
+    assert book_at(NOW, m=full).cost_microusd("x", "m", usage) == 10 + 400 + 5_000
+    book = book_at(NOW, m=OwnPrice(input="1"))
+    assert book.cost_microusd("x", "m", usage) is None
+    assert book.cost_microusd("x", "m", Usage(10)) == 10
+
+
+def test_own_prices_are_exact() -> None:
+    """0.1 as a binary fraction would be a little more, and be rounded up to 100,001."""
+    book = book_at(NOW, m=OwnPrice(input="0.1", cached_input="0.000000001"))
+    assert book.cost_microusd("x", "m", Usage(1_000_000)) == 100_000
+    assert book.cost_microusd("x", "m", Usage(10**9, cached_tokens=10**9)) == 1
+    assert book.cost_microusd("x", "m", Usage(10**9 + 1, cached_tokens=10**9 + 1)) == 2
+
+
+def test_the_version_tells_the_prices_in_force() -> None:
+    shipped = book_at(NOW).version
+    one, two = OwnPrice(input="1"), OwnPrice(input="2")
+    book = book_at(NOW, a=one, b=two)
+    assert re.fullmatch(re.escape(shipped) + r"\+own:[0-9a-f]{8}", book.version)
+    assert book_at(NOW, b=two, A=one).version == book.version
+    assert len({book_at(NOW, a=two, b=two).version, book_at(NOW, a=one).version, book.version}) == 3
+    assert book.cost_microusd("x", "a", Usage(10)) == 10
+    book.take_own(own_prices({"a": two}))
+    assert book.cost_microusd("x", "a", Usage(10)) == 20
+    book.take_own(own_prices({}))
+    assert (book.cost_microusd("x", "a", Usage(10)), book.version) == (None, shipped)
 
 
 @pytest.mark.parametrize("amount", ["-1", "NaN", "Infinity", "a lot", ""])

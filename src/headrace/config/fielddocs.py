@@ -6,14 +6,35 @@ import ast
 import inspect
 
 from headrace import allowances
-from headrace.config import caps, exporting, oidc, policies, schema, sharing, storing, terms
+from headrace.config import (
+    caps,
+    exporting,
+    oidc,
+    policies,
+    pricing,
+    schema,
+    sharing,
+    storing,
+    terms,
+)
 
 
 def field_docs() -> dict[str, dict[str, str]]:
     """The docstring of each field, by the names of struct and field."""
     docs: dict[str, dict[str, str]] = {}
     # What is inherited first.
-    modules = (allowances, terms, oidc, policies, sharing, storing, exporting, caps, schema)
+    modules = (
+        allowances,
+        terms,
+        oidc,
+        policies,
+        sharing,
+        storing,
+        exporting,
+        caps,
+        pricing,
+        schema,
+    )
     for node in (n for module in modules for n in ast.parse(inspect.getsource(module)).body):
         if not isinstance(node, ast.ClassDef):
             continue

@@ -48,6 +48,7 @@ class Rules:
         for name, model in self._config.models.items():
             models.check(name, model)
         LimitRules(self._config, self._located).check()
+        self._prices()
         check_resilience(self._config, self._located)
         self._redis()
         self._store()
@@ -173,6 +174,17 @@ class Rules:
                     ("store", field),
                     "there is no `url` that it is for",
                     "Write `url: postgresql://HOST/DATABASE`, or remove the line.",
+                )
+
+    def _prices(self) -> None:
+        written: dict[str, str] = {}
+        for name in self._config.prices:
+            first = written.setdefault(name.lower(), name)
+            if first != name:
+                self._located.problem(
+                    ("prices", name),
+                    f"this is {quoted(first)} again: capitals make no other model",
+                    "Remove one of the two.",
                 )
 
     def _export(self) -> None:

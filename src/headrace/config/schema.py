@@ -21,6 +21,7 @@ from headrace.config.policies import (
     SheddingPolicy,
     TranslationPolicy,
 )
+from headrace.config.pricing import OwnPrice, PricedModel
 from headrace.config.references import SecretRef
 from headrace.config.sharing import (
     AnswerCachePolicy,
@@ -385,6 +386,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Money or tokens for calendar periods. A call must pass all that concern it."""
     token_caps: list[TokenCapRule] = field(default_factory=list)
     """The default and the most of `max_tokens`, by kind of call."""
+    prices: dict[PricedModel, OwnPrice] = field(default_factory=dict)
+    """What you pay, where it is not the list price, by `MODEL` or `PROVIDER/MODEL`."""
     counting: Counting = Counting()
     """How tokens are counted before a call."""
     resilience: Resilience = Resilience()

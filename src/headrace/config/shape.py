@@ -222,6 +222,11 @@ class Shape:
     def _text(self, node: Scalar, kind: inspect.Type, path: KeyPath) -> Any:
         if _secret(kind):
             return self._secret_ref(node, kind, path)
+        if _also_number(kind) and _is_number(node) and _text_fits(node.written, kind):
+            return node.written
+        if _also_number(kind) and not isinstance(node.value, str):
+            what = f"{quoted(node.written)} does not fit here"
+            return self._bad(node, path, what, f"Write {expected(kind)}.")
         if not isinstance(node.value, str):
             shown = quoted(node.written)
             return self._bad(
@@ -306,6 +311,15 @@ def _optional(kind: inspect.Type) -> bool:
 
 def _secret(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.Metadata) and bool((kind.extra or {}).get("secret"))
+
+
+def _also_number(kind: inspect.Type) -> bool:
+    """Text that may be written as a number, of which each digit counts."""
+    return isinstance(kind, inspect.Metadata) and bool((kind.extra or {}).get("number"))
+
+
+def _is_number(node: Scalar) -> bool:
+    return isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 
 def _pasted(reference: str) -> bool:

@@ -32,6 +32,7 @@ from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps
 from headrace.gateway.models import Chosen, Models, Patience, Target
+from headrace.gateway.own_prices import own_prices
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
@@ -79,6 +80,7 @@ def assemble(
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
+    parts.prices.take_own(own_prices(config.prices))
     return Pipeline(identity, models, parts, _gate(config, parts, registered))
 
 

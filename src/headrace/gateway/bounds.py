@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.data.ledger_rows import Bound
 from headrace.data.records import Intent
-from headrace.gateway.prices import PriceBook
+from headrace.gateway.prices import OwnPrices, PriceBook
 from headrace.nouns import Usage
 
 UNBOUNDED_OUTPUT_TOKENS = 4096
@@ -13,15 +13,16 @@ by default."""
 
 
 class Bounds:
-    """Bounds by the prices that come with this version."""
+    """Bounds by the prices that come with this version, and the operator's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: OwnPrices) -> None:
+        self._own = own
         self._prices: PriceBook | None = None
 
     def of_intent(self, intent: Intent) -> Bound:
         """What was reserved for the call, else what it can be reckoned to have used at most."""
         if self._prices is None:
-            self._prices = PriceBook.shipped()
+            self._prices = PriceBook.shipped(self._own)
         output = intent.output_tokens
         if output is None:
             output = 0 if intent.operation == "embeddings" else UNBOUNDED_OUTPUT_TOKENS

@@ -153,6 +153,15 @@ def _ratio(text: str) -> tuple[int, int]:
 FREE = Price(scale=1, rates=Rates(input=0, cached=0, cache_write=0, output=0, reasoning=0))
 
 
+class OwnPrices(Struct, frozen=True):
+    """Prices that the operator sets."""
+
+    by_name: Mapping[str, Price] = msgspec.field(default_factory=dict)
+    """By `MODEL` or `PROVIDER/MODEL`, in lower case."""
+    mark: str = ""
+    """What they add to the version of all prices."""
+
+
 class Quote(Struct, frozen=True):
     """What is remembered of a provider's model."""
 
@@ -169,21 +178,27 @@ class PriceBook:
     def __init__(
         self,
         snapshot: Snapshot,
-        own: Mapping[str, Price] | None = None,
+        own: OwnPrices | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`own` prices by model's name win over all others. `clock` gives Unix seconds."""
-        self.version = snapshot.version
+        """`own` prices win over all others. `clock` gives Unix seconds."""
         self._snapshot = snapshot
-        self._own = dict(own or {})
         self._clock = clock
         self._models: dict[str, tuple[ModelRow, ...]] = {}
         self._quotes: dict[tuple[str, str], Quote] = {}
+        self.take_own(own or OwnPrices())
 
     @classmethod
-    def shipped(cls, own: Mapping[str, Price] | None = None) -> Self:
+    def shipped(cls, own: OwnPrices | None = None) -> Self:
         """With the prices that come with this version of Headrace."""
         return cls(msgspec.json.decode(SHIPPED.read_bytes(), type=Snapshot), own)
+
+    def take_own(self, own: OwnPrices) -> None:
+        """From now on, in the stead of those before."""
+        self._own = own.by_name
+        self.version = self._snapshot.version + own.mark
+        """Of all the prices that are in force."""
+        self._quotes.clear()
 
     def price_of(self, provider: str, model: str) -> Price | None:
         """The price now, None if it is not known."""
@@ -221,12 +236,22 @@ class PriceBook:
 
     def _made(self, found: ModelRow | None, key: tuple[str, str], now: float) -> Quote:
         provider, model = key
-        own = self._own.get(model, FREE if provider == LOCAL else None)
+        own = self._own_price(provider, model, found) if self._own else None
+        if own is None and provider == LOCAL:
+            own = FREE
         if own is not None or found is None:
             return Quote(found, own, float("inf"))
         price = Price.of_row(found.price_at(datetime.datetime.fromtimestamp(now, datetime.UTC)))
         fixed = isinstance(found.prices, PriceRow)
         return Quote(found, price, float("inf") if fixed else (now // MINUTE_S + 1) * MINUTE_S)
+
+    def _own_price(self, provider: str, model: str, found: ModelRow | None) -> Price | None:
+        """That of the name as it is, else of the model that it is known to mean."""
+        for name in (model,) if found is None else (model, found.id):
+            for written in (f"{provider}/{name}".lower(), name.lower()):
+                if written in self._own:
+                    return self._own[written]
+        return None
 
     def _find(self, provider: str, model: str) -> ModelRow | None:
         if provider == LOCAL or len(model) > LONGEST_NAME:

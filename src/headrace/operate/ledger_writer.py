@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.config.exporting import AnyExport, FileExport
+from headrace.config.pricing import OwnPrice
 from headrace.config.storing import Store
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import database
@@ -40,6 +41,7 @@ from headrace.data.export.webhook import WebhookSink
 from headrace.data.ledger import Ledger
 from headrace.errors import Setup
 from headrace.gateway.bounds import Bounds
+from headrace.gateway.own_prices import own_prices
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret, Secrets
 
@@ -64,6 +66,7 @@ class WriterOrder(Struct, frozen=True):
     config_folder: str
     """Where the paths of files and secrets start."""
     log_level: str
+    prices: dict[str, OwnPrice] = {}
 
     def __repr__(self) -> str:
         return f"WriterOrder({self.folder})"
@@ -82,7 +85,7 @@ class Writer:
         self._database = database
         self._stop = stop
         self._ledger = Ledger(database, chain_name(self._folder))
-        self._drain = Drain(self._folder, self._ledger, Bounds().of_intent)
+        self._drain = Drain(self._folder, self._ledger, bounds_of(order).of_intent)
         self._exports = exports_of(order, chain_name(self._folder))
         self._away_since: float | None = None
         self._synced = self._cleaned = 0.0
@@ -152,6 +155,11 @@ class Writer:
             sync_journal(self._folder)
 
 
+def bounds_of(order: WriterOrder) -> Bounds:
+    """For calls that were cut off, by the prices that were written when it started."""
+    return Bounds(own_prices(order.prices))
+
+
 def exports_of(order: WriterOrder, chain: str) -> list[Export]:
     """Raises Setup if a secret cannot be read."""
     folder, base = Path(order.folder), Path(order.config_folder)
@@ -186,7 +194,7 @@ def recover(order: WriterOrder, within_s: float) -> None:
         if not mine:
             return
         kept = database(folder, None if order.url is None else Secret(order.url))
-        drain = Drain(folder, Ledger(kept, chain_name(folder)), Bounds().of_intent)
+        drain = Drain(folder, Ledger(kept, chain_name(folder)), bounds_of(order).of_intent)
         try:
             while time.monotonic() < until and unfinished(folder):
                 drain.turn()

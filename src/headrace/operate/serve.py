@@ -78,6 +78,7 @@ def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
         exports=loaded.config.export,
         config_folder=str(loaded.folder),
         log_level=log_level,
+        prices=loaded.config.prices,
     )
 
 

@@ -1,0 +1,43 @@
+"""Prices of your own. The docstrings under the fields are the documentation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+PricedModel = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s\x00-\x1f]{1,256}$",
+        description="a model's name, or `PROVIDER/MODEL`",
+    ),
+]
+Rate = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]{0,6})(\.[0-9]{1,9})?$",
+        description="US dollars such as `0.15`, at most 9 digits after the point",
+        extra={"number": True},
+        extra_json_schema={"type": ["number", "string"]},
+    ),
+]
+"""Kept as it is written: 0.15 is no binary fraction."""
+
+
+class OwnPrice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What you pay for a model, in US dollars per million tokens. It takes the place of all that
+    Headrace knows of the model's price."""
+
+    input: Rate
+    """Input tokens that were not cached."""
+    output: Rate | None = None
+    """Output tokens; leave out for models that have none, such as those of embeddings."""
+    cached_input: Rate | None = None
+    """Input tokens read from a cache; leave out to take `input`."""
+    cache_write: Rate | None = None
+    """Input tokens written to a cache; leave out to take `input`."""
+    reasoning: Rate | None = None
+    """Output tokens of reasoning; leave out to take `output`."""
+    per_thousand_requests: Rate | None = None
+    """A fee for each thousand calls, whatever their tokens."""
