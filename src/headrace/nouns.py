@@ -104,6 +104,16 @@ class Hold(Protocol):
         ...
 
 
+class Reserved(Struct, frozen=True, gc=False):
+    """What a call can use and cost at most, reckoned before it is sent."""
+
+    input_tokens: int
+    output_tokens: int | None
+    """None if nothing bounds it."""
+    cost_microusd: int | None
+    """None if nobody reckoned it: the price may not be known."""
+
+
 class Call(Struct, gc=False):
     """One request of a client, on its way through the pipeline."""
 
@@ -147,6 +157,8 @@ class Call(Struct, gc=False):
     """What kind of request it is, as the client says: `x-headrace-request-type`."""
     hold: Hold | None = None
     """Set when it was admitted, taken away when it is settled."""
+    reserved: Reserved | None = None
+    """What it counts for if it is cut off, by its limits; None where it has none that reckon."""
     standing: bytes = b""
     """Header lines that tell this client how it stands with its limits."""
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +20,10 @@ import pytest
 from openai import AsyncOpenAI, OpenAI, RateLimitError
 
 from chaos.conftest import SOAK, STEADY
+from headrace.data.database import DatabaseAway
+from headrace.data.databases import database
+from headrace.gateway.prices import PriceBook
+from headrace.nouns import Usage
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, own_script, scripted_thread
 from support.steady_client import SteadyClient, raw_request
@@ -332,3 +338,42 @@ limits: [{{per: gateway, requests: {limit}, every_s: 3600, burst_s: 3600}}]
             assert time.monotonic() < until
             time.sleep(0.05)
         assert [ask() for _ in range(3)] == [200, 200, 429]
+
+
+async def test_a_killed_call_counts_for_what_was_reserved(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    """The ledger settles it at the gate's own bound, in tokens and in dollars."""
+    upstream.reset()
+    config = CONFIG.format(url=upstream.url, race=ROOM * RESERVED)
+    env = {name.upper(): secret for name, secret in KEYS.items()}
+    silent = body({"ttft_ms": 60_000}, max_tokens=77)
+    content = json.dumps(silent, separators=(",", ":"))
+    asked = {"ways": content, "share": content, "a": content}
+    with running_gateway(config, tmp_path, env=env) as house:
+        calls = []
+        for key, text in asked.items():
+            headers = {"authorization": f"Bearer {KEYS[key]}", "x-request-id": f"cut-off-{key}"}
+            one = httpx.AsyncClient(base_url=house.url, headers=headers, timeout=60)
+            calls.append(asyncio.create_task(one.post("/chat/completions", content=text)))
+        async with asyncio.timeout(30):
+            while len(upstream.seen) < len(asked):  # noqa: ASYNC110 - it is another thread's
+                await asyncio.sleep(0.02)
+        os.kill(house.pid, signal.SIGKILL)
+        await asyncio.gather(*calls, return_exceptions=True)
+    store = database(tmp_path / ".headrace", None, read_only=True)
+    select = "SELECT call, input_tokens, output_tokens, cost_microusd, orphan FROM ledger"
+    found: dict[str, Any] = {}
+    async with asyncio.timeout(30):
+        while len(found) < len(asked):
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(DatabaseAway):
+                found = {str(call): rest for call, *rest in store.read(select)}
+    store.close()
+    size = len(content)
+    price = PriceBook.shipped()
+    most = price.cost_microusd("openai", "gpt-4o", Usage(size, 77))
+    estimate = price.cost_microusd("openai", "gpt-4o", Usage(size // 4, 4096))
+    assert found["cut-off-share"] == [size, 77, most, 1], "a budget in dollars"
+    assert found["cut-off-ways"] == [size, 77, most, 1], "a budget in tokens"
+    assert found["cut-off-a"] == [size // 4, 4096, estimate, 1], "nobody reckoned"

@@ -36,7 +36,7 @@ class Metering:
         if self.stopped is not None:
             raise _unaccountable(self.stopped)
         journal, caller, service = self._journal, call.caller, target.service
-        seq, reserved = journal.next_seq, progress.reserved
+        seq, reserved = journal.next_seq, call.reserved
         intent = Intent(
             seq,
             progress.number or seq,

@@ -20,15 +20,6 @@ class Beside(Struct, frozen=True):
     cost_microusd: int | None
 
 
-class Reserved(Struct, frozen=True, gc=False):
-    """What a call can use and cost at most, reckoned before it is sent."""
-
-    input_tokens: int
-    output_tokens: int | None
-    """None if nothing bounds it."""
-    cost_microusd: int | None
-
-
 class Progress(Struct):
     """Filled in step by step; the settlement is made of it."""
 
@@ -48,8 +39,6 @@ class Progress(Struct):
     """The cost is of the upstream's own figures, and will not change."""
     number: int = 0
     """The call's own in the journal; 0 until it has a record there."""
-    reserved: Reserved | None = None
-    """What the call counts for if it is cut off; estimated where nobody reckoned."""
     answered_by: str = ""
     """cache, shared, replay or message, where no backend gave this answer."""
     saved_microusd: int = 0

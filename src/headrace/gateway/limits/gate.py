@@ -19,7 +19,7 @@ from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps, number
 from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen
-from headrace.nouns import Call, Caller, Operation
+from headrace.nouns import Call, Caller, Operation, Reserved
 
 log = logging.getLogger("headrace.limits")
 
@@ -157,6 +157,7 @@ class Gate:
         answer = _answer_tokens(call)
         likely = size.likely + (self._assumed if answer is None else answer)
         if not measures.budgets:
+            call.reserved = Reserved(size.most, answer, None)
             return Need(likely, 0, 0, answer is not None)
         return self._bounded(call, chosen, plan, size, likely, answer)
 
@@ -176,6 +177,7 @@ class Gate:
         if chosen.resume or chosen.hedging is not None:  # another backend may be paid too
             prompt, most = 2 * prompt, 2 * most
         microusd = sellers.cost_microusd(prompt, most) if plan.in_usd else 0
+        call.reserved = Reserved(prompt, most, microusd if plan.in_usd else None)
         return Need(likely, prompt + most, microusd, answer is not None)
 
     def _warn(self, budget: Budget, standing: Standing) -> None:
