@@ -11,6 +11,7 @@ import pytest
 from anthropic.types import MessageParam
 
 from clients.conftest import ANTHROPIC_KEY, CLIENT_KEY
+from support.accounts import settled
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
@@ -24,9 +25,12 @@ def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Ant
         yield made
 
 
-def test_whole(claude: anthropic.Anthropic, upstream: ScriptedThread) -> None:
+def test_whole(claude: anthropic.Anthropic, upstream: ScriptedThread, gateway: Gateway) -> None:
     upstream.script({"text": "Grüße", "usage": {"cached": 5, "cache_write": 7}})
-    answer = claude.messages.create(model="claude-sonnet", max_tokens=99, messages=ASK)
+    named = {"x-request-id": "claude-whole"}
+    answer = claude.messages.create(
+        model="claude-sonnet", max_tokens=99, messages=ASK, extra_headers=named
+    )
     (block,) = answer.content
     assert block.type == "text"
     assert block.text == "Grüße"
@@ -38,6 +42,8 @@ def test_whole(claude: anthropic.Anthropic, upstream: ScriptedThread) -> None:
     assert seen.header("authorization") is None
     assert seen.header("anthropic-version") == claude.default_headers["anthropic-version"]
     assert CLIENT_KEY not in repr(seen.headers)
+    kept = settled(gateway.folder / ".headrace", ["claude-whole"])["claude-whole"].settlement
+    assert (kept.cached_tokens, kept.cache_write_tokens) == (5, 7)
 
 
 def test_bytes_are_the_clients_own(raw: httpx.Client, upstream: ScriptedThread) -> None:

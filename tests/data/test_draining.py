@@ -59,8 +59,8 @@ def test_a_call_becomes_a_row_with_all_of_it(databases: Databases, tmp_path: Pat
         number, "call-aaaa", attempts=2, backend="second", region="westus", used_model="gpt-4o",
         team="search", user="ann", tags=(("env", "prod"), ("app", "bot")), stream=True,
         input_tokens=10, output_tokens=20, cached_tokens=3, reasoning_tokens=4,
-        audio_input_tokens=5, audio_output_tokens=6, cost_microusd=None, saved_microusd=7,
-        ttft_us=80, reason="stream_incomplete", finish="incomplete",
+        audio_input_tokens=5, audio_output_tokens=6, cache_write_tokens=8, cost_microusd=None,
+        saved_microusd=7, ttft_us=80, reason="stream_incomplete", finish="incomplete",
     )  # fmt: skip
     database = databases()
     assert drain_of(tmp_path, database).turn().rows == 1
@@ -68,21 +68,22 @@ def test_a_call_becomes_a_row_with_all_of_it(databases: Databases, tmp_path: Pat
         "call, attempts, tried, backend, region, used_model, team, user_id, tags, stream, "
         "input_tokens, output_tokens, cached_tokens, reasoning_tokens, audio_input_tokens, "
         "audio_output_tokens, cost_microusd, saved_microusd, ttft_us, reason, finish, "
-        "latency_us, settled_us, price_version, dialect, operation, usage_source, orphan, number"
+        "latency_us, settled_us, price_version, dialect, operation, usage_source, orphan, number, "
+        "cache_write_tokens"
     )
     assert read(database, columns) == [
         (
             "call-aaaa", 2, '["first","second"]', "second", "westus", "gpt-4o", "search", "ann",
             '[["env","prod"],["app","bot"]]', 1, 10, 20, 3, 4, 5, 6, None, 7, 80,
             "stream_incomplete", "incomplete", 4500, 2_000_000, "test", "openai", "chat",
-            "upstream", 0, 1,
+            "upstream", 0, 1, 8,
         )
     ]  # fmt: skip
     hours = database.read(
         "SELECT hour, tenant, team, user_id, key_id, model, backend, calls, failed, unpriced, "
-        "cost_microusd, input_tokens, ttft_us, ttft_calls FROM ledger_hours"
+        "cost_microusd, input_tokens, ttft_us, ttft_calls, cache_write_tokens FROM ledger_hours"
     )
-    assert hours == [(0, "t", "search", "ann", "k", "m", "second", 1, 1, 1, 0, 10, 80, 1)]
+    assert hours == [(0, "t", "search", "ann", "k", "m", "second", 1, 1, 1, 0, 10, 80, 1, 8)]
     tags = database.read("SELECT hour, tenant, tag, value, calls FROM ledger_tags ORDER BY tag")
     assert tags == [(0, "t", "app", "bot", 1), (0, "t", "env", "prod", 1)]
 

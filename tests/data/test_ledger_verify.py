@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from data.conftest import Databases
 from data.test_draining import drain_of, drained, small
-from headrace.data.database import Database
+from headrace.data.database import Database, migrate
 from headrace.data.draining import chain_name
+from headrace.data.ledger_rows import encode, first_hash, row_of
+from headrace.data.ledger_tables import COLUMNS, STEPS
 from headrace.data.ledger_verify import Report, verify
 from headrace.data.segments import DRAINED, segments
-from support.ledger_records import Scribe
+from support.ledger_records import Scribe, settlement
 
 CALLS = 60
 ROWS = 61
@@ -103,3 +106,34 @@ def test_records_that_the_journal_lost_are_told(databases: Databases, tmp_path: 
     report = checked(database, tmp_path)
     assert report.lost > 0
     assert any("were lost before they were read" in finding for finding in report.findings)
+
+
+def _store_as_before(database: Database, folder: Path) -> None:
+    """One call, as it was stored before tokens written to a cache had a column."""
+    migrate(database, "ledger", STEPS[:1])
+    name, columns = chain_name(folder), (*COLUMNS[:-2], "hash")
+    values = row_of(1, settlement(1), ())[:-1]
+    digest = hashlib.sha256(first_hash(name) + encode((1, *values))).digest()
+    with database.transaction() as transaction:
+        transaction.run("INSERT INTO ledger_chains VALUES (1, ?, 1, ?)", (name, digest))
+        transaction.run("INSERT INTO ledger_runs VALUES (1, ?, 1, 0, 0, 2, 0, 1)", ("0" * 24,))
+        transaction.insert("ledger", columns, [(1, 1, *values, digest)])
+        transaction.run(
+            "INSERT INTO ledger_hours VALUES "
+            "(0, 't', '', '', 'k', 'm', 'b', 1, 0, 1, 2, 0, 0, 3, 0, 0, 0, 0, 4500, 0, 0)"
+        )
+
+
+def test_a_ledger_of_an_older_version_goes_on(databases: Databases, tmp_path: Path) -> None:
+    """Its rows keep their hashes, though they have a column more."""
+    database = databases()
+    _store_as_before(database, tmp_path)
+    scribe = Scribe(small(tmp_path))
+    scribe.whole(cache_write_tokens=9)
+    assert drain_of(tmp_path, database).turn().rows == 1
+    select = "SELECT cache_write_tokens FROM ledger ORDER BY position"
+    assert database.read(select) == [(None,), (9,)]
+    assert checked(database, tmp_path).findings == []
+    with database.transaction() as transaction:
+        transaction.run("UPDATE ledger SET cache_write_tokens = 0 WHERE position = 1")
+    assert "row 1 was changed" in checked(database, tmp_path).findings[0]

@@ -46,6 +46,7 @@ def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
         ended.reasoning_tokens,
         ended.audio_input_tokens,
         ended.audio_output_tokens,
+        ended.cache_write_tokens,
     )
     if (
         max(tokens) > MOST_TOKENS
@@ -61,9 +62,10 @@ def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
         *values[1:_TAGS],
         tags_text(tags) if tags else None,
         1 if ended.stream else 0,
-        *values[_TAGS + 2 :],
+        *values[_TAGS + 2 : -1],
         tried(intents) if len(intents) > 1 else None,
         0,
+        values[-1],
     )
 
 
@@ -114,7 +116,8 @@ def row_of_orphan(run: int, intents: Sequence[Opening], bound: Bound) -> Row:
         cost_microusd=bound.cost_microusd,
         price_version=bound.price_version,
     )
-    return (*row_of(run, ended, intents)[:-1], 1)
+    row = row_of(run, ended, intents)
+    return (*row[:-2], 1, row[-1])
 
 
 def tags_text(tags: Tags) -> str:
@@ -136,7 +139,10 @@ def first_hash(chain_name: str) -> bytes:
 
 
 def next_hash(before: bytes, position: int, values: Sequence[Value]) -> bytes:
-    """SHA-256 of the hash before, and the row as JSON: `position` and what `row_of` gives."""
+    """SHA-256 of the hash before, and the row as JSON: `position` and what `row_of` gives. Rows
+    that were stored before there was a last column end one earlier."""
+    if values[-1] is None:
+        values = values[:-1]
     return hashlib.sha256(before + encode((position, *values))).digest()
 
 
@@ -189,6 +195,7 @@ _summands = itemgetter(
         for name in (
             "finish", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
             "cost_microusd", "saved_microusd", "usage_source", "orphan", "latency_us", "ttft_us",
+            "cache_write_tokens",
         )
     )
 )  # fmt: skip
@@ -203,7 +210,7 @@ def _summed(found: dict[tuple[int, Row], list[Row]]) -> dict[Key, Sums]:
 
 def _sum(columns: Iterable[tuple[Any, ...]]) -> Sums:
     """Of the columns of `_summands`, in the order of `SUMS`."""
-    finish, *tokens, cost, saved, source, orphan, latency, first = columns
+    finish, *tokens, cost, saved, source, orphan, latency, first, cache_writes = columns
     calls, unpriced, silent = len(finish), cost.count(None), first.count(None)
     return [
         calls,
@@ -217,4 +224,5 @@ def _sum(columns: Iterable[tuple[Any, ...]]) -> Sums:
         sum(latency),
         sum(first if not silent else (value for value in first if value is not None)),
         calls - silent,
+        sum(cache_writes),
     ]

@@ -16,7 +16,7 @@ COLUMNS: Final = (
     "chain",
     "position",
     "run",
-    # From here on the fields of `records.Settlement` in their order, without `seq`.
+    # From here on the fields of `records.Settlement` in their order, without `seq` and the last.
     "number",
     "settled_us",
     "call",
@@ -52,6 +52,8 @@ COLUMNS: Final = (
     # What the settlement alone does not tell.
     "tried",
     "orphan",
+    # Null in rows that were stored before it was known.
+    "cache_write_tokens",
     "hash",
 )
 
@@ -73,11 +75,13 @@ SUMS: Final = (
     "latency_us",
     "ttft_us",
     "ttft_calls",
+    "cache_write_tokens",
 )
 """`failed` counts calls that did not come to a complete answer, `unpriced` those that used tokens
 of unknown price, `estimated` those whose tokens are an estimate."""
 
-_SUMS = ", ".join(f"{name} BIGINT NOT NULL" for name in SUMS)
+_FIRST_SUMS = SUMS[: SUMS.index("ttft_calls") + 1]
+_SUMS = ", ".join(f"{name} BIGINT NOT NULL" for name in _FIRST_SUMS)
 
 STEPS: Final = (
     (
@@ -122,6 +126,12 @@ STEPS: Final = (
         f"""CREATE TABLE ledger_tags (
             hour BIGINT NOT NULL, tenant TEXT NOT NULL, tag TEXT NOT NULL, value TEXT NOT NULL,
             {_SUMS}, PRIMARY KEY (hour, tenant, tag, value)) {{by_key}}""",
+    ),
+    (
+        "ALTER TABLE ledger ADD COLUMN cache_write_tokens BIGINT",
+        "ALTER TABLE ledger_hours ADD COLUMN cache_write_tokens BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger_days ADD COLUMN cache_write_tokens BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger_tags ADD COLUMN cache_write_tokens BIGINT NOT NULL DEFAULT 0",
     ),
 )
 """`hour` is the Unix time over 3,600, `day` that over 86,400. Days before the mark are added up."""

@@ -46,6 +46,7 @@ OF_ROW: Final = {
     "orphans": "orphan",
     "ttft_us": "COALESCE(ttft_us, 0)",
     "ttft_calls": "CASE WHEN ttft_us IS NOT NULL THEN 1 ELSE 0 END",
+    "cache_write_tokens": "COALESCE(cache_write_tokens, 0)",
 }
 
 

@@ -167,7 +167,7 @@ def _run(
                     report.found(f"run {name}: call {record.call} ({record.number}) has no row")
                 continue
             report.journal_calls += 1
-            if _without_tried(row) != _without_tried(row_of(id, record, ())):
+            if _comparable(row) != _comparable(row_of(id, record, ())):
                 report.found(f"run {name}: call {record.call} ({record.number}) has another row")
         reader.place, more = part.place, part.more
     if ended:
@@ -186,9 +186,10 @@ def _orphans(database: Database, name: str, id: int, numbers: list[int], report:
             report.journal_calls += 1
 
 
-def _without_tried(row: Row) -> Row:
-    """The intents that it comes from may lie in a file that is no longer there."""
-    return (*row[:_TRIED], *row[_TRIED + 1 :])
+def _comparable(row: Row) -> Row:
+    """Without `tried`, since the intents that it comes from may lie in a file that is no longer
+    there, and with tokens written to a cache also where the row is older than their column."""
+    return (*row[:_TRIED], *row[_TRIED + 1 : -1], row[-1] or 0)
 
 
 def _stored(database: Database, run: int, numbers: list[int]) -> dict[int, Row]:

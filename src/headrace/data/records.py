@@ -111,6 +111,7 @@ class Settlement(
     """From the request to the first content of its answer."""
     reason: str | None = None
     """Why it was refused or failed: a `Reason` value."""
+    cache_write_tokens: int = 0
 
     def usage(self) -> Usage:
         return Usage(
@@ -121,6 +122,7 @@ class Settlement(
             self.audio_input_tokens,
             self.audio_output_tokens,
             self.usage_source,
+            self.cache_write_tokens,
         )
 
 

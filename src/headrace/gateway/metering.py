@@ -126,6 +126,7 @@ class Metering:
             self._prices.version,
             None if first is None else int((first - call.received_at) * 1e6),
             progress.reason,
+            usage.cache_write_tokens,
         )
         try:
             journal.append(settlement)

@@ -155,8 +155,8 @@ def _told(line: Line, headings: Sequence[str]) -> dict[str, Any]:
     sums = line.sums
     told: dict[str, Any] = dict(zip(headings, line.group, strict=False))
     for name in (
-        "calls", "failed", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
-        "cost_microusd", "saved_microusd", "unpriced", "estimated", "orphans",
+        "calls", "failed", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens",
+        "reasoning_tokens", "cost_microusd", "saved_microusd", "unpriced", "estimated", "orphans",
     ):  # fmt: skip
         told[name] = sums.get(name, 0)
     calls, first = sums.get("calls", 0), sums.get("ttft_calls", 0)
