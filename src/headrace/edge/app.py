@@ -10,7 +10,7 @@ from typing import Protocol
 
 from headrace.edge import anthropic, openai, reading
 from headrace.edge.client_address import TrustedProxies
-from headrace.edge.client_reply import AnthropicReply, ClientReply
+from headrace.edge.head import Head, head_of
 from headrace.edge.headers import Said
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
@@ -70,19 +70,18 @@ class App:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answers one exchange, whatever it is."""
-        said = Said.of(exchange.headers)
-        call_id = correlation_id(said.request_id)
-        anthropics = is_anthropic(exchange.target, said.anthropic)
-        reply = (AnthropicReply if anthropics else ClientReply)(exchange, call_id)
+        head = head_of(exchange)
+        call_id = correlation_id(head.said.request_id)
+        reply = head.reply(exchange, call_id)
         runtime = self.runtime
         proxies = runtime.proxies
         ip = exchange.peer if proxies is None else proxies.client(exchange.peer, exchange.headers)
         try:
             try:
-                call = self._read(exchange, said, call_id, ip, runtime)
+                call = self._read(exchange, head, call_id, ip, runtime)
             except KeysAwaited as awaited:
                 await awaited.fetched()
-                call = self._read(exchange, said, call_id, ip, runtime)
+                call = self._read(exchange, head, call_id, ip, runtime)
         except Refused as refused:
             if self._audit is not None and refused.reason in _UNPROVED:
                 self._audit.refused(ip, refused)
@@ -98,14 +97,17 @@ class App:
         await runtime.pipeline.answer(call, reply)
 
     def _read(
-        self, exchange: Exchange, said: Said, call_id: str, ip: str, runtime: Runtime
+        self, exchange: Exchange, head: Head, call_id: str, ip: str, runtime: Runtime
     ) -> Call | None:
         """The call that was asked for; None if it was for a page, which is answered."""
-        route = route_of(exchange.method, exchange.target)
-        if isinstance(route.asks, Page):
-            self._page(exchange, route, route.asks, call_id, ip, said)
+        said, route, _ = head
+        if route is None:
+            route = route_of(exchange.method, exchange.target)
+        asks = route.asks
+        if isinstance(asks, Page):
+            self._page(exchange, route, asks, call_id, ip, said)
             return None
-        return self._call(exchange, said, route, route.asks, call_id, ip, runtime)
+        return self._call(exchange, said, route, asks, call_id, ip, runtime)
 
     def _call(
         self,

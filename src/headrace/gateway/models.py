@@ -120,24 +120,25 @@ class Models:
 
     def choose(self, call: Call) -> Chosen:
         """What answers a call. Raises Refused."""
-        if not call.caller.may_use(call.model):
+        caller = call.caller
+        if caller.models is not None and call.model not in caller.models:
             raise Refused(
                 Reason.MODEL_FORBIDDEN,
                 f"Your key may not use the model {call.model[:64]!r}. "
-                f"It may use: {', '.join(self.names(call.caller)) or 'none'}.",
+                f"It may use: {', '.join(self.names(caller)) or 'none'}.",
                 param="model",
             )
-        if not call.caller.may_ask(call.operation):
+        if caller.operations is not None and call.operation not in caller.operations:
             raise Refused(
                 Reason.OPERATION_FORBIDDEN,
                 f"Your key may not be used for {call.operation.value}. It may be used for: "
-                f"{', '.join(sorted(call.caller.operations or ())) or 'nothing'}.",
+                f"{', '.join(sorted(caller.operations)) or 'nothing'}.",
             )
         by_operation = self._chosen.get(call.model) or self._chosen.get(ANY)
         if by_operation is None:
-            raise self.unknown(call.model, call.caller)
+            raise self.unknown(call.model, caller)
         chosen = by_operation.get(call.operation)
-        regions = call.caller.regions
+        regions = caller.regions
         if regions is not None and chosen is not None:
             name = call.model if call.model in self._chosen else ANY
             chosen = self._of_regions(regions)[name].get(call.operation)

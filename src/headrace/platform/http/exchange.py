@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headrace.platform.http.repeated_head import RepeatedHead
     from headrace.platform.http.server_connection import ServerConnection
 
 _PHRASES = {s.value: s.phrase for s in HTTPStatus} | {499: "Client Closed Request"}
@@ -42,6 +43,7 @@ class Exchange:
         "interrupted",
         "keep_alive",
         "method",
+        "repeated",
         "started",
         "target",
     )
@@ -59,6 +61,8 @@ class Exchange:
         self.started = False
         self.finished = False
         self.interrupted: Interrupted | None = None
+        self.repeated: RepeatedHead | None = None
+        """What this connection's last request began with too."""
         self._head: bytes | None = None
 
     @property

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from headrace.platform.http import request_head
 from headrace.platform.http.exchange import STATUS_LINES, Exchange, Interrupted
 from headrace.platform.http.guard import unwrapped
 from headrace.platform.http.limits import Violation
+from headrace.platform.http.repeated_head import Repeat, RepeatedHead
 
 if TYPE_CHECKING:
     from headrace.platform.http.server import HttpServer
@@ -23,14 +24,13 @@ log = logging.getLogger("headrace.http")
 NEVER = math.inf
 PIPELINE_LIMIT = 8
 LINGER_S = 2.0
+LESSONS = 4
+"""Heads of a connection that are remembered without one of them coming again, then no more are."""
 CHUNK_BYTES = 16
 """What the framing of one chunk may take without being counted."""
 WRITE_HIGH_WATER = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 UPGRADE_TEXT = "protocol upgrades are not served here, so set your client to HTTP/1.1"
-_OFFER = re.compile(rb"\r\n(?i:upgrade):(?=[ \t]*(?i:h2c)[ \t]*(?:\r\n|\Z))")
-_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*\Z")
-"""uri-host and port (RFC 9110, section 7.2)."""
 
 
 class ServerConnection(asyncio.Protocol):
@@ -59,6 +59,12 @@ class ServerConnection(asyncio.Protocol):
         self._refused = False
         self._refusal: tuple[Violation, str] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._first = b""
+        """What the request that is being read began with."""
+        self._repeated: RepeatedHead | None = None
+        self._lessons = LESSONS
+        self._owed_bytes = 0
+        """What a body still lacks whose head the parser has not seen."""
 
     # --- asyncio.Protocol
 
@@ -90,6 +96,20 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._owed_bytes:
+            self._take_body(data)
+            return
+        if self._incoming is None:
+            repeated = self._repeated
+            if repeated is not None and self.exchange is None:
+                repeat = repeated.again(data)
+                if repeat is not None and repeat[1] <= self.server.limits.body_bytes:
+                    self._begin_again(repeated, repeat, data)
+                    return
+            self._first = data
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -100,25 +120,24 @@ class ServerConnection(asyncio.Protocol):
             if self._refusal is not None:
                 self._refuse(*self._refusal)
             else:
-                self._refuse(Violation.MALFORMED, _plain(error))
+                self._refuse(Violation.MALFORMED, request_head.plain(error))
         else:
             if self._refusal is not None:
                 self._refuse(*self._refusal)
             elif self._head_bytes > self.server.limits.header_bytes:
-                self._refuse(Violation.HEADERS_TOO_LARGE, self._head_limit_text())
+                what = request_head.head_limit_text(self.server.limits)
+                self._refuse(Violation.HEADERS_TOO_LARGE, what)
 
     def _ignored_offer(self, data: bytes) -> bool:
-        """Java's own client offers HTTP/2 with its first request. A server may ignore that (RFC
-        9110, section 7.8), but llhttp takes what follows for the other protocol: so the request
-        is read again with the offer's name changed, if its head came in one piece."""
-        head, end, rest = data.partition(b"\r\n\r\n")
-        plain, offers = _OFFER.subn(b"\r\nx-ignored:", head)
-        if not offers or self._head_bytes != len(data):
+        """llhttp takes what follows an offer of HTTP/2 for the other protocol: so the request is
+        read again without it, if its head came in one piece."""
+        plain = request_head.without_offer(data)
+        if plain is None or self._head_bytes != len(data):
             return False
         self._parser = httptools.HttpRequestParser(self)
         self._incoming = self._refusal = None
         self._reading_head, self._head_bytes = True, 0
-        self.data_received(plain + end + rest)
+        self.data_received(plain)
         return True
 
     def eof_received(self) -> bool:
@@ -152,42 +171,19 @@ class ServerConnection(asyncio.Protocol):
             return
         self._reading_head = False
         incoming.method = self._parser.get_method()
-        version = self._parser.get_http_version()
+        version: str = self._parser.get_http_version()
         incoming.http_1_0 = version == "1.0"
-        hosts = lengths = 0
-        expect: bytes | None = None
-        head_bytes = len(incoming.target)
-        for name, value in incoming.headers:
-            head_bytes += len(name) + len(value) + 4
-            if name == b"host":
-                hosts += 1
-                if not _HOST.match(value):
-                    self._refusal = (Violation.MALFORMED, "the Host header is not a host")
-                    return
-            elif name == b"transfer-encoding":
-                if value.lower() != b"chunked" or version != "1.1":
-                    self._refusal = (Violation.MALFORMED, "unknown Transfer-Encoding")
-                    return
-            elif name == b"content-length":
-                lengths = int(value)
-            elif name == b"expect":
-                expect = value
         if self._parser.should_upgrade():
             # llhttp takes what follows for another protocol, so the body could not be read.
             self._refusal = (Violation.MALFORMED, UPGRADE_TEXT)
-        elif head_bytes > self.server.limits.header_bytes:
-            self._refusal = (Violation.HEADERS_TOO_LARGE, self._head_limit_text())
-        elif version not in ("1.1", "1.0") or hosts > 1 or (hosts == 0 and version == "1.1"):
-            self._refusal = (Violation.MALFORMED, "one Host header is needed")
-        elif not incoming.target.startswith(b"/") and incoming.target != b"*":
-            self._refusal = (Violation.MALFORMED, "the target must start with /")
-        elif lengths > self.server.limits.body_bytes:
-            self._refusal = (Violation.BODY_TOO_LARGE, self._body_limit_text())
-        elif expect is not None:
-            if expect.lower() != b"100-continue":
-                self._refusal = (Violation.EXPECTATION, "unknown Expect header")
-            elif version == "1.1":
-                self._owes_continue = True
+            return
+        try:
+            self._owes_continue = request_head.check(
+                incoming.target, incoming.headers, version, self.server.limits
+            )
+        except request_head.UnfitHead as unfit:
+            self._refusal = unfit.fault
+            return
         if self.exchange is None:
             self._await_body()
 
@@ -200,7 +196,7 @@ class ServerConnection(asyncio.Protocol):
         server.body_bytes_held += len(body)
         self._owes_continue = False
         if self._body_bytes > server.limits.body_bytes:
-            self._refusal = (Violation.BODY_TOO_LARGE, self._body_limit_text())
+            self._refusal = (Violation.BODY_TOO_LARGE, request_head.body_limit_text(server.limits))
         elif server.body_bytes_held > server.limits.body_bytes_in_total:
             self._refusal = (Violation.BUSY, "too many bodies are held")
         elif not self._body:
@@ -214,11 +210,59 @@ class ServerConnection(asyncio.Protocol):
         incoming = self._incoming
         if incoming is None or self._refusal is not None:
             return
+        incoming.keep_alive = self._parser.should_keep_alive()
+        if self._first and self._lessons and incoming.keep_alive and not incoming.http_1_0:
+            self._lessons -= 1  # to remember costs more than it saves where no head comes again
+            first, headers = self._first, incoming.headers
+            found = RepeatedHead.of(first, incoming.method, incoming.target, headers)
+            self._repeated = found or self._repeated
+        self._first = b""
+        self._arrived(incoming)
+
+    # --- what the parser need not see
+
+    def _begin_again(self, repeated: RepeatedHead, repeat: Repeat, data: bytes) -> None:
+        """The parser stands between two messages, and need not know that there was another."""
+        self._lessons = LESSONS
+        body_at, body_bytes, headers = repeat
+        exchange = Exchange(self, repeated.method, repeated.target)
+        exchange.headers = headers
+        exchange.repeated = repeated
+        server = self.server
+        if (
+            body_at + body_bytes == len(data)
+            and server.body_bytes_held + body_bytes <= server.limits.body_bytes_in_total
+        ):
+            server.body_bytes_held += body_bytes
+            exchange.body = data[body_at:]
+            self._run(exchange)
+            return
+        self._incoming = exchange
+        self._reading_head = False
+        self._owed_bytes = body_bytes
+        self._take_body(data[body_at:])
+        if self._owed_bytes:
+            self._await_body()
+
+    def _take_body(self, data: bytes) -> None:
+        owed = self._owed_bytes
+        body = data if len(data) <= owed else data[:owed]
+        self._owed_bytes = owed - len(body)
+        if body:
+            self.on_body(body)
+        if self._refusal is not None:
+            self._refuse(*self._refusal)
+        elif self._owed_bytes == 0 and self._incoming is not None:
+            self._arrived(self._incoming)
+            if len(data) > owed:
+                self.data_received(data[owed:])
+
+    def _arrived(self, incoming: Exchange) -> None:
+        """A request is whole."""
         self._incoming = None
         incoming.body = bytes(self._body)
         self._body, self._body_bytes = b"", 0  # it counts as held until it is answered
         self._owes_continue = False
-        incoming.keep_alive = self._parser.should_keep_alive()
         self._reading_head = True
         self._head_bytes = 0
         if self.exchange is None:
@@ -354,14 +398,3 @@ class ServerConnection(asyncio.Protocol):
         self.server.body_bytes_held -= self._body_bytes
         self._body_bytes = 0
         self._body = b""
-
-    def _head_limit_text(self) -> str:
-        return f"the request line and headers are over {self.server.limits.header_bytes:,} bytes"
-
-    def _body_limit_text(self) -> str:
-        return f"the body is over {self.server.limits.body_bytes:,} bytes"
-
-
-def _plain(error: Exception) -> str:
-    text = str(error).strip().rstrip(".")
-    return text[:1].lower() + text[1:] if text else "not HTTP"
