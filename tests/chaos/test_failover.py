@@ -13,6 +13,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
+from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
@@ -252,3 +253,46 @@ def test_an_sdks_own_retry_costs_nothing(house: House) -> None:
     again = house.ask(extra_headers={"x-stainless-retry-count": "1"})
     assert again.content == first.content
     assert sum(house.seen().values()) == 1
+
+
+RESET = {"fault": "reset"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_kept_connection_that_was_reset_is_a_retry_that_counts(
+    house: House, stream: bool
+) -> None:
+    """The provider may have got the request, so it is told to the journal before it is sent again,
+    and to the client."""
+    east = house.regions["east"]
+    house.ask("alone")
+    east.reset()
+    east.script(RESET)
+    named = {"x-request-id": "kept-and-reset"}
+    raw = house.ask("alone", extra_headers=named, stream=stream)
+    raw.http_response.read()
+    assert raw.headers["x-headrace-attempts"] == "2"
+    assert len(east.seen_of("kept-and-reset")) == 2
+    account = settled(house.gateway.folder / ".headrace", ["kept-and-reset"])["kept-and-reset"]
+    assert [intent.attempt for intent in account.intents] == [1, 2]
+    assert [one.attempts for one in account.settlements] == [2]
+    (line,) = house.gateway.log_lines("kept-and-reset")
+    assert "east stale" in line["cause"] or "alone stale" in line["cause"]
+
+
+def test_a_backend_that_resets_every_kept_connection_is_asked_twice_and_no_more(
+    house: House,
+) -> None:
+    """Each attempt that it sees is one that was counted."""
+    east = house.regions["east"]
+    house.ask("alone")
+    east.reset()
+    east.always(**RESET)
+    calls = [f"dead-{number:04}" for number in range(8)]
+    for call in calls:
+        with pytest.raises(openai.InternalServerError):
+            house.ask("alone", extra_headers={"x-request-id": call})
+    accounts = settled(house.gateway.folder / ".headrace", calls)
+    intended = {call: len(accounts[call].intents) for call in calls}
+    assert {call: len(east.seen_of(call)) for call in calls} == intended
+    assert max(intended.values()) == 2

@@ -124,6 +124,47 @@ def test_another_backend_is_asked_at_once(kind: Kind) -> None:
     assert first.backend.failure_share(house.now) == 1.0
 
 
+def test_a_stale_connection_is_repeated_at_once_and_once_and_is_no_fault_of_the_backend() -> None:
+    house = House("ab")
+    plan = house.plan()
+    first = house.go(plan)
+    backend = first.backend
+    again = house.go(plan, Kind.STALE)
+    assert (again.backend, again.move) == (backend, Move.RETRY)
+    assert backend.failure_share(house.now) == 0.0
+    assert backend.budget.tokens(house.now) == house.fleet.budget.tokens(house.now) == 9.0
+    other = house.go(plan, Kind.STALE)
+    assert (other.backend is backend, other.move) == (False, Move.FAILOVER)
+    house.succeed(plan)
+    assert plan.attempts == 3
+    assert [d.why for d in plan.decisions()] == ["stale", "stale", "ok"]
+
+
+def test_a_stale_connection_is_not_repeated_past_the_bounds() -> None:
+    house = House("a")
+    while house.fleet.budget.take(house.now):
+        pass
+    plan = house.plan()
+    house.go(plan)
+    assert house.gives_up(plan, Kind.STALE).refused is REFUSED
+    house = House("a", retry=RetryPolicy(attempts=1))
+    plan = house.plan()
+    house.go(plan)
+    assert house.gives_up(plan, Kind.STALE).why == "no attempts left"
+
+
+def test_a_kept_connection_that_breaks_late_was_not_stale() -> None:
+    """The backend had the request, and failed."""
+    house = House("ab")
+    plan = house.plan()
+    first = house.go(plan)
+    house.now += 5.0
+    assert house.go(plan, Kind.STALE).backend is not first.backend
+    assert first.backend.failure_share(house.now) == 1.0
+    house.succeed(plan)
+    assert [d.why for d in plan.decisions()] == ["unreachable", "ok"]
+
+
 def test_a_server_error_is_repeated_before_the_next_tier_and_others_are_not() -> None:
     house = House("a", "b")
     plan = house.plan()

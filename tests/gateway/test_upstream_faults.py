@@ -126,6 +126,8 @@ def test_faults_of_the_wire(fault: Fault) -> None:
     after = failure_of_transport(TransportError(fault, CANARY, response_started=True))
     if fault in (Fault.FIRST_BYTE_TIMEOUT, Fault.IDLE_TIMEOUT):
         assert before.kind is after.kind is Kind.SLOW
+    elif fault is Fault.STALE:
+        assert before.kind is Kind.STALE
     else:
         assert (before.kind, after.kind) == (Kind.UNREACHABLE, Kind.CUT)
     assert CANARY not in before.refused.detail

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from headrace.gateway import consequences
 from headrace.gateway.failure import Failure, Kind
 from headrace.gateway.fleet import BackendState, Fleet, Route, Tier
 from headrace.gateway.health import State
 from headrace.gateway.steps import Decision, Go, Move
 from headrace.gateway.story import Story
+
+STALE_WITHIN_S = 1.0
+"""A peer that had closed a connection says so within a round trip. One that takes longer had the
+request, and failed."""
 
 
 class Attempts:
@@ -141,6 +147,8 @@ class Attempts:
         return go
 
     def _fail(self, go: Go, failure: Failure, now: float) -> None:
+        if failure.kind is Kind.STALE and now - go.began > STALE_WITHIN_S:
+            failure = replace(failure, kind=Kind.UNREACHABLE)
         go.result = failure.kind.value
         consequences.failed(self._fleet, go, failure, now)
         self._release(go, now)

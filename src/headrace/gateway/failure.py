@@ -20,6 +20,9 @@ class Kind(enum.Enum):
     """500, 502, 503, 504, 529, or an error object where an answer was due (F3, F10, F11)."""
     UNREACHABLE = "unreachable"
     """Refused, DNS, TLS, reset before any byte: surely not worked on, safe to repeat (F4)."""
+    STALE = "stale"
+    """A kept connection had ended, as far as can be told: no fault of the backend. It may have got
+    the request all the same."""
     SLOW = "slow"
     """No first token, or no whole answer, in time (F5)."""
     CUT = "cut"

@@ -31,9 +31,11 @@ _FINAL = frozenset({Kind.REJECTED, Kind.FILTERED})
 _OF_THE_REQUEST = frozenset({Kind.CONTEXT, Kind.UNSUPPORTED})
 """Another backend may be able to; waiting does not help."""
 _REPEATABLE = frozenset(
-    k.value for k in (Kind.SERVER, Kind.UNREACHABLE, Kind.SLOW, Kind.CUT, Kind.THROTTLED)
+    kind.value
+    for kind in (Kind.SERVER, Kind.UNREACHABLE, Kind.STALE, Kind.SLOW, Kind.CUT, Kind.THROTTLED)
 )
 """The same backend may say something else the next time."""
+_UNHEARD = frozenset({Kind.UNREACHABLE.value, Kind.STALE.value})
 _MOST_WAITS = 3
 _MOST_RESUMES = 2
 _WAKE_LATE_S = 0.001
@@ -132,7 +134,7 @@ class CallPlan(Attempts):
                 return self._give_up("no attempts left", now)
         if now >= self._deadline:
             return self._give_up("no time left", now)
-        step = self._as_promised(now)
+        step = self._as_promised(now) or self._over_a_new_connection(now)
         for tier in self._tiers():
             step = step or self._fresh(tier, now) or self._again_before_next(tier, now)
         step = step or self._again(self._backends(), now) or self._wait_for_throttled(now)
@@ -169,6 +171,19 @@ class CallPlan(Attempts):
         few = len(results) < self._route.retry.attempts_per_backend
         return few and self._is_wide_enough(backend) and all(r in _REPEATABLE for r in results)
 
+    def _over_a_new_connection(self, now: float) -> Step | None:
+        """Where a kept connection had ended, which says nothing of its health, the backend is asked
+        again at once: once for each call, and counted as any retry, for it may have got the
+        request."""
+        last, past = self._last, self._story.past
+        if last is None or last.kind is not Kind.STALE:
+            return None
+        backend = past[-1].backend
+        first = sum(one.result == Kind.STALE.value for one in past) == 1
+        if not (first and self._may_repeat(backend) and self._can_ask(backend, now)):
+            return None
+        return self._start(backend, Move.RETRY, now) if self._pays(backend, now) else None
+
     def _again_before_next(self, tier: Tier, now: float) -> Step | None:
         """A server's passing error is repeated before a tier is given up: the next may be a
         smaller or dearer model. But an attempt is kept for each later tier that can be asked."""
@@ -204,8 +219,8 @@ class CallPlan(Attempts):
         """Full jitter: U(0, min(cap, base * 2^n)), so that calls that failed together do not come
         back together."""
         policy = self._route.retry
-        unreachable = self._story.results(backend)[-1] == Kind.UNREACHABLE.value
-        base = policy.connect_backoff_s if unreachable else policy.backoff_s
+        unheard = self._story.results(backend)[-1] in _UNHEARD
+        base = policy.connect_backoff_s if unheard else policy.backoff_s
         ceiling = min(policy.backoff_cap_s, base * 2.0 ** (len(self._story.past) - 1))
         return self._fleet.rng.random() * ceiling
 

@@ -98,6 +98,8 @@ def failure_of_transport(error: TransportError) -> Failure:
     refused = refusal_of_transport(error)
     if error.fault in (Fault.FIRST_BYTE_TIMEOUT, Fault.IDLE_TIMEOUT):
         return Failure(Kind.SLOW, refused)
+    if error.fault is Fault.STALE:
+        return Failure(Kind.STALE, refused)
     return Failure(Kind.CUT if error.response_started else Kind.UNREACHABLE, refused)
 
 

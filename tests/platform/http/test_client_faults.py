@@ -195,42 +195,51 @@ async def test_broken_before_the_head(sent: bytes, how: str) -> None:
     assert error.response_started == bool(sent)
 
 
-# The one retry.
+# Kept connections that break.
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
-async def test_a_used_connection_that_breaks_before_any_byte_is_replaced_once(how: str) -> None:
-    async def script(peer: Peer) -> None:
-        if up.accepted == 1:
-            await peer.answer()
-            await peer.request()
-            if how == "reset":
-                peer.reset()
-        else:
-            await peer.answer()
-            await peer.gone()
+async def test_a_used_connection_that_breaks_before_any_byte_is_stale(how: str) -> None:
+    """Nothing is sent twice. What else was kept of the origin is dropped, so that whoever sends it
+    again gets a new connection."""
 
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if up.accepted == 4:
+            all_there.set()
+        await all_there.wait()
+        peer.send(OK)
+        await peer.request()
+        if how == "reset":
+            peer.reset()
+
+    all_there = asyncio.Event()
     async with Upstream(script) as up, transport() as client:
-        for _ in range(2):
-            assert await (await client.send(up.request(), CALM)).read(2) == b"hi"
-        assert up.accepted == 2
+        responses = await asyncio.gather(*(client.send(up.request(), CALM) for _ in range(4)))
+        assert [await response.read(2) for response in responses] == [b"hi"] * 4
+        assert client.idle_count == 4
+        with pytest.raises(TransportError) as caught:
+            await client.send(up.request(), CALM)
+        assert caught.value.fault is Fault.STALE
+        assert not caught.value.response_started
+        assert client.idle_count == 0
+        assert up.accepted == 4
+        assert await (await client.send(up.request(), CALM)).read(2) == b"hi"
+        assert up.accepted == 5
 
 
-async def test_the_replacement_is_not_replaced() -> None:
+async def test_a_new_connection_that_breaks_is_not_stale() -> None:
     async def script(peer: Peer) -> None:
-        if up.accepted == 1:
-            await peer.answer()
         await peer.request()
 
     async with Upstream(script) as up, transport() as client:
-        await (await client.send(up.request(), CALM)).read(2)
         with pytest.raises(TransportError) as caught:
             await client.send(up.request(), CALM)
         assert caught.value.fault is Fault.RESET
-        assert up.accepted == 2
+        assert up.accepted == 1
 
 
-async def test_a_used_connection_that_breaks_after_a_byte_is_not_replaced() -> None:
+async def test_a_used_connection_that_breaks_after_a_byte_is_not_stale() -> None:
     async def script(peer: Peer) -> None:
         await peer.answer()
         await peer.answer(b"H")

@@ -37,9 +37,10 @@ class HttpTransport:
       operator's own.
     - `head_limit_bytes`: of a response's status line and headers, interim responses included.
 
-    If a connection that was used before breaks before any byte of the response, the request is
-    sent once more over a fresh one (RFC 9112, section 9.3.1: the peer closed it while idle);
-    nothing else is ever retried. Responses with a content encoding are refused, since nothing here
+    Nothing is ever sent twice (RFC 9112, section 9.3.1: who forwards a POST must not repeat it).
+    If a connection that was used before breaks before any byte of the response, the fault is
+    STALE, and the origin's other idle connections are dropped, so that whoever decides to send it
+    once more gets a new one. Responses with a content encoding are refused, since nothing here
     inflates: send `Accept-Encoding: identity`. The request's method must not be CONNECT.
     """
 
@@ -88,27 +89,28 @@ class HttpTransport:
         the connection at once, also while connecting or waiting for the head."""
         connection = self._reuse(request.origin)
         reused = connection is not None
-        while True:
-            if connection is None:
-                connection = await self._connect(request.origin, timeouts)
-            if self._sweep_s != SWEEP_S:
-                self._sweep_in(SWEEP_S)
-            response = connection.begin(request, timeouts)
-            try:
-                if connection.has_unsent:
-                    await connection.upload(response)
-                waiter = response.waiter
-                if waiter is not None:
-                    await waiter
-            except BaseException:
-                response.close()
-                raise
-            error = response.error
-            if error is None or response.head_done:
-                return response
-            if not reused or error.response_started or error.fault is not Fault.RESET:
-                raise error
-            reused, connection = False, None
+        if connection is None:
+            connection = await self._connect(request.origin, timeouts)
+        if self._sweep_s != SWEEP_S:
+            self._sweep_in(SWEEP_S)
+        response = connection.begin(request, timeouts)
+        try:
+            if connection.has_unsent:
+                await connection.upload(response)
+            waiter = response.waiter
+            if waiter is not None:
+                await waiter
+        except BaseException:
+            response.close()
+            raise
+        error = response.error
+        if error is None or response.head_done:
+            return response
+        if reused and error.fault is Fault.RESET and not error.response_started:
+            for idle in self._idle.pop(request.origin, ()):
+                idle.abort()
+            raise TransportError(Fault.STALE, f"of a kept connection, {error}")
+        raise error
 
     async def close(self) -> None:
         """Aborts all connections and waits until their sockets are closed. Calls under way fail

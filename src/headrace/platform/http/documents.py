@@ -38,8 +38,7 @@ class Documents:
     ) -> None:
         self._allow_private = allow_private
         self._transport = HttpTransport(
-            max_idle_per_origin=1,
-            idle_s=5.0,
+            max_idle_per_origin=0,  # asked seldom: a kept one would be stale the next time
             proxy=proxy,
             ssl_context=ssl_context,
             guard=AddressGuard(allow_private=allow_private),

@@ -92,6 +92,9 @@ class Fault(enum.Enum):
     IDLE_TIMEOUT = "idle_timeout"
     RESET = "reset"
     """The connection broke before the response was whole."""
+    STALE = "stale"
+    """A connection that had served another call broke before any byte of the response. Most likely
+    its peer had closed it while it was idle; but the peer may have read the request."""
     TRUNCATED = "truncated"
     """Bytes ended before Content-Length or the last chunk."""
     PROTOCOL = "protocol"
