@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from headrace.config.admin_rules import check_admin
 from headrace.config.contradictions import check_resilience, check_timeouts
-from headrace.config.exporting import WebhookExport
+from headrace.config.export_rules import check_kafka
+from headrace.config.exporting import KafkaExport, WebhookExport
 from headrace.config.key_rules import KeyRules
 from headrace.config.limit_rules import LimitRules
 from headrace.config.located import Located
@@ -189,8 +190,11 @@ class Rules:
 
     def _export(self) -> None:
         for name, export in self._config.export.items():
+            path: KeyPath = ("export", name)
             if isinstance(export, WebhookExport):
-                self._url(("export", name, "url"), export.url, url_fault(export.url))
+                self._url((*path, "url"), export.url, url_fault(export.url))
+            elif isinstance(export, KafkaExport):
+                check_kafka(export, path, self._located)
 
     def _unlisted(self) -> None:
         backends, models = self._config.backends, self._config.models

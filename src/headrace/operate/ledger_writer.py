@@ -15,13 +15,12 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from headrace.config.exporting import AnyExport, FileExport
+from headrace.config.exporting import AnyExport
 from headrace.config.pricing import OwnPrice
 from headrace.config.storing import Store
 from headrace.data.database import Database, DatabaseAway
@@ -35,13 +34,11 @@ from headrace.data.draining import (
     writer_lock,
 )
 from headrace.data.export.exporting import Export, start
-from headrace.data.export.file import FileSink
-from headrace.data.export.sink import Sink
-from headrace.data.export.webhook import WebhookSink
 from headrace.data.ledger import Ledger
 from headrace.errors import Setup
 from headrace.gateway.bounds import Bounds
 from headrace.gateway.own_prices import own_prices
+from headrace.operate.sinks import sink_of
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret, Secrets
 
@@ -165,21 +162,16 @@ def exports_of(order: WriterOrder, chain: str) -> list[Export]:
     folder, base = Path(order.folder), Path(order.config_folder)
     url = None if order.url is None else Secret(order.url)
     secrets = Secrets(os.environ, base)
-    found = []
-    for name, export in order.exports.items():
-        sink: Sink
-        if isinstance(export, FileExport):
-            sink = FileSink(base / Path(export.path).expanduser())
-        else:
-            secret = partial(_secret_now, secrets, export.secret)
-            secret()
-            sink = WebhookSink(export.url, secret, export.batch, export.timeout_s)
-        found.append(Export(name, sink, database(folder, url, read_only=True), folder, chain))
-    return found
-
-
-def _secret_now(secrets: Secrets, reference: str) -> Secret:
-    return secrets.get(reference, time.monotonic())
+    return [
+        Export(
+            name,
+            sink_of(export, base, secrets),
+            database(folder, url, read_only=True),
+            folder,
+            chain,
+        )
+        for name, export in order.exports.items()
+    ]
 
 
 def recover(order: WriterOrder, within_s: float) -> None:

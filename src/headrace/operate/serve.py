@@ -25,6 +25,7 @@ from headrace.gateway.keyring import Keyring
 from headrace.operate.ledger_process import LedgerProcess
 from headrace.operate.ledger_writer import WriterOrder, recover
 from headrace.operate.own_key import own_key
+from headrace.operate.sinks import check_sink
 from headrace.operate.worker_process import WorkerOrder
 from headrace.operate.workers import Workers
 from headrace.platform.logs import JsonLines
@@ -67,9 +68,13 @@ def find_config(option: Path | None) -> Loaded:
 
 
 def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
-    """Raises Setup if the secret of its database cannot be read."""
+    """Raises Setup if a secret of its database or exports cannot be read, or a client for one is
+    not installed."""
     store = loaded.config.store
-    url = database_url(store, Secrets(os.environ, loaded.folder), time.monotonic())
+    secrets = Secrets(os.environ, loaded.folder)
+    url = database_url(store, secrets, time.monotonic())
+    for export in loaded.config.export.values():
+        check_sink(export, secrets)
     text = None if url is None else url.reveal()
     return WriterOrder(
         folder=str(store_folder(loaded)),
