@@ -152,11 +152,13 @@ def test_the_measure_finds_a_leak() -> None:
     ids = {text.split("_")[1] for text in texts}
 
     class Leaking(Identity):
-        def identify(self, credential: bytes | None, ip: str = "") -> object:  # type: ignore[override]
+        def identify(  # type: ignore[override]
+            self, credential: bytes | None, ip: str = "", printed: bytes | None = None
+        ) -> object:
             assert credential is not None
             if credential.split(b"_")[1].decode() not in ids:
                 return None
-            return identity.identify(credential, ip)
+            return identity.identify(credential, ip, printed)
 
     makers = {
         "unknown id": lambda: unknown_id(rng, texts),

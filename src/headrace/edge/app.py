@@ -100,26 +100,27 @@ class App:
         self, exchange: Exchange, head: Head, call_id: str, ip: str, runtime: Runtime
     ) -> Call | None:
         """The call that was asked for; None if it was for a page, which is answered."""
-        said, route, _ = head
+        said, route = head.said, head.route
         if route is None:
             route = route_of(exchange.method, exchange.target)
         asks = route.asks
         if isinstance(asks, Page):
             self._page(exchange, route, asks, call_id, ip, said)
             return None
-        return self._call(exchange, said, route, asks, call_id, ip, runtime)
+        return self._call(exchange, head, route, asks, call_id, ip, runtime)
 
     def _call(
         self,
         exchange: Exchange,
-        said: Said,
+        head: Head,
         route: Route,
         operation: Operation,
         call_id: str,
         ip: str,
         runtime: Runtime,
     ) -> Call:
-        caller = runtime.pipeline.identity.identify(said.credential, ip)
+        said = head.said
+        caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
         asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
@@ -193,4 +194,4 @@ def correlation_id(offered: bytes | None) -> str:
     """The client's own id if it is fit for logs, else a new one."""
     if offered is not None and _CLIENT_ID.match(offered):
         return offered.decode("ascii")
-    return f"{_ids.getrandbits(96):024x}"
+    return _ids.randbytes(12).hex()

@@ -8,15 +8,18 @@ from headrace.edge.client_reply import AnthropicReply, ClientReply
 from headrace.edge.headers import Said
 from headrace.edge.routes import Route, is_anthropic, route_of
 from headrace.errors import Refused
+from headrace.gateway.identity import fingerprint
 from headrace.platform.http.exchange import Exchange
 
 
 class Head(NamedTuple):
-    """`route` is None where there is none: `edge.routes.route_of` says why."""
+    """`route` is None where there is none: `edge.routes.route_of` says why. `fingerprint` is of the
+    credential, where the head may come again."""
 
     said: Said
     route: Route | None
     reply: type[ClientReply]
+    fingerprint: bytes | None = None
 
 
 def head_of(exchange: Exchange) -> Head:
@@ -26,7 +29,11 @@ def head_of(exchange: Exchange) -> Head:
         return _read(exchange)
     head = repeated.notes
     if not isinstance(head, Head):
-        repeated.notes = head = _read(exchange)
+        head = _read(exchange)
+        credential = head.said.credential
+        if credential is not None:
+            head = head._replace(fingerprint=fingerprint(credential))
+        repeated.notes = head
     return head
 
 

@@ -45,8 +45,11 @@ class Identity:
         self._clock = clock
         self._tokens = tokens
 
-    def identify(self, credential: bytes | None, ip: str = "") -> Caller:
-        """`ip` is the client's address. Raises Refused(UNAUTHENTICATED, ADDRESS_FORBIDDEN,
+    def identify(
+        self, credential: bytes | None, ip: str = "", printed: bytes | None = None
+    ) -> Caller:
+        """`ip` is the client's address, `printed` the credential's `fingerprint` where it was taken
+        before. Raises Refused(UNAUTHENTICATED, ADDRESS_FORBIDDEN,
         ACCESS_NOT_GRANTED), and KeysAwaited for a token whose key is being fetched."""
         if credential is None:
             raise Refused(
@@ -54,7 +57,7 @@ class Identity:
                 "No API key was sent. Send yours as `Authorization: Bearer KEY`, `api-key: KEY` or "
                 "`x-api-key: KEY`.",
             )
-        wanted = digest(credential)
+        wanted = digest(credential) if printed is None else printed
         known = self._registered.known.get(wanted) or self._own.get(wanted)
         if known is None and self._tokens is not None and credential.startswith(BEGINS):
             known = self._tokens.prove(credential, wanted).known
