@@ -452,6 +452,34 @@ def test_a_retry_on_the_same_backend_takes_from_both_budgets() -> None:
         assert empty.tokens(house.now) == 10.0
 
 
+def test_after_a_wait_in_vain_the_other_is_asked_without_a_pause() -> None:
+    """It has had the one that it asked for, so that nobody waits for nothing."""
+    house = House("ab")
+    plan = house.plan()
+    first = house.go(plan).backend
+    second = house.go(plan, Kind.THROTTLED, 3.0).backend
+    assert second is not first
+    house.wait(plan, Kind.THROTTLED, 3.0)
+    waited_for = house.go(plan).backend
+    last = house.go(plan, Kind.THROTTLED, 3.0)
+    assert (last.backend is waited_for, last.move) == (False, Move.RETRY)
+    assert house.now < 1003.4
+    assert house.gives_up(plan, Kind.THROTTLED, 3.0).why == "no attempts left"
+
+
+def test_a_call_that_waited_and_is_refused_again_waits_no_more() -> None:
+    house = House("ab")
+    for name in "ab":
+        house.fleet[name].breaker.pause(3.0, house.now)
+    plan = house.plan()
+    house.wait(plan, None)
+    house.go(plan)
+    house.go(plan, Kind.THROTTLED, 3.0)
+    given = house.gives_up(plan, Kind.THROTTLED, 3.0)
+    assert house.now < 1003.4
+    assert given.retry_after_s == pytest.approx(3.0)
+
+
 def test_a_retry_after_a_throttle_costs_too() -> None:
     house = House("a")
     while house.fleet.budget.take(house.now):

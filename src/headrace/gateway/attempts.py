@@ -32,6 +32,7 @@ class Attempts:
         "_go",
         "_last",
         "_needs",
+        "_obeyed",
         "_promised",
         "_route",
         "_session",
@@ -60,6 +61,8 @@ class Attempts:
         self._last: Failure | None = None
         self._promised: BackendState | None = None
         self._needs = 0
+        self._obeyed = False
+        """It has waited for a backend that asked to be left alone."""
         self._waits = 0
 
     @property

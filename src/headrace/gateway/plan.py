@@ -212,14 +212,19 @@ class CallPlan(Attempts):
             if now + seconds + self._usual_s(backend) > self._deadline:
                 self._story.skip(backend, "too little time left", now)
             elif self._pays(backend, now):
+                if not seconds:
+                    return self._start(backend, Move.RETRY, now)
                 return self._wait(backend, seconds, "backs off", now)
         return None
 
     def _backoff_s(self, backend: BackendState) -> float:
         """Full jitter: U(0, min(cap, base * 2^n)), so that calls that failed together do not come
-        back together."""
+        back together. None for a backend that asked for a pause, since that is over."""
         policy = self._route.retry
-        unheard = self._story.results(backend)[-1] in _UNHEARD
+        last = self._story.results(backend)[-1]
+        if last == Kind.THROTTLED.value:
+            return 0.0
+        unheard = last in _UNHEARD
         base = policy.connect_backoff_s if unheard else policy.backoff_s
         ceiling = min(policy.backoff_cap_s, base * 2.0 ** (len(self._story.past) - 1))
         return self._fleet.rng.random() * ceiling
@@ -227,7 +232,11 @@ class CallPlan(Attempts):
     # --- waiting
 
     def _wait_for_throttled(self, now: float) -> Step | None:
-        """The backend that asked to be left alone for the shortest time, if that is short."""
+        """The backend that asked to be left alone for the shortest time, if that is short. Who has
+        waited as long as was asked and is refused again does not wait a second time: others use up
+        what there is."""
+        if self._obeyed and self._last is not None and self._last.kind is Kind.THROTTLED:
+            return None
         soonest, until = None, now + self._route.retry.longest_wait_s
         for backend in self._backends():
             availability = backend.breaker.available(now)
@@ -244,6 +253,7 @@ class CallPlan(Attempts):
             return None
         if self._story.results(soonest) and not self._pays(soonest, now):
             return None
+        self._obeyed = True
         return self._wait(soonest, seconds, "throttled", now)
 
     def _wait(self, backend: BackendState, seconds: float, why: str, now: float) -> Step | None:
