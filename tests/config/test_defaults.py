@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.config.defaults import completed, discover, resolved, search
-from headrace.config.schema import (
+from headrace.config.backends import (
     AnthropicBackend,
     AzureOpenAIBackend,
-    Config,
     LocalBackend,
-    Model,
     OpenAIBackend,
-    Server,
 )
+from headrace.config.defaults import completed, discover, resolved, search
+from headrace.config.schema import Config, Model, Server
 from headrace.errors import Setup
 
 AZURE = {

@@ -10,19 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from headrace.config.backends import AzureOpenAIBackend, LocalBackend, OpenAIBackend
 from headrace.config.loading import discovered, load, loaded, locate, with_found
 from headrace.config.policies import BalancePolicy, RetryPolicy
 from headrace.config.problems import ConfigError
-from headrace.config.schema import (
-    AzureOpenAIBackend,
-    Config,
-    Fallback,
-    LocalBackend,
-    Model,
-    ModelTimeouts,
-    OpenAIBackend,
-    Resilience,
-)
+from headrace.config.schema import Config, Fallback, Model, ModelTimeouts, Resilience
 from headrace.errors import Setup
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -11,7 +11,17 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from headrace import allowances
-from headrace.config import caps, exporting, oidc, policies, pricing, schema, sharing, storing
+from headrace.config import (
+    backends,
+    caps,
+    exporting,
+    oidc,
+    policies,
+    pricing,
+    schema,
+    sharing,
+    storing,
+)
 from headrace.config.fielddocs import field_docs
 from headrace.config.loading import loaded
 from headrace.config.problems import ConfigError
@@ -49,6 +59,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
         module.__name__
         for module in (
             schema,
+            backends,
             oidc,
             policies,
             pricing,

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headrace.config.backends import LocalBackend, OpenAIBackend
 from headrace.config.loading import Loaded, discovered, load
 from headrace.config.policies import (
     BalancePolicy,
@@ -23,10 +24,8 @@ from headrace.config.policies import (
 from headrace.config.schema import (
     Config,
     Fallback,
-    LocalBackend,
     Model,
     ModelTimeouts,
-    OpenAIBackend,
     Redis,
     Resilience,
     Server,

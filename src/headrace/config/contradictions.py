@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from headrace.config.backends import Timeouts
 from headrace.config.located import Located
 from headrace.config.policies import RetryPolicy
 from headrace.config.problems import KeyPath
-from headrace.config.schema import Config, Model, Timeouts
+from headrace.config.schema import Config, Model
 
 _RETRY = (("backoff_s", "backoff_cap_s"), ("connect_backoff_s", "backoff_cap_s"))
 _RESILIENCE: dict[str, tuple[tuple[str, str], ...]] = {

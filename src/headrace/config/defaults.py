@@ -8,19 +8,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from headrace.config.key_rules import ANY_MODEL
-from headrace.config.providers import OPENAI_COMPATIBLE
-from headrace.config.rules import open_backends
-from headrace.config.schema import (
+from headrace.config.backends import (
     AnthropicBackend,
     AnyBackend,
     AzureOpenAIBackend,
-    Config,
     LocalBackend,
-    Model,
-    ModelName,
     OpenAIBackend,
 )
+from headrace.config.key_rules import ANY_MODEL
+from headrace.config.providers import OPENAI_COMPATIBLE
+from headrace.config.rules import open_backends
+from headrace.config.schema import Config, Model, ModelName
 from headrace.config.urls import anthropic_url_fault, azure_url_fault, url_fault
 from headrace.errors import Setup
 

@@ -7,6 +7,7 @@ import inspect
 
 from headrace import allowances
 from headrace.config import (
+    backends,
     caps,
     exporting,
     oidc,
@@ -33,6 +34,7 @@ def field_docs() -> dict[str, dict[str, str]]:
         exporting,
         caps,
         pricing,
+        backends,
         schema,
     )
     for node in (n for module in modules for n in ast.parse(inspect.getsource(module)).body):

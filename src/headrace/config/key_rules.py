@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from headrace.config.backends import LocalBackend
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
-from headrace.config.schema import Config, Key, LocalBackend
+from headrace.config.schema import Config, Key
 from headrace.config.terms import instant_of, network_of
 from headrace.config.words import suggestion
 

@@ -5,11 +5,12 @@ No cycle can be written: pools name backends, never models.
 
 from __future__ import annotations
 
+from headrace.config.backends import AnthropicBackend, AnyBackend, LocalBackend
 from headrace.config.contradictions import check_one_more, check_retry, check_timeouts
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.problems import KeyPath
-from headrace.config.schema import AnthropicBackend, AnyBackend, Config, LocalBackend, Model
+from headrace.config.schema import Config, Model
 from headrace.config.words import suggestion
 
 _OPERATIONS = ("chat", "completions", "embeddings")

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from headrace.config.admin_rules import check_admin
+from headrace.config.backends import AnthropicBackend, AzureOpenAIBackend, OpenAIBackend
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.export_rules import check_kafka
 from headrace.config.exporting import KafkaExport, WebhookExport
@@ -16,12 +17,7 @@ from headrace.config.masking import quoted, shown
 from headrace.config.model_rules import ModelRules
 from headrace.config.oidc_rules import check_oidc
 from headrace.config.problems import Findings, KeyPath, Place
-from headrace.config.schema import (
-    AnthropicBackend,
-    AzureOpenAIBackend,
-    Config,
-    OpenAIBackend,
-)
+from headrace.config.schema import Config
 from headrace.config.urls import (
     anthropic_url_fault,
     azure_url_fault,

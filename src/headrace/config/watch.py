@@ -12,9 +12,10 @@ import msgspec
 from watchfiles import awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError  # not exported, but raised
 
+from headrace.config.backends import LocalBackend
 from headrace.config.loading import Loaded, loaded, read
 from headrace.config.problems import ConfigError
-from headrace.config.schema import Config, LocalBackend
+from headrace.config.schema import Config
 from headrace.errors import Setup
 
 RESTART_FIELDS = (

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import assert_never
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 import msgspec
 
-from headrace.config.limit_rules import all_terms
-from headrace.config.policies import BreakerPolicy
-from headrace.config.schema import (
-    AnthropicBackend,
+from headrace.config.backends import (
     AnyBackend,
     AzureOpenAIBackend,
-    Config,
-    LocalBackend,
-    Model,
-    OpenAIBackend,
     Timeouts,
 )
+from headrace.config.limit_rules import all_terms
+from headrace.config.policies import BreakerPolicy
+from headrace.config.schema import Config, Model
 from headrace.errors import Setup
+from headrace.gateway.backend_services import BackendServices
 from headrace.gateway.callers import Known, known_by_terms
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
@@ -38,18 +33,10 @@ from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.token_assembly import KeyStore, tokens
 from headrace.nouns import Caller, Operation
-from headrace.platform.http.messages import Origin
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
-from headrace.services.anthropic import AnthropicService
-from headrace.services.azure_openai import azure_openai_service
-from headrace.services.local.admission import Admission
-from headrace.services.local.catalogue import resolve
 from headrace.services.local.process import Endpoint
-from headrace.services.local.service import LocalService
-from headrace.services.openai import PATHS, OpenAIService
 from headrace.services.service import Service
-from headrace.services.translated import AnthropicForOpenAI, OpenAIForAnthropic
 
 SHORTEST_KEY = 16
 GENERATED = "generated"
@@ -123,10 +110,8 @@ def _models(
     prices: PriceBook,
     fleet: Fleet,
 ) -> Models:
-    services = {
-        name: _service(name, backend, config, secrets, endpoints, prices)
-        for name, backend in config.backends.items()
-    }
+    backends = BackendServices(config, secrets, endpoints, prices)
+    services = backends.services()
     resilience = config.resilience
     for name, backend in config.backends.items():
         breaker = _breaker(resilience.breaker, backend.timeouts)
@@ -143,7 +128,7 @@ def _models(
             name: {
                 operation: chosen
                 for operation in Operation
-                if (chosen := _chosen(model, operation, config, services, fleet)) is not None
+                if (chosen := _chosen(model, operation, backends, services, fleet)) is not None
             }
             for name, model in config.models.items()
         }
@@ -160,7 +145,7 @@ def _breaker(policy: BreakerPolicy, timeouts: Timeouts) -> BreakerPolicy:
 def _chosen(
     model: Model,
     operation: Operation,
-    config: Config,
+    backends: BackendServices,
     services: Mapping[str, Service],
     fleet: Fleet,
 ) -> Chosen | None:
@@ -168,7 +153,7 @@ def _chosen(
     able = {
         name: service
         for name in (*(n for tier in model.pools for n in tier), *model.context_fallback)
-        if (service := _able(name, operation, config, services)) is not None
+        if (service := backends.able(services[name], name, operation)) is not None
     }
     tiers = [[name for name in tier if name in able] for tier in model.pools]
     tiers = [tier for tier in tiers if tier]
@@ -180,13 +165,13 @@ def _chosen(
         name: Target(
             name=name,
             service=able[name],
-            patience=_patience(model.timeouts.over(config.backends[name].timeouts)),
-            region=config.backends[name].region,
-            model=_model_of(config.backends[name]),
+            patience=_patience(model.timeouts.over(backends.config.backends[name].timeouts)),
+            region=backends.config.backends[name].region,
+            model=_model_of(backends.config.backends[name]),
         )
         for name in names
     }
-    windows = {n: w for n in names if (w := config.backends[n].context_tokens) is not None}
+    windows = {n: w for n in names if (w := backends.config.backends[n].context_tokens) is not None}
     patience = [target.patience for target in targets.values()]
     return Chosen(
         route=Route(
@@ -203,94 +188,10 @@ def _chosen(
     )
 
 
-def _able(
-    name: str, operation: Operation, config: Config, services: Mapping[str, Service]
-) -> Service | None:
-    """The service of a backend as it does this operation, maybe in another dialect."""
-    service, backend = services[name], config.backends[name]
-    policy = config.translation.unsupported
-    if service.serves(operation):
-        return service
-    if operation is Operation.CHAT and isinstance(backend, AnthropicBackend):
-        return AnthropicForOpenAI(service, policy, backend.max_tokens)
-    if operation is Operation.MESSAGES and service.serves(Operation.CHAT):
-        return OpenAIForAnthropic(service, policy)
-    return None
-
-
-def _service(
-    name: str,
-    backend: AnyBackend,
-    config: Config,
-    secrets: Secrets,
-    endpoints: Mapping[str, Endpoint],
-    prices: PriceBook,
-) -> Service:
-    now = time.monotonic()
-    match backend:
-        case OpenAIBackend():
-            headers = []
-            if backend.credential is not None:
-                key = secrets.get(backend.credential, now).reveal()
-                headers.append((b"Authorization", b"Bearer " + key.encode()))
-            if backend.organization is not None:
-                headers.append((b"OpenAI-Organization", backend.organization.encode()))
-            if backend.project is not None:
-                headers.append((b"OpenAI-Project", backend.project.encode()))
-            provider, _, priced_model = (backend.priced_as or "").partition("/")
-            return OpenAIService(
-                origin=Origin.of(backend.url),
-                path=urlsplit(backend.url).path.rstrip("/"),
-                headers=headers,
-                model=backend.model,
-                provider=provider or prices.provider_of_url(backend.url) or "unknown",
-                priced_as=priced_model or None,
-                include_usage=backend.include_usage,
-                operations=_operations(backend.operations),
-            )
-        case AzureOpenAIBackend():
-            return azure_openai_service(
-                origin=Origin.of(backend.url),
-                path=urlsplit(backend.url).path.rstrip("/"),
-                api_key=secrets.get(backend.credential, now).reveal().encode(),
-                deployment=backend.deployment,
-                api_version=backend.api_version,
-                priced_as=backend.model,
-                include_usage=backend.include_usage,
-                operations=_operations(backend.operations),
-            )
-        case AnthropicBackend():
-            provider, _, priced_model = (backend.priced_as or "anthropic/").partition("/")
-            return AnthropicService(
-                origin=Origin.of(backend.url),
-                path=urlsplit(backend.url).path.rstrip("/"),
-                api_key=secrets.get(backend.credential, now).reveal().encode(),
-                model=backend.model,
-                provider=provider,
-                priced_as=priced_model or None,
-            )
-        case LocalBackend():
-            if name not in endpoints:
-                raise Setup(
-                    f"The local model of backend {name!r} is not running.",
-                    "Local backends are started with the gateway: restart it to add one.",
-                )
-            admission = Admission.share(
-                backend.model, backend.parallel, backend.queue, config.server.workers
-            )
-            return LocalService(endpoints[name], resolve(backend.model).kind, admission)
-        case _:
-            assert_never(backend)
-
-
 def _model_of(backend: AnyBackend) -> str | None:
     if isinstance(backend, AzureOpenAIBackend):
         return backend.model or backend.deployment
     return backend.model
-
-
-def _operations(names: Sequence[str] | None) -> frozenset[Operation]:
-    return frozenset(PATHS if names is None else map(Operation, names))
 
 
 def _patience(timeouts: Timeouts) -> Patience:

@@ -21,7 +21,7 @@ from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.nouns import Call
 from headrace.platform.http.messages import Timeouts, Transport, TransportError, WireResponse
-from headrace.platform.http.sse import EventSplitter, EventTooLarge
+from headrace.platform.http.sse import EventTooLarge
 from headrace.services.service import BadAnswer, EventRead, StreamReader
 
 WHOLE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -112,7 +112,7 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
                 relay = _Relay(reader, about + request.note, reply, attempt, committed)
                 while not relay.done:
                     ended = await response.relay(relay.take)
-                    if ended and not relay.done:
+                    if ended and not relay.done and not relay.ended():
                         raise BadAnswer("the bytes ended before the stream's terminal event")
                     clock.reschedule(started + patience.stream_s)  # it has its first token
                     if reply.congested:
@@ -159,7 +159,7 @@ class _Relay:
     ) -> None:
         self._committed = committed
         self._reader = reader
-        self._splitter = EventSplitter()
+        self._splitter = reader.splitter()
         self._about = about
         self._reply = reply
         self._progress = attempt.progress
@@ -202,6 +202,16 @@ class _Relay:
             self._commit(now)
             self._flush(out)
         return content
+
+    def ended(self) -> bool:
+        """Whether the end of the bytes is the end of the stream too. Raises BadAnswer."""
+        read = self._reader.end()
+        if read is None:
+            return False
+        self._held.append(read.forward)
+        self._progress.content_events += read.content
+        self._note(read)
+        return self.done
 
     def _note(self, read: EventRead) -> None:
         """What only few events of a stream bring."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from headrace.config.backends import LocalBackend
 from headrace.config.limit_rules import counts_apart
 from headrace.config.loading import Loaded, discovered, load, locate, with_found
-from headrace.config.schema import LocalBackend
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted

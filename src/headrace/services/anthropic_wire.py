@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from headrace.nouns import Call, Operation, Usage
-from headrace.services.service import BadAnswer, EventRead, WholeRead
+from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 
 class _OutputDetails(Struct, gc=False):
@@ -107,7 +107,7 @@ def read_whole(call: Call, body: bytes) -> WholeRead:
     return WholeRead(None if whole.usage is None else whole.usage.tokens, whole.stop_reason)
 
 
-class AnthropicStreamReader:
+class AnthropicStreamReader(StreamReader):
     """Reads the events of a message. All of them reach the client as they came."""
 
     __slots__ = ("_usage",)

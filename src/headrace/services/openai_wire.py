@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headrace.nouns import Call, Operation, Usage
-from headrace.services.service import BadAnswer, EventRead, WholeRead
+from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 NULL = b"null"
 _LIST = ord("[")
@@ -165,7 +165,7 @@ def _without_answer() -> BadAnswer:
     return BadAnswer("a JSON object without the answer's members")
 
 
-class OpenAIStreamReader:
+class OpenAIStreamReader(StreamReader):
     """Reads the events of a chat or text completion.
 
     When the client did not ask for usage, `stream_options.include_usage` was added for it: the

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from headrace.nouns import Call, Operation, Usage
 from headrace.platform.http.messages import WireRequest
+from headrace.platform.http.sse import EventSplitter
 
 
 class EventRead(Struct, frozen=True, gc=False):
@@ -41,12 +42,32 @@ class BadAnswer(Exception):  # noqa: N818 - the name says what was found
     """An answer that is not of the service's format. `str()` is private: it quotes the upstream."""
 
 
+class Splitter(Protocol):
+    """Cuts a stream's bytes into events."""
+
+    def pairs(self, chunk: bytes) -> list[tuple[bytes, bytes | None]]:
+        """The events that end in this chunk, each with its data. Raises BadAnswer,
+        EventTooLarge."""
+        ...
+
+
 class StreamReader(Protocol):
     """Reads one stream. May keep state between events."""
+
+    __slots__ = ()
 
     def read(self, event: bytes, data: bytes | None) -> EventRead:
         """`data` is the event's data, None if it has none. Raises BadAnswer."""
         ...
+
+    def splitter(self) -> Splitter:
+        """What cuts the bytes of the stream: into server-sent events, if nothing else is said."""
+        return EventSplitter()
+
+    def end(self) -> EventRead | None:
+        """The bytes have ended, by HTTP's own rules. None if the protocol's own end is missing, as
+        it is in all that have a terminal event."""
+        return None
 
 
 class Service(Protocol):

@@ -104,7 +104,7 @@ class AnthropicForOpenAI(_Translated):
         return TranslatedStream(AnthropicEvents(), OpenAIWriter(shows_usage=call.wants_usage))
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return _read_whole(anthropic_answering.read(body), openai_answering.written)
+        return read_whole(anthropic_answering.read(body), openai_answering.written)
 
 
 class OpenAIForAnthropic(_Translated):
@@ -129,7 +129,7 @@ class OpenAIForAnthropic(_Translated):
         return TranslatedStream(OpenAIEvents(), AnthropicWriter())
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return _read_whole(openai_answering.read(body), anthropic_answering.written)
+        return read_whole(openai_answering.read(body), anthropic_answering.written)
 
 
 def asked_in_anthropics_words(body: bytes) -> Asked:
@@ -137,14 +137,14 @@ def asked_in_anthropics_words(body: bytes) -> Asked:
     return anthropic_asking.read(_objects.decode(body))
 
 
-def _read_whole(read: Answered | bytes, written: Callable[[Answered], dict[str, Any]]) -> WholeRead:
+def read_whole(read: Answered | bytes, written: Callable[[Answered], dict[str, Any]]) -> WholeRead:
     if isinstance(read, bytes):
         return WholeRead(None, error=read)
     usage = None if read.counts is None else read.counts.usage
     return WholeRead(usage, read.finish, body=_encode(written(read)))
 
 
-class TranslatedStream:
+class TranslatedStream(StreamReader):
     """Reads the events of one dialect and hands on those of another."""
 
     __slots__ = ("_events", "_writer")
@@ -165,9 +165,10 @@ class TranslatedStream:
             delta = deltas[0]
             if not isinstance(delta, Finished | Counted | Ended | Failed):
                 return EventRead(write(delta), isinstance(delta, CONTENT))
-        return self._read_several(deltas)
+        return self.told(deltas)
 
-    def _read_several(self, deltas: list[Delta]) -> EventRead:
+    def told(self, deltas: list[Delta]) -> EventRead:
+        """What several deltas together mean."""
         out, content, terminal = [], False, False
         finish = usage = error = None
         for delta in deltas:

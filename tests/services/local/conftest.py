@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from headrace.config.schema import LocalBackend
+from headrace.config.backends import LocalBackend
 from headrace.services.local.process import Endpoint, LocalModels
 
 

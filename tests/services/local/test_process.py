@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.config.schema import LocalBackend
+from headrace.config.backends import LocalBackend
 from headrace.errors import Setup
 from headrace.services.local.catalogue import LocalModel, resolve
 from headrace.services.local.process import Endpoint, LocalModels, ModelProcess

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from headrace.config.schema import LocalBackend
+from headrace.config.backends import LocalBackend
 from headrace.errors import Setup
 from headrace.platform.http.messages import Origin
 from headrace.services.local.catalogue import LocalModel, resolve

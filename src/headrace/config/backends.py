@@ -1,0 +1,156 @@
+"""What the operator may write under `backends`: one struct for each provider."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from headrace.config.references import SecretRef
+from headrace.config.terms import Name, Operation
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
+ContextTokens = Annotated[int, Meta(ge=256, le=100_000_000)]
+PricedAs = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9-]{1,64}/[^\s]{1,256}$",
+        description="a provider and a model as `PROVIDER/MODEL`",
+    ),
+]
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long an upstream may take."""
+
+    connect_s: Seconds = 5.0
+    """To open a connection."""
+    first_token_s: Seconds = 15.0
+    """Of a stream: to the first event."""
+    idle_s: Seconds = 30.0
+    """Between two events of a stream."""
+    whole_s: Seconds = 60.0
+    """Of a whole answer: to its end."""
+    stream_s: Seconds = 600.0
+    """Of a stream: to its end."""
+
+
+class OpenAIBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="openai",
+):
+    """OpenAI, or any server that speaks its API: vLLM, Ollama, llama.cpp, Groq, OpenRouter."""
+
+    url: str = "https://api.openai.com/v1"
+    """Base URL, with its `/v1` if the server has one."""
+    credential: SecretRef | None = None
+    """Where the provider's key is: `env:NAME` or `file:PATH`. Leave out for servers without."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `openai/gpt-4o-mini`. Leave out to take them by the URL's host
+    and the model's name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    organization: str | None = None
+    """Sent as `OpenAI-Organization`."""
+    project: str | None = None
+    """Sent as `OpenAI-Project`."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    include_usage: bool = True
+    """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
+    operations: list[Operation] | None = None
+    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class AzureOpenAIBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="azure_openai",
+):
+    """A deployment of Azure OpenAI."""
+
+    url: str
+    """The resource's endpoint, such as `https://NAME.openai.azure.com`."""
+    deployment: str
+    """The deployment's name."""
+    credential: SecretRef
+    """Where the resource's key is: `env:NAME` or `file:PATH`."""
+    api_version: str = "2024-10-21"
+    """The data-plane API version, or `v1` for the `/openai/v1` surface."""
+    model: str | None = None
+    """The model behind the deployment, for prices; leave out if the deployment has its name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    include_usage: bool = True
+    """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
+    operations: list[Operation] | None = None
+    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class AnthropicBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="anthropic",
+):
+    """Anthropic's Messages API."""
+
+    url: str = "https://api.anthropic.com"
+    """Base URL, without `/v1`."""
+    credential: SecretRef
+    """Where the API key is: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `anthropic/claude-sonnet-4-5`. Leave out to take Anthropic's by
+    the model's name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
+    """The longest answer to clients of other dialects that name no limit, which Anthropic's API
+    demands."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class LocalBackend(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="local"
+):
+    """A model that runs on this machine, in a process of its own."""
+
+    model: str = "smollm2-135m-instruct"
+    """A model known to `headrace models list`, or the path of a GGUF file."""
+    context_tokens: Annotated[int, Meta(ge=256)] = 4096
+    """Context window of each call."""
+    parallel: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Calls worked on at once."""
+    queue: Annotated[int, Meta(ge=0, le=10_000)] = 16
+    """Calls that may wait; more are answered with 503."""
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    """CPU threads; 0 takes half of the cores, so that a busy machine does not stall them."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)
+    """How long this backend may take."""
+
+
+AnyBackend = OpenAIBackend | AzureOpenAIBackend | AnthropicBackend | LocalBackend

@@ -1,0 +1,147 @@
+"""From a backend's configuration to the service that asks it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from headrace.config.backends import (
+    AnthropicBackend,
+    AnyBackend,
+    AzureOpenAIBackend,
+    LocalBackend,
+    OpenAIBackend,
+)
+from headrace.config.schema import Config
+from headrace.errors import Setup
+from headrace.gateway.prices import PriceBook
+from headrace.nouns import Operation
+from headrace.platform.http.messages import Origin
+from headrace.platform.secrets import Secrets
+from headrace.services.anthropic import AnthropicService
+from headrace.services.azure_openai import azure_openai_service
+from headrace.services.local.admission import Admission
+from headrace.services.local.catalogue import resolve
+from headrace.services.local.process import Endpoint
+from headrace.services.local.service import LocalService
+from headrace.services.openai import PATHS, OpenAIService
+from headrace.services.service import Service
+from headrace.services.translated import AnthropicForOpenAI, OpenAIForAnthropic
+
+
+class BackendServices:
+    """Makes services of one configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        secrets: Secrets,
+        endpoints: Mapping[str, Endpoint],
+        prices: PriceBook,
+    ) -> None:
+        self.config = config
+        self._secrets = secrets
+        self._endpoints = endpoints
+        self._prices = prices
+
+    def services(self) -> dict[str, Service]:
+        """By the backends' names. Raises Setup for a secret that cannot be read or a local model
+        that is not running."""
+        return {
+            name: self._service(name, backend) for name, backend in self.config.backends.items()
+        }
+
+    def able(self, service: Service, name: str, operation: Operation) -> Service | None:
+        """The service of a backend as it does this operation, maybe in another dialect."""
+        backend = self.config.backends[name]
+        policy = self.config.translation.unsupported
+        if service.serves(operation):
+            return service
+        if operation is Operation.CHAT and isinstance(backend, AnthropicBackend):
+            return AnthropicForOpenAI(service, policy, backend.max_tokens)
+        if operation is Operation.MESSAGES and service.serves(Operation.CHAT):
+            return OpenAIForAnthropic(service, policy)
+        return None
+
+    def _service(self, name: str, backend: AnyBackend) -> Service:
+        match backend:
+            case OpenAIBackend():
+                return self._openai(backend)
+            case AzureOpenAIBackend():
+                return azure_openai_service(
+                    origin=Origin.of(backend.url),
+                    path=_path(backend.url),
+                    api_key=self._secret(backend.credential),
+                    deployment=backend.deployment,
+                    api_version=backend.api_version,
+                    priced_as=backend.model,
+                    include_usage=backend.include_usage,
+                    operations=_operations(backend.operations),
+                )
+            case AnthropicBackend():
+                provider, priced_model = _priced(backend.priced_as, "anthropic")
+                return AnthropicService(
+                    origin=Origin.of(backend.url),
+                    path=_path(backend.url),
+                    api_key=self._secret(backend.credential),
+                    model=backend.model,
+                    provider=provider,
+                    priced_as=priced_model,
+                )
+            case LocalBackend():
+                return self._local(name, backend)
+            case _:
+                assert_never(backend)
+
+    def _openai(self, backend: OpenAIBackend) -> Service:
+        headers = []
+        if backend.credential is not None:
+            headers.append((b"Authorization", b"Bearer " + self._secret(backend.credential)))
+        if backend.organization is not None:
+            headers.append((b"OpenAI-Organization", backend.organization.encode()))
+        if backend.project is not None:
+            headers.append((b"OpenAI-Project", backend.project.encode()))
+        known = self._prices.provider_of_url(backend.url) or "unknown"
+        provider, priced_model = _priced(backend.priced_as, known)
+        return OpenAIService(
+            origin=Origin.of(backend.url),
+            path=_path(backend.url),
+            headers=headers,
+            model=backend.model,
+            provider=provider,
+            priced_as=priced_model,
+            include_usage=backend.include_usage,
+            operations=_operations(backend.operations),
+        )
+
+    def _local(self, name: str, backend: LocalBackend) -> Service:
+        if name not in self._endpoints:
+            raise Setup(
+                f"The local model of backend {name!r} is not running.",
+                "Local backends are started with the gateway: restart it to add one.",
+            )
+        admission = Admission.share(
+            backend.model, backend.parallel, backend.queue, self.config.server.workers
+        )
+        return LocalService(self._endpoints[name], resolve(backend.model).kind, admission)
+
+    def _secret(self, reference: str) -> bytes:
+        return self._secrets.get(reference, time.monotonic()).reveal().encode()
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
+
+
+def _priced(written: str | None, provider: str) -> tuple[str, str | None]:
+    """Provider and model for prices: what the operator wrote, else the provider's own."""
+    if written is None:
+        return provider, None
+    named, _, model = written.partition("/")
+    return named, model
+
+
+def _operations(names: Sequence[str] | None) -> frozenset[Operation]:
+    return frozenset(PATHS if names is None else map(Operation, names))
