@@ -21,8 +21,11 @@ import httpx
 import pytest
 
 from headrace.edge.headers import Said
+from headrace.gateway.callers import Known
 from headrace.gateway.identity import Identity
+from headrace.gateway.keyring import Keyring
 from headrace.gateway.tokens import TokenGrant
+from headrace.nouns import Caller
 from headrace.platform.secrets import Secret
 from support.gateway_process import Gateway, running_gateway
 from support.identity_provider import AUDIENCE, IdentityProvider, identity_provider
@@ -301,6 +304,8 @@ def test_nothing_shows_itself() -> None:
     """What may stand in a traceback or a debugger's view of one."""
     said = Said.of([(b"authorization", b"Bearer " + CANARY.encode())])
     assert said.credential == CANARY.encode()
-    identity = Identity({CANARY.encode(): None})  # type: ignore[dict-item]
-    shown = repr([said, Secret(CANARY), identity, TokenGrant])
+    keyring = Keyring()
+    keyring.write({}, {CANARY.encode(): Known(Caller(key_id="k"))})
+    identity = Identity(keyring)
+    shown = repr([said, Secret(CANARY), identity, keyring, TokenGrant])
     assert CANARY not in shown

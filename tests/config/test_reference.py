@@ -21,6 +21,7 @@ from headrace.config import (
     schema,
     sharing,
     storing,
+    units,
 )
 from headrace.config.fielddocs import field_docs
 from headrace.config.loading import loaded
@@ -68,6 +69,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             exporting,
             caps,
             allowances,
+            units,
         )
     }
     names = [struct.__name__ for struct in structs()]

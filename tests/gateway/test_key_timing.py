@@ -55,7 +55,7 @@ def with_keys(count: int) -> tuple[Identity, Keyring, list[str]]:
     texts: list[str] = []
     keyring = Keyring()
     keyring.take(rows(count, texts))
-    return Identity({}, keyring), keyring, texts
+    return Identity(keyring), keyring, texts
 
 
 def checked(body: str) -> bytes:
@@ -164,7 +164,7 @@ def test_the_measure_finds_a_leak() -> None:
         "unknown id": lambda: unknown_id(rng, texts),
         "wrong secret": lambda: wrong_secret(rng, texts),
     }
-    times = measured(Leaking({}), makers, rng)
+    times = measured(Leaking(Keyring()), makers, rng)
     assert abs(welch(times["unknown id"], times["wrong secret"])) > 10 * MOST_T
 
 

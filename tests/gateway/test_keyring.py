@@ -28,7 +28,7 @@ class World:
     def __init__(self) -> None:
         self.now = NOW
         self.keyring = Keyring()
-        self.identity = Identity({}, self.keyring, lambda: self.now)
+        self.identity = Identity(self.keyring, lambda: self.now)
         self.revision = 0
 
     def take(self, *records: KeyRecord | UnitRecord) -> None:

@@ -14,6 +14,7 @@ from headrace.errors import Reason, Refused
 from headrace.gateway.callers import Known
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.identity import Identity, fingerprint
+from headrace.gateway.keyring import Keyring
 from headrace.gateway.models import Chosen, Models
 from headrace.nouns import Caller, Operation
 from support.replies import call
@@ -48,8 +49,14 @@ def refused(models: Models, model: str, caller: Caller = ANYONE) -> Refused:
     return caught.value
 
 
+def holding(digest: bytes) -> Identity:
+    keyring = Keyring()
+    keyring.write({}, {digest: Known(BOUND)})
+    return Identity(keyring)
+
+
 def test_a_key_proves_its_caller() -> None:
-    identity = Identity({fingerprint(KEY.encode()): Known(BOUND)})
+    identity = holding(fingerprint(KEY.encode()))
     assert identity.identify(KEY.encode()) is BOUND
     for credential in (None, b"", KEY.encode()[:-1], KEY.encode() + b" ", KEY.upper().encode()):
         with pytest.raises(Refused) as caught:
@@ -61,7 +68,7 @@ def test_a_key_proves_its_caller() -> None:
 def test_the_kept_form_of_a_key_opens_nothing() -> None:
     """GHSA-69x8-hrgq-fjj8: the hash was taken for the key."""
     kept = fingerprint(KEY.encode())
-    identity = Identity({kept: Known(BOUND)})
+    identity = holding(kept)
     for credential in (kept, kept.hex().encode(), hashlib.sha256(kept).digest()):
         with pytest.raises(Refused):
             identity.identify(credential)
@@ -69,7 +76,7 @@ def test_the_kept_form_of_a_key_opens_nothing() -> None:
 
 @given(st.binary(max_size=80))
 def test_any_other_bytes_prove_nobody(credential: bytes) -> None:
-    identity = Identity({fingerprint(KEY.encode()): Known(BOUND)})
+    identity = holding(fingerprint(KEY.encode()))
     with pytest.raises(Refused):
         identity.identify(credential)
 

@@ -17,6 +17,7 @@ from headrace.config import (
     sharing,
     storing,
     terms,
+    units,
 )
 
 
@@ -27,6 +28,7 @@ def field_docs() -> dict[str, dict[str, str]]:
     modules = (
         allowances,
         terms,
+        units,
         oidc,
         policies,
         sharing,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headrace.config.backends import LocalBackend
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
 from headrace.config.schema import Config, Key
 from headrace.config.terms import instant_of, network_of
+from headrace.config.unit_rules import units_in
+from headrace.config.units import UnitTerms
 from headrace.config.words import suggestion
 
 ANY_MODEL = "*"
 
 
 class KeyRules:
-    """Checks the section `keys`."""
+    """Checks the section `keys`, and what tenants, teams and users allow theirs."""
 
     def __init__(self, config: Config, located: Located) -> None:
         self._config = config
@@ -44,17 +48,24 @@ class KeyRules:
                     "Give clients a secret of their own.",
                 )
             self._terms(("keys", name), key)
+        for unit in units_in(self._config):
+            self._lists(unit.path, unit.terms, ("models", "regions"), f"the {unit.kind}'s keys are")
 
-    def _terms(self, path: KeyPath, key: Key) -> None:
-        for field in ("models", "regions", "ip_ranges", "operations"):
-            if getattr(key, field) == []:
+    def _lists(
+        self, path: KeyPath, terms: Key | UnitTerms, fields: Iterable[str], whose: str
+    ) -> None:
+        for field in fields:
+            if getattr(terms, field) == []:
                 self._located.problem(
                     (*path, field),
-                    "the list is empty, so the key is of no use",
+                    f"the list is empty, so {whose} of no use",
                     "Remove the line to allow all.",
                 )
-        self._models((*path, "models"), key.models or [])
-        self._regions((*path, "regions"), key.regions or [])
+        self._models((*path, "models"), terms.models or [])
+        self._regions((*path, "regions"), terms.regions or [])
+
+    def _terms(self, path: KeyPath, key: Key) -> None:
+        self._lists(path, key, ("models", "regions", "ip_ranges", "operations"), "the key is")
         for i, text in enumerate(key.ip_ranges or []):
             try:
                 network_of(text)

@@ -14,6 +14,8 @@ from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
 from headrace.config.schema import Config
 from headrace.config.terms import KeyTerms
+from headrace.config.unit_rules import units_in
+from headrace.config.units import UnitTerms
 from headrace.config.words import suggestion
 
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
@@ -38,6 +40,8 @@ class LimitRules:
             for i, grant in enumerate(issuer.grants):
                 path: KeyPath = ("oidc", "issuers", name, "grants", i)
                 self._rules(grant.limits, grant.budgets, path)
+        for unit in units_in(self._config):
+            self._rules(unit.terms.limits, unit.terms.budgets, unit.path)
         for i, cap in enumerate(self._config.token_caps):
             self._cap(cap, ("token_caps", i))
         self._twins("limits", self._config.limits)
@@ -219,8 +223,11 @@ class LimitRules:
 
     def _section_counted(self) -> str:
         config = self._config
-        sections = ("limits", "budgets", "keys")
-        return next((name for name in sections if getattr(config, name)), "oidc")
+        if config.limits or config.budgets:
+            return "limits" if config.limits else "budgets"
+        if any(unit.terms.limits or unit.terms.budgets for unit in units_in(config)):
+            return "tenants" if config.tenants else "teams"
+        return "keys" if config.keys else "oidc"
 
     def _assumed(self) -> None:
         path: KeyPath = ("counting", "assumed_answer_tokens")
@@ -255,14 +262,20 @@ def _values(values: str | Sequence[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-def all_terms(config: Config) -> Iterator[KeyTerms]:
-    """Of keys, and of those that access tokens are granted."""
+def _terms(config: Config) -> Iterator[KeyTerms | UnitTerms]:
+    """Of keys, of those that access tokens are granted, and of what they are under."""
     yield from config.keys.values()
     for issuer in config.oidc.issuers.values():
         yield from issuer.grants
+    yield from (unit.terms for unit in units_in(config))
+
+
+def any_bounded(config: Config) -> bool:
+    """Whether a key, a token or what they are under brings limits or budgets with it."""
+    return any(terms.limits or terms.budgets for terms in _terms(config))
 
 
 def counts_apart(config: Config) -> bool:
     """Whether several workers would each count what they should count together."""
-    bounded = any(terms.limits or terms.budgets for terms in all_terms(config))
-    return bool(config.limits or config.budgets or bounded) and config.redis is None
+    bounded = bool(config.limits or config.budgets) or any_bounded(config)
+    return bounded and config.redis is None

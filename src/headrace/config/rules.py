@@ -18,6 +18,7 @@ from headrace.config.model_rules import ModelRules
 from headrace.config.oidc_rules import check_oidc
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import Config
+from headrace.config.unit_rules import check_units
 from headrace.config.urls import (
     anthropic_url_fault,
     azure_url_fault,
@@ -39,6 +40,7 @@ class Rules:
     def check(self) -> None:
         self._server()
         KeyRules(self._config, self._located).check()
+        check_units(self._config, self._located)
         check_oidc(self._config, self._located)
         self._backends()
         models = ModelRules(self._config, self._located)

@@ -32,6 +32,7 @@ from headrace.config.sharing import (
 )
 from headrace.config.storing import Store
 from headrace.config.terms import IpRange, KeyTerms, Name
+from headrace.config.units import Team, Tenant
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 ModelName = Annotated[
@@ -228,6 +229,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The port that clients call."""
     keys: dict[Name, Key] = field(default_factory=dict)
     """Credentials of clients by name; without any, one is generated and printed."""
+    tenants: dict[Name, Tenant] = field(default_factory=dict)
+    """Tenants with their teams and users: ceilings, limits and budgets for all keys and tokens
+    under them. The registry's hold beside them."""
+    teams: dict[Name, Team] = field(default_factory=dict)
+    """Teams of those who name no tenant, which is the tenant `default`."""
     oidc: Oidc = Oidc()
     """Identity providers whose access tokens are credentials."""
     backends: dict[Name, AnyBackend] = field(default_factory=dict)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from headrace.data.registry.records import UnitRecord
 from headrace.data.registry.rows import Row, Rows, Unreachable
 from headrace.errors import Setup
-from headrace.gateway.keyring import Keyring
+from headrace.gateway.keyring import Keyring, UnitName
 
 log = logging.getLogger("headrace.registry")
 
@@ -24,9 +25,15 @@ AT_ONCE = 500
 class RegistryWatch:
     """`keyring` is what calls look up in."""
 
-    def __init__(self, rows: Rows, on_bounded: Callable[[], None]) -> None:
-        """`on_bounded` is called when the first key with limits or budgets has come."""
-        self.keyring = Keyring()
+    def __init__(
+        self,
+        rows: Rows,
+        on_bounded: Callable[[], None],
+        written: Mapping[UnitName, UnitRecord] | None = None,
+    ) -> None:
+        """`on_bounded` is called when the first key with limits or budgets has come. `written` are
+        the tenants, teams and users of the configuration."""
+        self.keyring = Keyring(written)
         self._on_bounded = on_bounded
         self._rows = rows
         self._away = False
@@ -76,15 +83,16 @@ class RegistryWatch:
 
     def _changed(self, known: int) -> list[Row] | Keyring:
         revision = self._rows.revision()
-        if revision == known and self.known:
+        stale = self.keyring.stale
+        if revision == known and self.known and not stale:
             return []
         rows = self._rows.since(known) if revision > known else []
-        if not rows or len(rows) > AT_ONCE or self.keyring.concerns_units(rows):
+        if stale or not rows or len(rows) > AT_ONCE or self.keyring.concerns_units(rows):
             return self._all()  # an older copy was put back, or what holds for many has changed
         return rows
 
     def _all(self) -> Keyring:
-        made = Keyring()
+        made = self.keyring.empty()
         made.take(self._rows.since(0))
         return made
 

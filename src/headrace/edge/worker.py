@@ -42,6 +42,7 @@ from headrace.gateway.sharing import Sharing
 from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
 from headrace.gateway.token_assembly import KeyStore
+from headrace.gateway.written_units import written_units
 from headrace.platform.http.client import HttpTransport
 from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
@@ -145,6 +146,7 @@ class Worker:
                 database_url(loaded.config.store, self._secrets, time.monotonic()),
             ),
             self._bounded,
+            written_units(loaded.config),
         )
         self._registry.load()
         self._beats = 0

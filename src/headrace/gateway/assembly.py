@@ -12,7 +12,7 @@ from headrace.config.backends import (
     AzureOpenAIBackend,
     Timeouts,
 )
-from headrace.config.limit_rules import all_terms
+from headrace.config.limit_rules import any_bounded
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import Config, Model
 from headrace.errors import Setup
@@ -32,6 +32,7 @@ from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.token_assembly import KeyStore, tokens
+from headrace.gateway.written_units import written_units
 from headrace.nouns import Caller, Operation
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
@@ -63,19 +64,19 @@ def assemble(
     registered = Keyring() if registered is None else registered
     proofs = None if issuer_keys is None else tokens(config.oidc, issuer_keys, registered)
     own = _own_keys(config, secrets, generated_key)
-    identity = Identity(own, registered, tokens=proofs)
+    identity = Identity(registered, tokens=proofs)
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
     parts.prices.take_own(own_prices(config.prices))
+    registered.write(written_units(config), own)
     return Pipeline(identity, models, parts, _gate(config, parts, registered))
 
 
 def _gate(config: Config, parts: Parts, registered: Keyring | None) -> Gate | None:
     """None if nobody's calls are limited."""
     rulebook, caps = Rulebook(config.limits, config.budgets), TokenCaps(config.token_caps)
-    bounded = any(terms.limits or terms.budgets for terms in all_terms(config))
-    bounded = bounded or (registered is not None and registered.bounded)
+    bounded = any_bounded(config) or (registered is not None and registered.bounded)
     if not rulebook and not caps and not bounded:
         return None
     return Gate(

@@ -53,6 +53,11 @@ class Conditions(Struct, frozen=True):
             )
 
 
+class WrittenUnit(UnitRecord, frozen=True, kw_only=True):
+    """A tenant, a team or a user of the configuration. The registry may have one of the same name:
+    then both hold, each with counts of its own."""
+
+
 class Known(Struct, frozen=True):
     """Whom a key proves."""
 
@@ -101,11 +106,13 @@ def known_by_record(record: KeyRecord, units: Sequence[UnitRecord]) -> list[tupl
 
 
 def under(known: Known, units: Sequence[UnitRecord]) -> Known:
-    """The same caller under what its tenant, team and user allow: of an access token, which has no
-    record of its own."""
+    """The same caller under what its tenant, team and user allow: of an access token or a key of
+    the configuration, which have no record of their own."""
     if not units:
         return known
-    caller, conditions = known.caller, known.conditions or Conditions()
+    caller, conditions, refusal = known.caller, known.conditions, _suspension(units)
+    if refusal is not None:
+        conditions = replace(conditions or Conditions(), refusal=refusal)
     bounded = replace(
         caller,
         models=_all_of([caller.models, *(unit.models for unit in units)]),
@@ -113,7 +120,7 @@ def under(known: Known, units: Sequence[UnitRecord]) -> Known:
         shared_limits=_limits_of(units),
         shared_budgets=_budgets_of(units),
     )
-    return Known(bounded, replace(conditions, refusal=_suspension(units)))
+    return Known(bounded, conditions)
 
 
 def _refusal(record: KeyRecord, units: Sequence[UnitRecord]) -> str | None:
@@ -159,7 +166,8 @@ def _budgets_of(units: Iterable[UnitRecord]) -> tuple[tuple[str, BudgetRule], ..
 
 
 def _whose(unit: UnitRecord) -> str:
-    return f"{unit.kind}:{quote(unit.tenant, safe='')}/{quote(unit.name, safe='')}"
+    where = "written-" if isinstance(unit, WrittenUnit) else ""
+    return f"{where}{unit.kind}:{quote(unit.tenant, safe='')}/{quote(unit.name, safe='')}"
 
 
 def _operations(names: Iterable[str]) -> frozenset[Operation]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from headrace.data.registry.key_text import digest, is_mistyped
 from headrace.errors import Reason, Refused
-from headrace.gateway.callers import Known
 from headrace.gateway.keyring import Keyring
 from headrace.gateway.tokens import BEGINS, Tokens
 from headrace.nouns import Caller
@@ -30,18 +29,16 @@ def fingerprint(secret: bytes) -> bytes:
 
 
 class Identity:
-    """Callers by the fingerprint of their key: those of the configuration, and those of the
-    registry, which change while this is in use."""
+    """Callers by the fingerprint of their key: those of the configuration and of the registry,
+    which change while this is in use."""
 
     def __init__(
         self,
-        own: Mapping[bytes, Known],
-        registered: Keyring | None = None,
+        keyring: Keyring,
         clock: Callable[[], float] = time.time,
         tokens: Tokens | None = None,
     ) -> None:
-        self._own = dict(own)
-        self._registered = Keyring() if registered is None else registered
+        self._keyring = keyring
         self._clock = clock
         self._tokens = tokens
 
@@ -58,7 +55,7 @@ class Identity:
                 "`x-api-key: KEY`.",
             )
         wanted = digest(credential) if printed is None else printed
-        known = self._registered.known.get(wanted) or self._own.get(wanted)
+        known = self._keyring.known.get(wanted) or self._keyring.own.get(wanted)
         if known is None and self._tokens is not None and credential.startswith(BEGINS):
             known = self._tokens.prove(credential, wanted).known
         if known is None:

@@ -1,5 +1,5 @@
-"""The virtual keys that one worker knows, by digest. Kept up with the registry by the rows that
-changed; a call looks up here and nowhere else.
+"""The keys that one worker knows, by digest: virtual ones, kept up with the registry by the rows
+that changed, and those of the configuration. A call looks up here and nowhere else.
 
 Equal parts of callers (what a team's keys have in common) are held once, so that a hundred
 thousand keys take little memory.
@@ -8,14 +8,14 @@ thousand keys take little memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from headrace.data.registry.records import KeyRecord, UnitRecord, key_of, unit_of
 from headrace.data.registry.rows import Row
-from headrace.gateway.callers import Known, known_by_record
+from headrace.gateway.callers import Known, known_by_record, under
 
 log = logging.getLogger("headrace.keyring")
 
@@ -25,10 +25,20 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Keyring:
-    """`known` is what calls look up in. Not for use from several threads at once, but for reads."""
+    """`known` and `own` are what calls look up in. Not for use from several threads at once, but
+    for reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Mapping[UnitName, UnitRecord] | None = None) -> None:
+        """`written` are the tenants, teams and users of the configuration."""
         self.known: dict[bytes, Known] = {}
+        """Of the registry."""
+        self.own: dict[bytes, Known] = {}
+        """Of the configuration."""
+        self._own_written: Mapping[bytes, Known] = {}
+        """The same, without what is above them."""
+        self._written = {} if written is None else written
+        self._taken_under = self._written
+        """What was written when `known` was made."""
         self.revision = 0
         self.bounded = False
         """Any of them brings limits or budgets with it."""
@@ -40,6 +50,22 @@ class Keyring:
     def __len__(self) -> int:
         return len(self._digests)
 
+    @property
+    def stale(self) -> bool:
+        """What is written above the registry's keys has changed: they are to be read again."""
+        return self._taken_under is not self._written
+
+    def write(self, units: Mapping[UnitName, UnitRecord], own: Mapping[bytes, Known]) -> None:
+        """What the configuration says from now on."""
+        if units != self._written:
+            self._written = units
+        self._own_written = own
+        self._settle_own()
+
+    def empty(self) -> Keyring:
+        """Another, for the same configuration."""
+        return Keyring(self._written)
+
     def concerns_units(self, rows: Iterable[Row]) -> bool:
         """Whether the rows change what holds for keys that are not among them."""
         return any(row.kind in ("tenant", "team", "user") for row in rows)
@@ -49,6 +75,8 @@ class Keyring:
         self.known, self.revision = other.known, other.revision
         self.bounded = other.bounded
         self._digests, self._units, self._shared = other._digests, other._units, other._shared
+        self._taken_under = other._taken_under
+        self._settle_own()
 
     def take(self, rows: Iterable[Row]) -> None:
         """Takes up rows that changed, in the order of their changes. A unit among them changes
@@ -93,13 +121,26 @@ class Keyring:
         return self.units(key.terms.tenant, key.terms.team, key.terms.user)
 
     def units(self, of: str, team: str | None, user: str | None) -> list[UnitRecord]:
-        """The tenant, the team and the user of a caller, as far as they are registered."""
+        """The tenant, the team and the user of a caller, as far as they are registered or
+        written."""
         names = (("tenant", of, of), ("team", of, team), ("user", of, user))
         return [
             unit
             for kind, tenant, name in names
-            if name is not None and (unit := self._units.get((kind, tenant, name))) is not None
+            if name is not None
+            for units in (self._units, self._written)
+            if (unit := units.get((kind, tenant, name))) is not None
         ]
+
+    def _settle_own(self) -> None:
+        """Puts the configuration's keys under what is above them now."""
+        settled = {}
+        for digest, known in self._own_written.items():
+            caller, before = known.caller, self.own.get(digest)
+            now = under(known, self.units(caller.tenant, caller.team, caller.user))
+            # The same object, not its twin: what is kept by caller finds it at a glance.
+            settled[digest] = before if before is not None and before == now else now
+        self.own = settled
 
     def _with_shared(self, known: Known) -> Known:
         caller = known.caller

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.data.registry.opening import open_registry
+from headrace.data.registry.records import UnitRecord
 from headrace.errors import Setup
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret
@@ -40,6 +41,8 @@ class AdminOrder(Struct, frozen=True):
     store_url: str | None
     """Of the server that the registry and the ledger are on."""
     counts_apart: bool
+    written: list[UnitRecord]
+    """The configuration's tenants, teams and users."""
     log_level: str
 
     def __repr__(self) -> str:
@@ -78,6 +81,7 @@ def _serve(order: AdminOrder) -> None:
         order.private_key,
         order.counts_apart,
         url,
+        tuple(order.written),
     )
     key = None if order.key is None else Secret(order.key)
 

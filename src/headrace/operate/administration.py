@@ -17,6 +17,7 @@ from headrace.errors import Setup
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.gate import weakness
 from headrace.gateway.administration.wishes import NewAdminKey
+from headrace.gateway.written_units import written_units
 from headrace.operate import child_process
 from headrace.operate.admin_process import READY, AdminOrder, encode_order
 from headrace.operate.child_process import Backoff
@@ -52,6 +53,7 @@ class Administration:
             key=None if key is None else key.reveal(),
             store_url=None if url is None else url.reveal(),
             counts_apart=alone(loaded),
+            written=list(written_units(loaded.config).values()),
             log_level=log_level,
         )
         self._process: asyncio.subprocess.Process | None = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from headrace.config.loading import Loaded
 from headrace.data.audit import AuditLog
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
+from headrace.data.registry.records import UnitRecord
 from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.administration.admin_keys import AdminKeys
@@ -19,6 +21,7 @@ from headrace.gateway.administration.faults import Denied
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.gateway.administration.keys import Keys
 from headrace.gateway.administration.units import Units
+from headrace.gateway.written_units import written_units
 from headrace.platform.secrets import Secret, Secrets
 
 
@@ -26,10 +29,15 @@ class Registry:
     """The registry for whoever may write the store's folder: with all rights."""
 
     def __init__(
-        self, folder: Path, url: Secret | None = None, *, counts_apart: bool = False
+        self,
+        folder: Path,
+        url: Secret | None = None,
+        *,
+        counts_apart: bool = False,
+        written: Iterable[UnitRecord] = (),
     ) -> None:
-        """`url` is of the server that the registry is on; without one it is in the folder. Raises
-        Setup."""
+        """`url` is of the server that the registry is on; without one it is in the folder.
+        `written` are the tenants, teams and users of the configuration. Raises Setup."""
         self._rows = open_registry(folder, url)
         try:
             self._audit = AuditLog(folder)
@@ -39,7 +47,7 @@ class Registry:
                 "Run this as the user that runs the gateway, or name its file with --config.",
             ) from error
         desk = Desk(self._rows, self._audit, counts_apart=counts_apart)
-        self.units = Units(desk)
+        self.units = Units(desk, written)
         self.keys = Keys(desk, self.units)
         self.admin_keys = AdminKeys(desk)
         self.by = Grant(actor=f"local:{_user()}", role=Role.ADMIN)
@@ -47,7 +55,12 @@ class Registry:
     @classmethod
     def of(cls, loaded: Loaded) -> Registry:
         """The one that the configuration names. Raises Setup."""
-        return cls(store_folder(loaded), registry_url(loaded), counts_apart=alone(loaded))
+        return cls(
+            store_folder(loaded),
+            registry_url(loaded),
+            counts_apart=alone(loaded),
+            written=written_units(loaded.config).values(),
+        )
 
     def revision(self) -> int:
         """Of the last change."""

@@ -14,6 +14,7 @@ import uvicorn
 from msgspec import Struct
 
 from headrace.data.audit import AuditLog
+from headrace.data.registry.records import UnitRecord
 from headrace.data.registry.rows import Rows
 from headrace.edge.admin.app import AdminApp
 from headrace.edge.admin.route import Parts
@@ -41,13 +42,15 @@ class AdminSettings(Struct, frozen=True):
     counts_apart: bool = False
     """Several workers without Redis: keys can't have limits."""
     ledger_url: Secret | None = None
+    written: tuple[UnitRecord, ...] = ()
+    """The configuration's tenants, teams and users."""
 
 
 def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings) -> tuple[
     AdminApp, Gate
 ]:  # fmt: skip
     desk = Desk(rows, audit, counts_apart=settings.counts_apart)
-    units = Units(desk)
+    units = Units(desk, settings.written)
     parts = Parts(
         desk, Keys(desk, units), units, AdminKeys(desk), settings.folder, settings.ledger_url
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
 from msgspec import UNSET
 
 from headrace.config.terms import KeyTerms
+from headrace.config.units import DEFAULT_TENANT
 from headrace.data.registry.records import UnitKind, UnitRecord, unit_of
 from headrace.data.registry.rows import Position, Row, Wanted
 from headrace.gateway.administration.checks import check_ceiling, check_list, check_rules, invalid
@@ -16,15 +18,14 @@ from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.gateway.administration.wishes import NewTeam, NewTenant, NewUser, UnitChange
 
-DEFAULT_TENANT = "default"
-"""Is there without being made."""
-
 
 class Units:
     """Each method raises Denied."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, written: Iterable[UnitRecord] = ()) -> None:
+        """`written` are those of the configuration: they are there, but not to be changed here."""
         self._desk = desk
+        self._written = {(unit.kind, unit.tenant, unit.name): unit for unit in written}
 
     def create_tenant(self, by: Grant, new: NewTenant) -> UnitRecord:
         by.need(Role.ADMIN)
@@ -39,7 +40,7 @@ class Units:
     def create_user(self, by: Grant, tenant: str, new: NewUser) -> UnitRecord:
         by.need(Role.ADMIN)
         self._need_tenant(by, tenant)
-        if new.team is not None and self.known("team", tenant, new.team) is None:
+        if new.team is not None and not self._known("team", tenant, new.team):
             raise _missing("team", new.team, tenant)
         return self._create(by, "user", tenant, new, new.team)
 
@@ -84,21 +85,22 @@ class Units:
         for kind, name in names:
             if name is None:
                 continue
-            unit = self.known(kind, terms.tenant, name)
-            if unit is not None:
-                found.append(unit)
-            elif not (kind == "tenant" and name == DEFAULT_TENANT):
+            units = self._known(kind, terms.tenant, name)
+            found += units
+            if not units and not (kind == "tenant" and name == DEFAULT_TENANT):
                 raise _missing(kind, name, terms.tenant)
         return found
 
-    def known(self, kind: UnitKind, tenant: str, name: str) -> UnitRecord | None:
+    def _known(self, kind: UnitKind, tenant: str, name: str) -> list[UnitRecord]:
+        """The registry's and the configuration's, as far as they are there."""
         rows = self._desk.page(Wanted(kind, frozenset((tenant,)), id=name), None, 1)
-        return unit_of(rows[0]) if rows else None
+        written = self._written.get((kind, tenant, name))
+        return [unit_of(row) for row in rows] + ([] if written is None else [written])
 
     def _need_tenant(self, by: Grant, tenant: str) -> None:
         """Another's tenant is not there for whoever may not see it."""
         seen = by.tenants is None or tenant in by.tenants
-        there = tenant == DEFAULT_TENANT or self.known("tenant", tenant, tenant) is not None
+        there = tenant == DEFAULT_TENANT or self._known("tenant", tenant, tenant)
         if not seen or not there:
             raise Denied(Why.NOT_FOUND, f"There is no tenant {tenant!r}.")
 
@@ -124,10 +126,10 @@ class Units:
         check_list("models", unit.models)
         check_list("regions", unit.regions)
         check_rules(unit.limits, unit.budgets, self._desk.counts_apart)
-        tenant = None if unit.kind == "tenant" else self.known("tenant", unit.tenant, unit.tenant)
-        if tenant is not None:
-            check_ceiling("models", unit.models, [tenant])
-            check_ceiling("regions", unit.regions, [tenant])
+        if unit.kind != "tenant":
+            tenant = self._known("tenant", unit.tenant, unit.tenant)
+            check_ceiling("models", unit.models, tenant)
+            check_ceiling("regions", unit.regions, tenant)
 
     def _find(self, by: Grant, kind: UnitKind, tenant: str, name: str) -> Row:
         if by.tenants is not None and tenant not in by.tenants:
