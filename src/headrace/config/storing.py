@@ -26,8 +26,9 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the whole URL is, with user name and password, in place of `url`: `env:NAME` or
     `file:PATH`."""
     drain_every_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.25
-    """How often the journal is brought into the ledger. A loss of power takes no more than what
-    came within this time."""
+    """How often the journal is brought into the ledger, and so to the disk: a loss of power takes
+    what came within this time. While the ledger cannot take it, the journal itself is synced each
+    second."""
     journal_limit_mib: Annotated[int, Meta(ge=64, le=1024 * 1024)] = 1024
     """How large the journal may grow while the ledger's database is away."""
     when_full: Literal["refuse", "go_on"] = "refuse"

@@ -179,11 +179,18 @@ def sync_journal(folder: Path) -> None:
     """Brings the journal's files to the disk itself, for while the store cannot take them."""
     for file in segments(folder):
         with contextlib.suppress(OSError):
-            fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
+            _sync(file.path)
+    with contextlib.suppress(OSError):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """A file's content; a folder's names. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def unfinished(folder: Path) -> bool:
@@ -199,10 +206,14 @@ def chain_name(folder: Path) -> str:
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         unnamed = folder / f"ledger-chain.{os.getpid()}"
-        unnamed.write_text(secrets.token_hex(8) + "\n")
+        with unnamed.open("w") as file:
+            file.write(secrets.token_hex(8) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(unnamed, path)
         unnamed.unlink()
+        _sync(folder)  # rows of a chain must not outlive its name when power is lost
         return path.read_text().strip()
 
 

@@ -133,6 +133,8 @@ class Writer:
                 "calls were cut off, settled at their bound",
                 extra={"detail": f"{done.orphans} of a gateway that was killed"},
             )
+        if done.more:
+            self._sync_journal(now)
         return done.more
 
     def _clean(self) -> None:
@@ -147,6 +149,10 @@ class Writer:
             self._away_since = now
             log.error("the store is away, the journal grows", extra={"cause": str(away)})
         self._backoff_s = min(max(0.1, 2 * self._backoff_s), LONGEST_BACKOFF_S)
+        self._sync_journal(now)
+
+    def _sync_journal(self, now: float) -> None:
+        """What the store has not taken yet, since it is away or this writer lags behind."""
         if now - self._synced > SYNC_EVERY_S:
             self._synced = now
             sync_journal(self._folder)
