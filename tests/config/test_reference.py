@@ -21,6 +21,7 @@ from headrace.config import (
     schema,
     sharing,
     storing,
+    telemetry,
     units,
 )
 from headrace.config.fielddocs import field_docs
@@ -66,6 +67,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             pricing,
             sharing,
             storing,
+            telemetry,
             exporting,
             caps,
             allowances,

@@ -16,6 +16,7 @@ from headrace.config import (
     schema,
     sharing,
     storing,
+    telemetry,
     terms,
     units,
 )
@@ -33,6 +34,7 @@ def field_docs() -> dict[str, dict[str, str]]:
         policies,
         sharing,
         storing,
+        telemetry,
         exporting,
         caps,
         pricing,

@@ -31,6 +31,7 @@ from headrace.config.sharing import (
     Mode,
 )
 from headrace.config.storing import Store
+from headrace.config.telemetry import Telemetry
 from headrace.config.terms import IpRange, KeyTerms, Name
 from headrace.config.units import Team, Tenant
 
@@ -262,5 +263,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where Headrace keeps what must not be lost."""
     admin: Admin | None = None
     """The port for administration; leave out for none."""
+    telemetry: Telemetry = Telemetry()
+    """What is measured and told of calls."""
     export: dict[Name, AnyExport] = field(default_factory=dict)
     """Where settled calls are told of, by a name of your choice."""

@@ -35,6 +35,7 @@ RESTART_FIELDS = (
     "redis",
     "counting.tokens",
     "admin",
+    "telemetry",
     "resilience.kept_answers",
 )
 """Settings of the listening port, of Redis and of the store: fixed when a process starts."""

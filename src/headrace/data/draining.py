@@ -31,6 +31,8 @@ from headrace.data.segments import (
 )
 
 BATCH_BYTES = 4 * 1024 * 1024
+CAUGHT_UP = "ledger-caught-up"
+"""A file that is touched while the store holds all that the journal does."""
 GONE_S = 60.0
 """A run whose files are all gone for so long is over."""
 

@@ -85,6 +85,9 @@ class App:
         except Refused as refused:
             if self._audit is not None and refused.reason in _UNPROVED:
                 self._audit.refused(ip, refused)
+            observer = runtime.pipeline.parts.observer
+            if observer is not None:
+                observer.refused(refused.reason.value)
             reply.refuse(refused, b"")
             return
         if call is None:

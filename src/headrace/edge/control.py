@@ -1,7 +1,7 @@
 """The operator's own door: a socket in the store's folder, which only the gateway's user may open.
 
 `GET /workers`, `GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`,
-`GET /calls/ID`.
+`GET /calls/ID`, `GET /metrics`.
 Each worker has a socket of its own; `operate/control_client.py` asks all of them.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ import msgspec
 from headrace.gateway.fleet import BackendState
 from headrace.gateway.health import Transition
 from headrace.gateway.parts import Parts
+from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import ServerLimits, Violation
 from headrace.platform.http.server import HttpServer
@@ -31,8 +33,9 @@ _JSON = b"content-type: application/json\r\n"
 class Control:
     """Serves one worker's socket."""
 
-    def __init__(self, parts: Parts, folder: Path) -> None:
+    def __init__(self, parts: Parts, folder: Path, snapshot: Callable[[], Snapshot | None]) -> None:
         self._parts = parts
+        self._snapshot = snapshot
         self.path = folder / f"control-{os.getpid()}.sock"
         self._server: HttpServer | None = None
 
@@ -59,6 +62,9 @@ class Control:
         fleet = self._parts.fleet
         if method == b"GET" and path == "/backends":
             return 200, [_told(backend, now) for backend in fleet.all()]
+        if method == b"GET" and path == "/metrics":
+            snapshot = self._snapshot()
+            return (404, {"error": "nothing is counted"}) if snapshot is None else (200, snapshot)
         if method == b"GET" and path == "/workers":
             return 200, {"pid": os.getpid()}
         action = _ACTION.match(path)

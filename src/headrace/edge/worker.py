@@ -27,6 +27,7 @@ from headrace.edge.client_address import TrustedProxies
 from headrace.edge.control import Control
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
+from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
@@ -41,6 +42,7 @@ from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
 from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
+from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.gateway.token_assembly import KeyStore
 from headrace.gateway.written_units import written_units
 from headrace.platform.http.client import HttpTransport
@@ -153,7 +155,8 @@ class Worker:
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory())
         self._issuer_keys = KeyStore(environ)
-        self._control = Control(self._parts, store_folder(loaded))
+        self._telemetry = WorkerTelemetry(loaded.config, self._parts)
+        self._control = Control(self._parts, store_folder(loaded), self._snapshot)
         self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
         self._watcher: Watcher | None = None
@@ -226,6 +229,7 @@ class Worker:
             self._registry.keyring,
             issuer_keys=self._issuer_keys,
         )
+        self._telemetry.take_up(config)
         shedding = config.resilience.shedding
         self._parts.shedder = Shedder(shedding, CALLS_AT_ONCE, random.Random())
         if self._logs is not None:
@@ -233,6 +237,9 @@ class Worker:
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
             self._audit.log.scrub = self._logs.scrubber.scrub
         return ConfiguredRuntime(pipeline, config.server, self._registry)
+
+    def _snapshot(self) -> Snapshot | None:
+        return self._telemetry.snapshot(self._app.runtime.pipeline.gate)
 
     def _bounded(self) -> None:
         """Keys of the registry have limits now."""
@@ -250,6 +257,8 @@ class Worker:
         self._lags.append(lag_s)
         self._parts.shedder.observe(lasting_lag_s(self._lags), memory_share)
         self._beats += 1
+        if self._telemetry.meters is not None:
+            self._telemetry.meters.lag(lag_s)
         if self._app.runtime.pipeline.gate is not None:
             self._app.runtime.pipeline.gate.sweep()
         if self._beats % HEAL_BEATS == 0:

@@ -120,6 +120,12 @@ class Attempts:
         """What was done and why, in order."""
         return self._story.told(self._go)
 
+    def made(self) -> list[Go]:
+        """All attempts so far, a running one and the one that answered included."""
+        go = self._go
+        past = self._story.past
+        return [*past] if go is None or go in past else [*past, go]
+
     # --- two attempts at once
 
     def leads(self, go: Go) -> None:

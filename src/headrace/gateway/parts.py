@@ -15,6 +15,7 @@ from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
 from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
+from headrace.gateway.telemetry.observer import Observer
 from headrace.platform.http.messages import Transport
 
 
@@ -31,5 +32,7 @@ class Parts(Struct):
     stories: Stories
     counters: Counters[Any]
     prompts: PromptCounter
+    observer: Observer | None = None
+    """Who measures; None if nobody wants to know."""
     running: int = 0
     """Calls that are being served."""

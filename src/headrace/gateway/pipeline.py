@@ -146,6 +146,8 @@ class Pipeline:
             plan.cancelled(time.monotonic())
             if progress.attempts != 1 or progress.troubles:
                 parts.stories.keep(call.id, plan.decisions)  # of others there is nothing to tell
+                if parts.observer is not None:
+                    parts.observer.tried(plan.made())
 
     async def _attempt(
         self, one: Attempt, plan: CallPlan, chosen: Chosen, reply: Reply
@@ -201,6 +203,8 @@ class Pipeline:
             _give_back(call.hold, call, progress, now)
             call.hold = None
         self.parts.metering.settle(call, progress, now)
+        if self.parts.observer is not None:
+            self.parts.observer.settled(call, progress, now)
         if progress.troubles:
             _log(call, progress)
 

@@ -26,6 +26,7 @@ from headrace.config.storing import Store
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import database
 from headrace.data.draining import (
+    CAUGHT_UP,
     Drain,
     chain_name,
     remove_drained,
@@ -51,6 +52,7 @@ LAST_WORK_S = 10.0
 LAST_PATIENCE_S = 3.0
 """The same, while the store is away."""
 CLEAN_EVERY_S = 60.0
+CAUGHT_UP_EVERY_S = 1.0
 
 
 class WriterOrder(Struct, frozen=True):
@@ -85,7 +87,7 @@ class Writer:
         self._drain = Drain(self._folder, self._ledger, bounds_of(order).of_intent)
         self._exports = exports_of(order, chain_name(self._folder))
         self._away_since: float | None = None
-        self._synced = self._cleaned = 0.0
+        self._synced = self._cleaned = self._caught_up = 0.0
         self._backoff_s = 0.0
 
     def run(self) -> None:
@@ -135,6 +137,10 @@ class Writer:
             )
         if done.more:
             self._sync_journal(now)
+        elif now - self._caught_up > CAUGHT_UP_EVERY_S:
+            self._caught_up = now
+            with contextlib.suppress(OSError):
+                (self._folder / CAUGHT_UP).touch()
         return done.more
 
     def _clean(self) -> None:

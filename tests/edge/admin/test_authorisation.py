@@ -239,7 +239,7 @@ def test_a_list_of_routes_is_kept(world: World) -> None:
         "POST /v1/admin-keys/{id}/rotate admin", "POST /v1/admin-keys/{id}/revoke admin",
         "GET /v1/backends viewer", "POST /v1/backends/{backend}/isolate operator",
         "POST /v1/backends/{backend}/restore operator", "GET /v1/calls/{call} viewer",
-        "GET /v1/usage viewer",
+        "GET /v1/usage viewer", "GET /metrics viewer",
     }  # fmt: skip
 
 

@@ -187,6 +187,17 @@ async def test_a_budget_begins_anew_with_its_period(clerk: Clerk) -> None:
     await clerk.taken(running, need(0, 10))
 
 
+async def test_what_budgets_have_used_is_told(clerk: Clerk) -> None:
+    first = budget(1000)
+    bound = clerk.bind(budgets=(first,))
+    clerk.settle(await clerk.taken(bound, need(10, 300)), 10, 250)
+    await clerk.taken(bound, need(10, 300))
+    told = {one.key: spent for one, spent in clerk.counters.spent(clerk.unix)}
+    assert told == {first.key: 250}
+    clerk.later(2 * 86_400.0)
+    assert [spent for _, spent in clerk.counters.spent(clerk.unix)] == [0]
+
+
 async def test_a_budget_that_only_warns(clerk: Clerk) -> None:
     bound = clerk.bind(budgets=(budget(1000, stop=False),))
     held = await clerk.taken(bound, need(0, 900))

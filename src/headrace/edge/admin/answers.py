@@ -18,6 +18,7 @@ STATUS = {
     Why.CONFLICT: 409,
     Why.UNAVAILABLE: 503,
 }
+JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,12 +38,11 @@ class ErrorBody(Struct, frozen=True, kw_only=True):
     error: Fault
 
 
-def answered(value: Any, status: int, request_id: str) -> Response:
+def answered(value: Any, status: int, request_id: str, media: str = JSON) -> Response:
     return Response(
-        _encode(value),
+        _encode(value) if media == JSON else value,
         status,
-        {"x-request-id": request_id, "cache-control": "no-store"},
-        "application/json",
+        {"x-request-id": request_id, "cache-control": "no-store", "content-type": media},
     )
 
 

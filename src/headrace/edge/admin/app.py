@@ -93,7 +93,7 @@ class AdminApp:
             return _told(fault, request_id)
         except ClientDisconnect:
             return Response(status_code=499)
-        return answered(value, route.status, request_id)
+        return answered(value, route.status, request_id, route.media)
 
     async def _answer(self, request: Request, route: Route) -> Any:
         """In this order: nobody learns of what they may not see by how a request is wrong."""

@@ -49,6 +49,13 @@ class HealthView(Struct, frozen=True, kw_only=True):
     registry_revision: int
 
 
+def metrics(ask: Ask) -> str:
+    try:
+        return ask.parts.metrics.text()
+    except (OSError, ValueError) as error:
+        raise Denied(Why.UNAVAILABLE, "The workers do not answer just now.") from error
+
+
 def health(ask: Ask) -> HealthView:
     ask.parts.desk.page(Wanted("tenant"), None, 1)
     return HealthView(workers=len(_workers(ask, "GET", "/workers")),

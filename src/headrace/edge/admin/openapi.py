@@ -76,7 +76,7 @@ def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]
         "responses": {
             str(route.status): {
                 "description": "Done.",
-                "content": {_JSON: {"schema": by_kind[_name(route.answer)]}},
+                "content": {route.media: {"schema": by_kind[_name(route.answer)]}},
             },
             **{str(status): _fault(status) for status in sorted(statuses(route))},
         },

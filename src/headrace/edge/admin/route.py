@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from headrace.edge.metrics import MetricsPage
 from headrace.gateway.administration.admin_keys import AdminKeys
 from headrace.gateway.administration.desk import Desk
 from headrace.gateway.administration.grants import Grant, Role
@@ -26,6 +27,7 @@ class Parts(Struct, frozen=True):
     admin_keys: AdminKeys
     folder: Path
     """The store's, where the workers' sockets are."""
+    metrics: MetricsPage
     ledger_url: Secret | None
     """Of the server that the ledger is on; None if it is in the folder."""
 
@@ -55,6 +57,8 @@ class Route(Struct, frozen=True, kw_only=True):
     query: type[Struct] | None = None
     body: type[Struct] | None = None
     answer: Any
+    media: str = "application/json"
+    """Of the answer; of any other `act` gives the text itself."""
     status: int = 200
     faults: tuple[int, ...] = ()
     """Statuses that its errors may have, besides those of all."""

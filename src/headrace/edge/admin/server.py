@@ -19,6 +19,7 @@ from headrace.data.registry.rows import Rows
 from headrace.edge.admin.app import AdminApp
 from headrace.edge.admin.route import Parts
 from headrace.edge.admin.table import routes
+from headrace.edge.metrics import MetricsPage
 from headrace.gateway.administration.admin_keys import AdminKeys
 from headrace.gateway.administration.desk import Desk
 from headrace.gateway.administration.gate import Gate
@@ -52,7 +53,13 @@ def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSe
     desk = Desk(rows, audit, counts_apart=settings.counts_apart)
     units = Units(desk, settings.written)
     parts = Parts(
-        desk, Keys(desk, units), units, AdminKeys(desk), settings.folder, settings.ledger_url
+        desk,
+        Keys(desk, units),
+        units,
+        AdminKeys(desk),
+        settings.folder,
+        MetricsPage(settings.folder),
+        settings.ledger_url,
     )
     gate = Gate(rows, audit, key)
     return AdminApp(gate, parts, routes(), settings.hosts), gate

@@ -22,6 +22,7 @@ from headrace.edge.admin.live import (
     backends,
     health,
     isolate,
+    metrics,
     restore,
     story,
 )
@@ -47,6 +48,7 @@ from headrace.gateway.administration.wishes import (
     Rotation,
     UnitChange,
 )
+from headrace.gateway.telemetry.exposition import CONTENT_TYPE
 
 Limit = Annotated[int, Meta(ge=1, le=500)]
 Cursor = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,1000}$")]
@@ -340,6 +342,9 @@ def routes() -> list[Route]:
                "Take a backend out of use.", BackendChange, whole=True, faults=(404,)),
         _route("POST", "/v1/backends/{backend}/restore", "restore_backend", act, restore,
                "Bring a backend back.", BackendChange, whole=True, faults=(404,)),
+        _route("GET", "/metrics", "metrics", see, metrics,
+               "What was counted, in the text format of Prometheus.", str, whole=True,
+               media=CONTENT_TYPE),
         _route("GET", "/v1/usage", "usage", see, used, "What was used, by any dimension.",
                UsageView, query=UsageQuery),
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,

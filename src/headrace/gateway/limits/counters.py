@@ -5,10 +5,11 @@ Twins: `memory.py` for one worker, `shared.py` for several, by Redis. The same t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
-from headrace.gateway.limits.measures import Denied, Measures, Need, Standing
+from headrace.gateway.limits.measures import Budget, Denied, Measures, Need, Standing
 
 BoundT = TypeVar("BoundT")
 
@@ -41,6 +42,10 @@ class Counters(Protocol[BoundT]):
     ) -> Verdict | CoroutineType[Any, Any, Verdict]:
         """Takes from all measures, or from none. What is to be awaited holds nothing if it is
         cancelled."""
+        ...
+
+    def spent(self, unix: float) -> Iterable[tuple[Budget, int]]:
+        """What calls that ended have used of budgets in their periods, as far as it is known."""
         ...
 
     def sweep(self, now: float, unix: float) -> None:

@@ -115,6 +115,14 @@ class Gate:
             plan.used = False
         self._counters.sweep(time.monotonic(), time.time())
 
+    def budgets_used(self, unix: float) -> dict[tuple[str, str], float]:
+        """By name and unit of each budget: the share used by the caller who used most of it."""
+        used: dict[tuple[str, str], float] = {}
+        for budget, spent in self._counters.spent(unix):
+            key = (budget.name, budget.unit)
+            used[key] = max(used.get(key, 0.0), spent / max(1, budget.cap))
+        return used
+
     def close(self) -> None:
         """Another gate takes its place."""
         for plan in self._plans.values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 from headrace.data.budget_file import BudgetFile, name_of
@@ -29,6 +30,8 @@ from headrace.gateway.limits.measures import (
     short_of,
 )
 
+MOST_TOLD = 50_000
+"""Budgets that `spent` looks at."""
 SWEPT_AT_ONCE = 64
 """Counters looked at in one step of the sweep for idle ones."""
 AT_ONCE_RETRY_S = 1.0
@@ -68,9 +71,11 @@ class AtOnceState:
 class BudgetState:
     """Of one budget in one period."""
 
-    __slots__ = ("ends_at", "reserved", "slot", "spent", "users")
+    __slots__ = ("budget", "ends_at", "reserved", "slot", "spent", "users")
 
     def __init__(self) -> None:
+        self.budget: Budget | None = None
+        """As it was last asked for."""
         self.slot = -1
         """Of the budgets' file."""
         self.spent = 0
@@ -196,6 +201,7 @@ class MemoryCounters:
                 if kept is not None:
                     state.spent, state.ends_at = kept.spent, kept.ends_at
                     self._file.begin(state.slot, kept.spent, kept.ends_at)
+        state.budget = budget
         return state
 
     def release(self, bound: Bound) -> None:
@@ -225,6 +231,12 @@ class MemoryCounters:
             if short_of(budget, kept.spent, kept.reserved, need) is not None:
                 return self._denied(bound, need, now, unix)
         return _taken(bound, need, now, self._file)
+
+    def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
+        """What calls that ended have used of budgets in their periods."""
+        for state in islice(self._budgets.values(), MOST_TOLD):
+            if state.budget is not None:
+                yield state.budget, 0 if unix >= state.ends_at else state.spent
 
     def _denied(self, bound: Bound, need: Need, now: float, unix: float) -> Denied:
         """The measure that the client has to wait for longest."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from types import CoroutineType
 from typing import Any
@@ -38,7 +39,7 @@ from headrace.gateway.limits.measures import (
     note_requests,
     note_tokens,
 )
-from headrace.gateway.limits.memory import Bound, MemoryCounters, Taken
+from headrace.gateway.limits.memory import MOST_TOLD, Bound, MemoryCounters, Taken
 
 log = logging.getLogger("headrace.limits")
 
@@ -157,6 +158,8 @@ class SharedCounters:
         self._digest = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest()
         self._number = 0
         self._asked: list[_Asked] = []
+        self._budgets: dict[str, tuple[Budget, int, float]] = {}
+        """By key of the budget: as it was last told, and Unix seconds of its period's end."""
         self._untold: list[tuple[object, ...]] = []
         self._spent: list[tuple[str, int, int]] = []
         self._unix = 0.0
@@ -252,6 +255,17 @@ class SharedCounters:
             )
         )
 
+    def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
+        """What the server last said was used of budgets, where that was in this period."""
+        for budget, spent, ends_at in list(self._budgets.values()):
+            yield budget, spent if unix < ends_at else 0
+
+    def _note_spent(self, budget: Budget, spent: int, unix: float) -> None:
+        known = self._budgets
+        if budget.key not in known and len(known) >= MOST_TOLD:
+            del known[next(iter(known))]
+        known[budget.key] = (budget, spent, budget.calendar.ends_at(unix))
+
     def _budget_key(self, budget: Budget, ends_at: float) -> str:
         return f"{self._prefix}{budget.key}:{int(ends_at)}"
 
@@ -269,6 +283,7 @@ class SharedCounters:
         for rate, stake in zip(measures.tokens, stakes[len(measures.requests) :], strict=True):
             note_tokens(standing, rate, (stake[0] - stake[2]) / US)
         for budget, spent in zip(measures.budgets, spendings, strict=True):
+            self._note_spent(budget, int(spent), unix)
             if spent >= budget.soft:
                 note_budget(standing, budget, int(spent), budget.calendar.ends_at(unix))
         return SharedTaken(self, asked.bound, asked, stakes, standing)

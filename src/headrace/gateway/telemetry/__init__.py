@@ -1,0 +1,1 @@
+"""What is measured and told of calls, for people and their tools: metrics, traces, log lines."""

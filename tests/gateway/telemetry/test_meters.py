@@ -1,0 +1,122 @@
+"""What calls are counted as, and that no client can make series without end."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from headrace.gateway.progress import Progress
+from headrace.gateway.telemetry.history import History, flows_since, quantile
+from headrace.gateway.telemetry.meters import MOST_MODELS, OTHER, Meters
+from headrace.gateway.telemetry.snapshot import (
+    DURATIONS_S,
+    Counted,
+    Histogram,
+    Moment,
+    Snapshot,
+    new_flow,
+    total,
+)
+from headrace.nouns import Call, Caller, Dialect, Operation, Usage
+
+
+def call(model: str = "one", tenant: str = "default", stream: bool = False) -> Call:
+    return Call(
+        id="0" * 24,
+        dialect=Dialect.OPENAI,
+        operation=Operation.CHAT,
+        model=model,
+        body_model=model,
+        body=b"{}",
+        stream=stream,
+        wants_usage=False,
+        caller=Caller(key_id="k", tenant=tenant),
+        received_at=100.0,
+    )
+
+
+def settled(meters: Meters, one: Call, now: float = 101.0, **known: object) -> None:
+    progress = Progress(**known)  # type: ignore[arg-type]
+    meters.settled(one, progress, progress.usage_in_all(len(one.body)), now)
+
+
+def test_names_that_clients_make_up_are_one_series() -> None:
+    meters = Meters(most_tenants=3)
+    meters.models = {"one"}
+    for number in range(500):
+        settled(meters, call(f"guess-{number}", f"tenant-{number}"), status=404, finish="refused")
+    settled(meters, call("one"), status=429, finish="refused", reason="rate_limit_exceeded")
+    counted = meters.counted()
+    assert {flow.model for flow in counted.flows} == {"one", OTHER}
+    assert [use.tenant for use in counted.tenants] == ["tenant-0", "tenant-1", "tenant-2", OTHER]
+    assert sum(use.calls for use in counted.tenants) == 501
+    assert counted.refused == {"rate_limit_exceeded": 1}
+
+
+def test_models_that_a_backend_takes_are_told_apart_while_they_are_few() -> None:
+    meters = Meters(most_tenants=1)
+    for number in range(3 * MOST_MODELS):
+        meters._flow(f"model-{number}", "up")
+    assert len(meters.counted().flows) == MOST_MODELS + 1
+
+
+def test_a_stream_has_times() -> None:
+    meters = Meters(most_tenants=1)
+    settled(
+        meters,
+        call(stream=True),
+        now=103.0,
+        status=200,
+        finish="complete",
+        first_content_at=101.0,
+        content_events=11,
+        usage=Usage(input_tokens=5, output_tokens=21, cached_tokens=4),
+        cost_microusd=7,
+        answered_by="shared",
+    )
+    (flow,) = meters.counted().flows
+    assert flow.first_tokens.total == pytest.approx(1.0)
+    assert flow.gaps.total == pytest.approx(0.1)
+    assert flow.durations.total == pytest.approx(3.0)
+    assert flow.tokens == {"input": 5, "output": 21, "cached_input": 4}
+    assert (flow.cost_microusd, flow.answered_by) == (7, {"shared": 1})
+
+
+def test_workers_add_up_over_the_wire() -> None:
+    """As they come from a socket, and without a change to the parts."""
+    meters = Meters(most_tenants=5)
+    meters.models = {"one", "two"}
+    settled(meters, call(), status=200, usage=Usage(input_tokens=3, output_tokens=2))
+    settled(meters, call("two"), status=500, finish="failed")
+    meters.lag(0.002)
+    said = msgspec.json.encode(Snapshot("1", meters.counted(), Moment()))
+    read = msgspec.convert(msgspec.json.decode(said), Snapshot, strict=False).counted
+    whole = total([read, read, meters.counted()])
+    assert [flow.statuses for flow in whole.flows] == [{200: 3}, {500: 3}]
+    assert whole.tenants[0].calls == 6
+    assert sum(whole.lags.counts) == 3
+    assert read == meters.counted()
+
+
+def test_quantiles_are_within_their_bucket() -> None:
+    histogram = Histogram.of(DURATIONS_S)
+    assert quantile(histogram, DURATIONS_S, 0.5) is None
+    histogram.counts[DURATIONS_S.index(5.0)] = 90
+    histogram.counts[-1] = 10
+    assert quantile(histogram, DURATIONS_S, 0.45) == pytest.approx(4.5)
+    assert quantile(histogram, DURATIONS_S, 0.9) == pytest.approx(5.0)
+    assert quantile(histogram, DURATIONS_S, 0.99) == DURATIONS_S[-1]
+
+
+def test_history_tells_what_came_in_between() -> None:
+    history = History(keep_s=300.0, every_s=5.0)
+    assert history.since(300.0, 0.0) is None
+    for minute in range(20):
+        flow = new_flow("one", "up")
+        flow.statuses = {200: 10 * minute}
+        history.take(Counted(flows=[flow]), 60.0 * minute)
+    flow = new_flow("one", "up")
+    flow.statuses = {200: 200, 500: 1}
+    (between,) = flows_since(Counted(flows=[flow]), history.since(300.0, 1200.0))
+    assert between.statuses == {200: 50, 500: 1}
+    assert len(history._known) <= 7

@@ -1,0 +1,159 @@
+"""The page of metrics of a gateway that runs, read by Prometheus' own parser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from operate.test_admin_api import Api
+from operate.test_keys import until
+from support.gateway_process import Gateway, running_gateway
+from support.scripted import ScriptedThread, scripted_thread
+
+CONFIG = """
+server: {{workers: {workers}, drain_s: 2}}
+admin: {{port: 0}}
+keys:
+  own: {{secret: env:OWN_KEY}}
+  poor: {{secret: env:POOR_KEY, tenant: poor, limits: [{{per: key, requests: 1, every_s: 3600}}]}}
+backends:
+  up: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}
+  down: {{provider: openai, url: "http://127.0.0.1:9/v1"}}
+models:
+  one: {{pools: [[up]]}}
+  two: {{pools: [[down], [up]]}}
+{more}
+"""
+ENV = {"OWN_KEY": "o" * 40, "POOR_KEY": "p" * 40}
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def upstream() -> Iterator[ScriptedThread]:
+    with scripted_thread() as running:
+        yield running
+
+
+def call(gateway: Gateway, model: str, key: str = ENV["OWN_KEY"], **more: Any) -> httpx.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.post(f"{gateway.url}/chat/completions", json=body, headers=headers, timeout=30)
+
+
+def scraped(api: Api) -> Samples:
+    answer = api("GET", "/metrics")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        assert family.documentation
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in samples, key
+            samples[key] = sample.value
+    return samples
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    """The sum of what has these labels."""
+    wanted = set(labels.items())
+    return sum(v for (n, has), v in samples.items() if n == name and wanted <= has)
+
+
+def test_every_call_is_counted_once(upstream: ScriptedThread, tmp_path: Path) -> None:
+    text = CONFIG.format(url=upstream.url, workers=1, more="")
+    with running_gateway(text, tmp_path, ENV) as gateway:
+        for _ in range(3):
+            assert call(gateway, "one").status_code == 200
+        for _ in range(2):
+            assert call(gateway, "one", stream=True).status_code == 200
+        assert call(gateway, "two").status_code == 200
+        assert call(gateway, "none").status_code == 404
+        assert call(gateway, "one", key="wrong").status_code == 401
+        assert call(gateway, "one", key=ENV["POOR_KEY"]).status_code == 200
+        assert call(gateway, "one", key=ENV["POOR_KEY"]).status_code == 429
+        found = scraped(Api(gateway.serving))
+    calls = "headrace_calls_total"
+    assert value(found, calls, model="one", backend="up", status="200") == 6
+    assert value(found, calls, model="two", backend="up", status="200") == 1
+    assert value(found, calls, model="other", status="404") == 1
+    assert value(found, calls, model="one", status="429") == 1
+    assert value(found, calls) == 9
+    refused = "headrace_refused_total"
+    assert value(found, refused, reason="invalid_api_key") == 1
+    assert value(found, refused, reason="rate_limit_exceeded") == 1
+    assert value(found, "headrace_call_duration_seconds_count", model="one") == 6
+    assert value(found, "headrace_call_duration_seconds_bucket", model="one", le="+Inf") == 6
+    assert value(found, "headrace_time_to_first_token_seconds_count", model="one") == 2
+    assert value(found, "headrace_inter_token_seconds_count", model="one") == 2
+    assert value(found, "headrace_call_duration_quantile_seconds", model="one", quantile="0.95") > 0
+    assert value(found, "headrace_tokens_total", model="one", kind="output") > 0
+    assert value(found, "headrace_cost_usd_total", model="one") > 0
+    assert value(found, "headrace_tenant_calls_total", tenant="poor") == 2
+    assert value(found, "headrace_retries_total", model="two") >= 1
+    assert value(found, "headrace_attempt_failures_total", backend="down", kind="unreachable") >= 1
+    assert value(found, "headrace_backend_breaker_state", backend="up", state="closed") == 1
+    assert value(found, "headrace_backend_limit", backend="up") > 0
+    assert value(found, "headrace_event_loop_lag_seconds_count") > 0
+    assert value(found, "headrace_workers") == 1
+
+
+def test_the_page_needs_a_key_and_passes_promtool(upstream: ScriptedThread, tmp_path: Path) -> None:
+    text = CONFIG.format(
+        url=upstream.url,
+        workers=1,
+        more="budgets: [{name: all, per: gateway, usd: '0.05', every: day}]",
+    )
+    with running_gateway(text, tmp_path, ENV) as gateway:
+        assert call(gateway, "one", stream=True).status_code == 200
+        api = Api(gateway.serving)
+        assert httpx.get(f"{api.url}/metrics").status_code == 401
+        until(lambda: value(scraped(api), "headrace_budget_used_ratio", budget="all") > 0)
+        until(lambda: ("headrace_ledger_behind_seconds", frozenset()) in scraped(api))
+        page = api("GET", "/metrics").text
+    promtool = shutil.which("promtool")
+    if promtool is not None:  # not every machine has it; the parser has looked everywhere
+        done = subprocess.run(
+            [promtool, "check", "metrics"], input=page, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_workers_are_added_up_and_no_sum_falls_when_one_dies(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    text = CONFIG.format(url=upstream.url, workers=2, more="")
+    text = text.replace(", limits: [{per: key, requests: 1, every_s: 3600}]", "")
+    with running_gateway(text, tmp_path, ENV) as gateway:
+        api = Api(gateway.serving)
+        for _ in range(20):  # each over a connection of its own
+            assert call(gateway, "one").status_code == 200
+        before = scraped(api)
+        assert value(before, "headrace_calls_total") == 20
+        assert value(before, "headrace_workers") == 2
+        assert value(before, "headrace_backend_breaker_state", backend="up", state="closed") == 2
+        for pid in gateway.workers():
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: pid not in gateway.workers())  # type: ignore[misc]
+        until(lambda: value(scraped(api), "headrace_workers") == 2)
+        for _ in range(5):
+            assert call(gateway, "one").status_code == 200
+        assert value(scraped(api), "headrace_calls_total") == 25
+
+
+def test_nothing_is_counted_where_nobody_wants_it(upstream: ScriptedThread, tmp_path: Path) -> None:
+    text = CONFIG.format(url=upstream.url, workers=1, more="telemetry: {metrics: false}")
+    with running_gateway(text, tmp_path, ENV) as gateway:
+        assert call(gateway, "one").status_code == 200
+        found = scraped(Api(gateway.serving))
+    assert value(found, "headrace_calls_total") == 0
+    assert value(found, "headrace_workers") == 0
