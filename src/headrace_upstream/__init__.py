@@ -1,5 +1,5 @@
-"""A scripted AI provider on a real socket: OpenAI, Azure and Anthropic wire formats, faults on
-demand. See docs/scripted-upstream.md."""
+"""A scripted AI provider on a real socket, in the wire formats of OpenAI, Azure, Anthropic and
+Google, with faults on demand. See docs/scripted-upstream.md."""
 
 from headrace_upstream.behaviour import Behaviour, ToolCall, Usage
 from headrace_upstream.journal import EndedLine, SeenLine, read_journal

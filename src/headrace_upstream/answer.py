@@ -34,7 +34,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     finish: str
     finish_scripted: bool = False
     filter: str = "safe"
-    """Azure's verdict: `safe`, `filtered`, `late` or `error` (the filter did not run)."""
+    """Azure's verdict: `safe`, `filtered`, `late` or `error` (the filter did not run); `blocked` if
+    there is to be no answer at all."""
     model: str
     tokens_out: int
     cached: int = 0
@@ -58,6 +59,8 @@ def answer_to(asked: Asked, behaviour: Behaviour) -> Answer:
     verdict = "safe"
     if isinstance(behaviour.fault, ContentFilter):
         pieces, finish, verdict = _filtered(behaviour.fault, pieces, finish)
+        if behaviour.fault.form == "refused":
+            verdict = "blocked"
     written = len(pieces) + sum(len(call.fragments) for call in calls)
     usage = behaviour.usage
     return Answer(

@@ -9,6 +9,7 @@ counts as text.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -70,6 +71,7 @@ class Body(Struct):
 
 
 _DECODER = msgspec.json.Decoder(Body)
+_OBJECTS = msgspec.json.Decoder(dict[str, Any])
 
 
 class BadBodyError(ValueError):
@@ -130,14 +132,24 @@ class Asked:
         return (self.route, self.model, body.stream, usage, limit, body.n)
 
 
-def read_asked(route: Route, body: bytes) -> Asked:
-    """Raises BadBodyError where the body does not fit the API."""
+Reader = Callable[[dict[str, Any], bool], Body]
+"""From a dialect's own members, and whether a stream is asked for, to what all have in common."""
+
+
+def read_asked(route: Route, body: bytes, readers: Mapping[str, Reader]) -> Asked:
+    """`readers` are for dialects whose bodies have other members. Raises
+    BadBodyError where the body does not fit the API."""
     if not body:
         return Asked(route, Body())
     try:
-        return Asked(route, _DECODER.decode(body))
+        reader = readers.get(route.dialect)
+        if reader is None:
+            return Asked(route, _DECODER.decode(body))
+        return Asked(route, reader(_OBJECTS.decode(body), route.api == "chat_stream"))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBodyError(str(error)) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadBodyError(f"not of this API: {error!r}") from None
 
 
 def texts_of(text: str | list[Any]) -> list[str]:

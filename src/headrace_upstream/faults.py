@@ -45,6 +45,8 @@ class RateLimited(Fault, frozen=True, tag="rate_limited"):
     """`x-ratelimit-reset-tokens`."""
     reset_rfc3339_s: float | None = None
     """`anthropic-ratelimit-requests-reset`: RFC 3339, this many seconds after the Date."""
+    retry_delay_s: float | None = None
+    """Google's `RetryInfo` in the body."""
     message: str | None = None
     """The provider's own words when null."""
 

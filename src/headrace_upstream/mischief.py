@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from headrace_upstream import anthropic, openai
+from headrace_upstream import anthropic, google, openai
 from headrace_upstream.asked import Asked
 from headrace_upstream.behaviour import Behaviour
 from headrace_upstream.faults import (
@@ -203,6 +203,8 @@ def _stall(scene: Scene, fault: Stall, pace: Pace) -> Iterator[Beat]:
 def _error_event(scene: Scene, message: str) -> Event:
     if scene.asked.route.dialect == "anthropic":
         return anthropic.error_event(message)
+    if scene.asked.route.dialect == "google":
+        return google.error_event(message)
     return openai.error_event(message)
 
 

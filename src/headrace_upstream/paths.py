@@ -6,12 +6,16 @@ import re
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
-Dialect = Literal["openai", "azure", "anthropic"]
-Api = Literal["chat", "completions", "embeddings", "messages", "count_tokens", "models", "unknown"]
+Dialect = Literal["openai", "azure", "anthropic", "google"]
+Api = Literal[
+    "chat", "chat_stream", "completions", "embeddings", "messages", "count_tokens", "models",
+    "unknown",
+]  # fmt: skip
 
 
 class Route(NamedTuple):
-    """`deployment` is Azure's, from the path; empty elsewhere."""
+    """`deployment` is from the path: Azure's, or the model where the body does not name it.
+    `chat_stream` is a path whose answers are streams."""
 
     dialect: Dialect
     api: Api
@@ -39,12 +43,23 @@ _DEPLOYMENT_APIS: dict[str, Api] = {
 }
 
 
+_GOOGLE = re.compile(r"/v1(?:beta)?/models/([^/:]+):([A-Za-z]+)\Z")
+_GOOGLE_APIS: dict[str, Api] = {
+    "generateContent": "chat",
+    "streamGenerateContent": "chat_stream",
+    "countTokens": "count_tokens",
+    "batchEmbedContents": "embeddings",
+}
+
+
 def route_of(path: str) -> Route:
     """The route of a path without its query. An unknown path speaks OpenAI's dialect."""
     if route := _EXACT.get(path):
         return route
     if match := _DEPLOYMENT.match(path):
         return Route("azure", _DEPLOYMENT_APIS[match[2]], unquote(match[1]))
+    if match := _GOOGLE.match(path):
+        return Route("google", _GOOGLE_APIS.get(match[2], "unknown"), unquote(match[1]))
     if path.startswith("/v1/models/"):
         return Route("openai", "models")
     return Route("openai", "unknown")

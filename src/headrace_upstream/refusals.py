@@ -20,6 +20,16 @@ _ANTHROPIC_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_GOOGLE_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 _SENTENCES = {
     400: "We could not parse the JSON body of your request.",
     401: "Incorrect API key provided. You can find your API key in your account.",
@@ -53,6 +63,9 @@ def refusal(
         kind = kind or _ANTHROPIC_TYPES.get(status, "api_error")
         error: dict[str, Any] = {"type": kind, "message": message}
         return Refusal(status, {"type": "error", "error": error, "request_id": "req_scripted"})
+    if dialect == "google":
+        word = kind or _GOOGLE_STATUSES.get(status, "UNKNOWN")
+        return Refusal(status, {"error": {"code": status, "message": message, "status": word}})
     if dialect == "azure":
         return Refusal(status, {"error": {"code": code or str(status), "message": message}})
     kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
@@ -61,7 +74,9 @@ def refusal(
     return Refusal(status, {"error": error})
 
 
-def rate_limited(dialect: Dialect, status: int, model: str, message: str | None) -> Refusal:
+def rate_limited(
+    dialect: Dialect, status: int, model: str, message: str | None, retry_delay_s: float | None
+) -> Refusal:
     words = {
         "openai": f"Rate limit reached for {model} in organization org-scripted on requests per "
         "min (RPM): Limit 500, Used 500, Requested 1.",
@@ -69,14 +84,45 @@ def rate_limited(dialect: Dialect, status: int, model: str, message: str | None)
         "exceeded token rate limit of your current OpenAI S0 pricing tier.",
         "anthropic": "This request would exceed your organization's rate limit of 50 requests "
         "per minute.",
+        "google": "You exceeded your current quota, please check your plan and billing details.",
     }
     message = message or words[dialect]
     if dialect == "openai":
         return refusal(dialect, status, message, "requests", "rate_limit_exceeded")
+    if dialect == "google":
+        limited = refusal(dialect, status, message)
+        limited.body["error"]["details"] = [_violation("PerMinute"), *_retry_info(retry_delay_s)]
+        return limited
     return refusal(dialect, status, message, "rate_limit_error", str(status))
 
 
+def _violation(span: str) -> dict[str, Any]:
+    """Which of Google's quotas was met."""
+    return {
+        "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+        "violations": [
+            {
+                "quotaMetric": "generativelanguage.googleapis.com/generate_content_requests",
+                "quotaId": f"GenerateRequests{span}PerProjectPerModel-FreeTier",
+                "quotaDimensions": {"location": "global", "model": "gemini-2.5-flash"},
+                "quotaValue": "10",
+            }
+        ],
+    }
+
+
+def _retry_info(delay_s: float | None) -> list[dict[str, Any]]:
+    if delay_s is None:
+        return []
+    kind = "type.googleapis.com/google.rpc.RetryInfo"
+    return [{"@type": kind, "retryDelay": f"{delay_s:g}s"}]
+
+
 def money(dialect: Dialect, fault: Money) -> Refusal:
+    if dialect == "google" and fault.form is None:
+        spent = refusal(dialect, 429, "You exceeded your current quota.")
+        spent.body["error"]["details"] = [_violation("PerDay")]
+        return spent
     form = fault.form or ("spend_limit" if dialect == "anthropic" else "insufficient_quota")
     if form == "insufficient_quota":
         message = (
@@ -137,6 +183,12 @@ def context_too_long(dialect: Dialect, fault: ContextTooLong) -> Refusal:
         return refusal(dialect, 400, message)
     if dialect == "anthropic":
         return refusal(dialect, 400, f"prompt is too long: {tokens} tokens > {limit} maximum")
+    if dialect == "google":
+        message = (
+            f"The input token count ({tokens}) exceeds the maximum number of tokens allowed "
+            f"({limit})."
+        )
+        return refusal(dialect, 400, message)
     message = (
         f"This model's maximum context length is {limit} tokens. However, your messages resulted "
         f"in {tokens} tokens. Please reduce the length of the messages."

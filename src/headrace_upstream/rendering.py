@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 
-from headrace_upstream import anthropic, azure, openai
+from headrace_upstream import anthropic, azure, google, openai
 from headrace_upstream.answer import Answer, answer_to
-from headrace_upstream.asked import Asked
+from headrace_upstream.asked import Asked, Reader
 from headrace_upstream.behaviour import Behaviour
 from headrace_upstream.reply import EVENT_STREAM, JSON
 from headrace_upstream.template import Event, Rendering
 
 _MOST_KEPT = 1024
+READERS: Mapping[str, Reader] = MappingProxyType({"google": google.body_of})
 
 
 class Renderings:
@@ -45,11 +49,17 @@ def render(asked: Asked, behaviour: Behaviour) -> Rendering:
     """Makes the answer anew."""
     route = asked.route
     if route.api == "embeddings":
+        if route.dialect == "google":
+            listed = google.embeddings(asked, behaviour.dimensions)
+            return Rendering(JSON, 0, msgspec.json.encode(listed))
         model = behaviour.model or asked.model
         listed = openai.embeddings(asked, model, behaviour.dimensions)
         return Rendering(JSON, 0, msgspec.json.encode(listed))
     if route.api == "count_tokens":
-        return Rendering(JSON, 0, b'{"input_tokens":%d}' % asked.tokens_in)
+        counted = {"input_tokens": asked.tokens_in}
+        if route.dialect == "google":
+            counted = google.count(asked)
+        return Rendering(JSON, 0, msgspec.json.encode(counted))
     answer = answer_to(asked, behaviour)
     if asked.stream:
         return Rendering(EVENT_STREAM, answer.tokens_out, events=_events(asked, answer))
@@ -59,6 +69,8 @@ def render(asked: Asked, behaviour: Behaviour) -> Rendering:
 def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
     if asked.route.dialect == "anthropic":
         return anthropic.whole(answer)
+    if asked.route.dialect == "google":
+        return google.blocked(answer) if answer.filter == "blocked" else google.whole(answer)
     if asked.route.api == "completions":
         return openai.whole_completion(asked, answer)
     if asked.route.dialect == "azure":
@@ -69,6 +81,10 @@ def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
 def _events(asked: Asked, answer: Answer) -> list[Event]:
     if asked.route.dialect == "anthropic":
         return anthropic.events(answer)
+    if asked.route.dialect == "google":
+        if answer.filter == "blocked":
+            return [Event(msgspec.json.encode(google.blocked(answer)), terminal=True)]
+        return google.events(answer)
     if asked.route.api == "completions":
         return openai.events_of(openai.completion_chunks(asked, answer))
     if asked.route.dialect == "azure":

@@ -68,6 +68,8 @@ _STATIC_HEADERS: dict[Dialect, bytes] = {
     b"x-ratelimit-remaining-requests: 9999\r\nx-ratelimit-remaining-tokens: 1999999\r\n",
     "anthropic": b"request-id: req_%024x\r\nanthropic-ratelimit-requests-remaining: 9999\r\n"
     b"anthropic-ratelimit-tokens-remaining: 1999999\r\n",
+    "google": b"vary: Origin, X-Origin, Referer\r\nserver: scaffolding on HTTPServer2\r\n"
+    b"x-xss-protection: 0\r\nx-scripted-request: %024x\r\n",
 }
 _PLAIN_HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: %b\r\n%b%b\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"

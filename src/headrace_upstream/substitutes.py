@@ -39,13 +39,15 @@ def substitute(fault: AnyFault | None, dialect: Dialect, model: str, now_s: floa
     """The reply that stands in the answer's place; null where the fault bends the answer."""
     match fault:
         case RateLimited():
-            body = refusals.rate_limited(dialect, fault.status, model, fault.message)
+            body = refusals.rate_limited(
+                dialect, fault.status, model, fault.message, fault.retry_delay_s
+            )
             return refused(body, fault, _come_back(fault, now_s))
         case Money():
             return refused(refusals.money(dialect, fault), fault)
         case ContextTooLong():
             return refused(refusals.context_too_long(dialect, fault), fault)
-        case ContentFilter(form="refused") if dialect != "anthropic":
+        case ContentFilter(form="refused") if dialect not in ("anthropic", "google"):
             return refused(refusals.content_filtered(dialect), fault)
         case Reset():
             return Reply(framing="none", beats=[End("rst")], fault=fault.kind)

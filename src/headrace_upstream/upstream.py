@@ -15,14 +15,23 @@ from headrace_upstream.behaviour import Behaviour
 from headrace_upstream.journal import Journal
 from headrace_upstream.mischief import Scene, staged
 from headrace_upstream.paths import Route, route_of
-from headrace_upstream.rendering import Renderings
+from headrace_upstream.rendering import READERS, Renderings
 from headrace_upstream.reply import Reply, Send, http_date, plain_head
 from headrace_upstream.scripts import ScriptBook
 from headrace_upstream.seen import Ended, Seen, Stats
 from headrace_upstream.substitutes import refused
 from headrace_upstream.template import Filling
 
-_COMPLETION_APIS = frozenset(("chat", "completions", "embeddings", "messages", "count_tokens"))
+_COMPLETION_APIS = frozenset(
+    (
+        "chat",
+        "chat_stream",
+        "completions",
+        "embeddings",
+        "messages",
+        "count_tokens",
+    )
+)
 
 
 class Upstream:
@@ -140,7 +149,7 @@ class Upstream:
 
     def _reply(self, call: Seen, route: Route, now_s: float) -> bytes | Reply:
         try:
-            asked = read_asked(route, call.body)
+            asked = read_asked(route, call.body, READERS)
         except BadBodyError as error:
             asked = Asked(route, Body())
             return self._staged(call, refused(refusals.refusal(route.dialect, 400, str(error))))
@@ -189,7 +198,8 @@ class Upstream:
 
 def _key_of(headers: Mapping[bytes, bytes]) -> str:
     bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
-    other = headers.get(b"api-key") or headers.get(b"x-api-key") or b""
+    names = (b"api-key", b"x-api-key", b"x-goog-api-key")
+    other = next((headers[name] for name in names if name in headers), b"")
     return other.decode("latin-1") or bearer
 
 

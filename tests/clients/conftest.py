@@ -19,6 +19,7 @@ NARROW_KEY = "narrow-key-0123456789abcdef"
 PROVIDER_KEY = "sk-provider-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
+GOOGLE_KEY = "AIza0123456789abcdef0123456789abcdef"
 BODY_LIMIT = 1024 * 1024
 BUSY_BACKENDS = 8
 """For tests that leave a backend throttled."""
@@ -54,6 +55,10 @@ backends:
   claude-down: {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY}}
   claude-hasty:
     {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY, timeouts: {{whole_s: 0.5}}}}
+  gemini:
+    {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY, model: gemini-2.5-flash}}
+  gemini-busy: {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY}}
+  gemini-any: {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY}}
 {busy_backends}
 models:
 {busy_models}
@@ -62,6 +67,10 @@ models:
   gpt-4o-mini: {{pools: [[plain]], retry: {{attempts: 1}}}}
   text-embedding-3-small: {{pools: [[plain]], retry: {{attempts: 1}}}}
   claude-sonnet: {{pools: [[claude]], retry: {{attempts: 1}}}}
+  gemini: {{pools: [[gemini]], retry: {{attempts: 1}}}}
+  gemini-3-pro-preview: {{pools: [[gemini-any]], retry: {{attempts: 1}}}}
+  gemini-busy: {{pools: [[gemini-busy]], retry: {{attempts: 1}}}}
+  gemini-embedding-001: {{pools: [[gemini-any]], retry: {{attempts: 1}}}}
   claude-alias: {{pools: [[claude-haiku]], retry: {{attempts: 1}}}}
   claude-busy: {{pools: [[claude-busy]], retry: {{attempts: 1}}}}
   claude-hasty: {{pools: [[claude-hasty]], retry: {{attempts: 1}}}}
@@ -113,6 +122,7 @@ def gateway(
         "PROVIDER_KEY": PROVIDER_KEY,
         "AZURE_KEY": AZURE_KEY,
         "ANTHROPIC_KEY": ANTHROPIC_KEY,
+        "GOOGLE_KEY": GOOGLE_KEY,
     }
     url = scripted_session.url
     config = CONFIG.format(

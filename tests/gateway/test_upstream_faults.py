@@ -41,6 +41,21 @@ KINDS: list[tuple[int, bytes, Kind, Reason]] = [
      Kind.SPENT, Reason.UPSTREAM_BUSY),
     (400, error(message="Output blocked by content filtering policy"), Kind.FILTERED,
      Reason.CONTENT_FILTERED),
+    (400, error(code=400, message="The input token count (9) exceeds the maximum number of tokens "
+     "allowed (8).", status="INVALID_ARGUMENT"), Kind.CONTEXT, Reason.CONTEXT_TOO_LONG),
+    (400, error(code=400, status="INVALID_ARGUMENT", details=[{"reason": "API_KEY_INVALID"}]),
+     Kind.DENIED, Reason.UPSTREAM_FAILED),
+    (400, error(code=400, status="FAILED_PRECONDITION", message="User location"),
+     Kind.DENIED, Reason.UPSTREAM_FAILED),
+    (429, error(code=429, details=[{"violations": [{"quotaId": "RequestsPerDayPerModel"}]}]),
+     Kind.SPENT, Reason.UPSTREAM_BUSY),
+    (429, error(code=429, details=[{"violations": [{"quotaId": "RequestsPerMinutePerModel"
+     }]}]), Kind.THROTTLED, Reason.UPSTREAM_BUSY),
+    (400, b'{"message":"Input is too long for requested model."}', Kind.CONTEXT,
+     Reason.CONTEXT_TOO_LONG),
+    (400, b'{"object":"error","message":"Prompt contains 40 tokens, too large for model with 32 '
+     b'maximum context length","code":"3051"}', Kind.CONTEXT, Reason.CONTEXT_TOO_LONG),
+    (424, b'{"message":"The model failed"}', Kind.SERVER, Reason.UPSTREAM_FAILED),
     (401, b"", Kind.DENIED, Reason.UPSTREAM_FAILED),
     (403, b"", Kind.DENIED, Reason.UPSTREAM_FAILED),
     (402, b"", Kind.SPENT, Reason.UPSTREAM_BUSY),
@@ -133,3 +148,19 @@ def test_faults_of_the_wire(fault: Fault) -> None:
     assert CANARY not in before.refused.detail
     assert before.refused.cause is not None
     assert CANARY in before.refused.cause
+
+
+def test_google_says_in_the_body_how_long_to_wait() -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}
+    other = {"@type": "type.googleapis.com/google.rpc.Help", "links": [{"url": "x"}]}
+    failure = failure_of_status(429, {}, error(code=429, details=[other, info]), ASKED)
+    assert (failure.kind, failure.retry_after_s) == (Kind.THROTTLED, 34.5)
+    for delay in ("0s", "-3s", "soon", "9999999999s", "1"):
+        body = error(code=429, details=[{**info, "retryDelay": delay}])
+        assert failure_of_status(429, {}, body, ASKED).retry_after_s is None
+
+
+def test_an_error_inside_a_200_has_the_status_that_it_names() -> None:
+    assert failure_of_error(b'{"code":429,"message":"x"}', ASKED).kind is Kind.THROTTLED
+    assert failure_of_error(b'{"code":503,"message":"x"}', ASKED).kind is Kind.SERVER
+    assert failure_of_error(b'{"code":7,"message":"x"}', ASKED).kind is Kind.SERVER

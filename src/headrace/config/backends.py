@@ -132,6 +132,33 @@ class AnthropicBackend(
     """How long this backend may take."""
 
 
+class GoogleBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="google",
+):
+    """Google's Gemini API."""
+
+    url: str = "https://generativelanguage.googleapis.com/v1beta"
+    """Base URL, with the API's version: what stands before `/models`."""
+    credential: SecretRef
+    """Where the API key is: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `google/gemini-2.5-flash`. Leave out to take Google's by the
+    model's name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
 class LocalBackend(
     Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="local"
 ):
@@ -153,4 +180,4 @@ class LocalBackend(
     """How long this backend may take."""
 
 
-AnyBackend = OpenAIBackend | AzureOpenAIBackend | AnthropicBackend | LocalBackend
+AnyBackend = OpenAIBackend | AzureOpenAIBackend | AnthropicBackend | GoogleBackend | LocalBackend

@@ -6,7 +6,12 @@ import ipaddress
 from collections.abc import Iterator
 
 from headrace.config.admin_rules import check_admin
-from headrace.config.backends import AnthropicBackend, AzureOpenAIBackend, OpenAIBackend
+from headrace.config.backends import (
+    AnthropicBackend,
+    AzureOpenAIBackend,
+    GoogleBackend,
+    OpenAIBackend,
+)
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.export_rules import check_kafka
 from headrace.config.exporting import KafkaExport, WebhookExport
@@ -22,12 +27,16 @@ from headrace.config.unit_rules import check_units
 from headrace.config.urls import (
     anthropic_url_fault,
     azure_url_fault,
+    google_url_fault,
     is_loopback,
     is_plain_to_another_machine,
     postgres_url_fault,
     redis_url_fault,
     url_fault,
 )
+
+PASSING = OpenAIBackend | AnthropicBackend | GoogleBackend
+"""Backends that may go without a model's name."""
 
 
 class Rules:
@@ -110,6 +119,8 @@ class Rules:
                     self._url((*path, "url"), backend.url, azure_url_fault(backend.url))
                 case AnthropicBackend():
                     self._url((*path, "url"), backend.url, anthropic_url_fault(backend.url))
+                case GoogleBackend():
+                    self._url((*path, "url"), backend.url, google_url_fault(backend.url))
             if getattr(backend, "operations", None) == []:
                 self._located.problem(
                     (*path, "operations"),
@@ -233,5 +244,5 @@ class Rules:
 def open_backends(config: Config) -> Iterator[str]:
     """Names of backends that pass on whatever name of a model the client used."""
     for name, backend in config.backends.items():
-        if isinstance(backend, OpenAIBackend | AnthropicBackend) and backend.model is None:
+        if isinstance(backend, PASSING) and backend.model is None:
             yield name

@@ -93,6 +93,18 @@ def anthropic_url_fault(url: str) -> tuple[str, str] | None:
     return None
 
 
+def google_url_fault(url: str) -> tuple[str, str] | None:
+    """As `url_fault`, and Gemini's base URL has a version, for its paths are not one API's."""
+    fault = url_fault(url)
+    if fault is not None:
+        return fault
+    parts = urlsplit(url)
+    if not parts.path.strip("/"):
+        base = quoted(f"{parts.scheme}://{parts.netloc}/v1beta", 120)
+        return "the URL has no version of the API", f"Write {base}."
+    return None
+
+
 def redis_url_fault(url: str) -> tuple[str, str] | None:
     """What is wrong with the URL of a Redis server and what to write instead, or None."""
     example = "Write it as in `redis://127.0.0.1:6379/0`, or with `rediss://` for TLS."

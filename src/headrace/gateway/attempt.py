@@ -137,6 +137,7 @@ class _Relay:
 
     __slots__ = (
         "_about",
+        "_asked",
         "_bytes",
         "_committed",
         "_held",
@@ -161,6 +162,7 @@ class _Relay:
         self._reader = reader
         self._splitter = reader.splitter()
         self._about = about
+        self._asked = attempt.call.body
         self._reply = reply
         self._progress = attempt.progress
         self._idle_s = attempt.target.patience.idle_s
@@ -218,6 +220,10 @@ class _Relay:
         if read.error is not None:
             if self._reply.committed:
                 self._flush(self._held)
+            else:
+                failure = upstream_faults.failure_of_error(read.error, self._asked)
+                if failure.kind is not Kind.SERVER:
+                    raise AttemptFailed(failure)
             raise BadAnswer(f"an error inside the stream: {read.error!r}")
         if read.usage is not None:
             self._progress.usage = read.usage

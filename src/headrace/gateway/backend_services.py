@@ -11,6 +11,7 @@ from headrace.config.backends import (
     AnthropicBackend,
     AnyBackend,
     AzureOpenAIBackend,
+    GoogleBackend,
     LocalBackend,
     OpenAIBackend,
 )
@@ -22,6 +23,7 @@ from headrace.platform.http.messages import Origin
 from headrace.platform.secrets import Secrets
 from headrace.services.anthropic import AnthropicService
 from headrace.services.azure_openai import azure_openai_service
+from headrace.services.google import GoogleService
 from headrace.services.local.admission import Admission
 from headrace.services.local.catalogue import resolve
 from headrace.services.local.process import Endpoint
@@ -89,6 +91,17 @@ class BackendServices:
                     model=backend.model,
                     provider=provider,
                     priced_as=priced_model,
+                )
+            case GoogleBackend():
+                provider, priced_model = _priced(backend.priced_as, "google")
+                return GoogleService(
+                    origin=Origin.of(backend.url),
+                    path=_path(backend.url),
+                    api_key=self._secret(backend.credential),
+                    model=backend.model,
+                    provider=provider,
+                    priced_as=priced_model,
+                    policy=self.config.translation.unsupported,
                 )
             case LocalBackend():
                 return self._local(name, backend)

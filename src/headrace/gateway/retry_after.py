@@ -22,6 +22,10 @@ _SPAN = re.compile(
     r"(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9}(?:\.\d{1,9})?)ms)?"
 )
 _UNITS_S = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
+_RETRY_INFO = re.compile(
+    rb'google\.rpc\.RetryInfo"[^{}]{0,64}"retryDelay"\s*:\s*"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"'
+)
+_MOST_LOOKED_AT = 16_384
 _RESETS = (
     b"x-ratelimit-reset-requests",
     b"x-ratelimit-reset-tokens",
@@ -48,6 +52,16 @@ def retry_after(headers: Mapping[bytes, bytes]) -> float | None:
     if seconds is not None and _usable(seconds):
         return seconds
     return _reset(headers)
+
+
+def retry_info(body: bytes) -> float | None:
+    """The same of an error's body: Google's `RetryInfo`, whose delay is "34s" or "34.07s".
+    https://cloud.google.com/apis/design/errors#retry_info"""
+    match = _RETRY_INFO.search(body[:_MOST_LOOKED_AT])
+    if match is None:
+        return None
+    seconds = float(match[1])
+    return seconds if _usable(seconds) else None
 
 
 def _reset(headers: Mapping[bytes, bytes]) -> float | None:

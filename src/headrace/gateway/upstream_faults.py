@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from headrace.errors import Reason, Refused
 from headrace.gateway.failure import Failure, Kind
-from headrace.gateway.retry_after import retry_after
+from headrace.gateway.retry_after import retry_after, retry_info
 from headrace.platform.http.messages import Fault, TransportError
 
 CAUSE_LIMIT = 2_000
@@ -34,7 +34,8 @@ CLIENT_CODES = frozenset(
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (?:size|window|length)|prompt is too long|"
-    r"input is too long|input length and .?max_tokens.? exceed",
+    r"input is too long|input length and .?max_tokens.? exceed|too many tokens|"
+    r"tokens? (?:count .{0,16})?exceeds? (?:the )?maximum",
     re.IGNORECASE,
 )
 _FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
@@ -47,14 +48,20 @@ _KINDS = {
 }
 _SPENT = re.compile(
     rb"insufficient_quota|billing_hard_limit_reached|credit_balance_(?:exhausted|too_low)|"
-    rb"enforced_spend_limit_reached|quota_exceeded_for_month"
+    rb"enforced_spend_limit_reached|quota_exceeded_for_month|"
+    rb'"quotaId"\s*:\s*"[A-Za-z]{1,64}PerDay|API calls / month'
 )
-"""Codes of a 429 that means money, of OpenAI and Anthropic."""
+"""Of a 429 that waiting for a little does not cure: codes of OpenAI and Anthropic, a day's quota
+of Google, a month's of Cohere."""
+_OWN_KEY = re.compile(rb'"(?:API_KEY_INVALID|FAILED_PRECONDITION)"')
+"""Google's words, under status 400, for what only whoever runs the gateway can mend."""
 _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 """Anthropic's words for it under status 400, whose type is that of a bad request."""
 _FILTER_WORDS = re.compile(r"blocked by (?:our )?content filter", re.IGNORECASE)
 _PASSED_ON = {400, 409, 413, 415, 422, 451}
 """An upstream's statuses that tell a client something of its own request."""
+_OF_SERVERS = {408, 424, 425}
+"""Statuses below 500 for faults of the upstream itself; 424 is Bedrock's for a model's."""
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -65,7 +72,9 @@ class _Fault(Struct):
     code: str | int | None = None
 
 
-class _Body(Struct):
+class _Body(_Fault):
+    """AWS, Cohere and Mistral have the fault's members at the top."""
+
     error: _Fault | str | None = None
 
 
@@ -78,18 +87,20 @@ def failure_of_status(
     """What follows from an upstream's answer other than 200."""
     refused = refusal_of_status(status, headers, body, asked)
     kind = _KINDS.get(refused.reason, Kind.SERVER)
-    if status in (401, 403):
+    if _is_denied(status, body):
         kind = Kind.DENIED
     elif kind is Kind.THROTTLED and (status in (400, 402) or _is_spent(body)):
         kind = Kind.SPENT
-    return Failure(kind, refused, retry_after(headers))
+    return Failure(kind, refused, retry_after(headers) or retry_info(body))
 
 
 def failure_of_error(error: bytes, asked: bytes) -> Failure:
     """What follows from an error object where an answer was due (F11)."""
     body = b'{"error":%b}' % error
-    code = str(_fault_of(body).code)
-    status = 400 if code in _FILTER_CODES or code in _CONTEXT_CODES else 500
+    code = _fault_of(body).code
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    if str(code) in _FILTER_CODES or str(code) in _CONTEXT_CODES:
+        status = 400
     return failure_of_status(status, {}, body, asked)
 
 
@@ -126,8 +137,8 @@ def refusal_of_status(
     fault = _fault_of(body)
     cause = f"upstream status {status}: {_shown(body)}"
     code = str(fault.code) if fault.code is not None else ""
-    retry_after_s = retry_after(headers)
-    if status in (401, 403):
+    retry_after_s = retry_after(headers) or retry_info(body)
+    if _is_denied(status, body):
         return Refused(
             Reason.UPSTREAM_FAILED,
             "The model's provider did not accept this gateway's own credential. Your request was "
@@ -166,7 +177,7 @@ def refusal_of_status(
             param="model",
             cause=cause,
         )
-    if 400 <= status < 500 and status not in (408, 425):
+    if 400 <= status < 500 and status not in _OF_SERVERS:
         return _rejected(status, code, fault, asked, cause)
     return Refused(
         Reason.UPSTREAM_FAILED,
@@ -232,6 +243,11 @@ def _rejected(status: int, code: str, fault: _Fault, asked: bytes, cause: str) -
     )
 
 
+def _is_denied(status: int, body: bytes) -> bool:
+    own = status == 400 and _OWN_KEY.search(body[:CAUSE_LIMIT]) is not None
+    return status in (401, 403) or own
+
+
 def _is_spent(body: bytes) -> bool:
     return _SPENT.search(body[:CAUSE_LIMIT]) is not None
 
@@ -250,12 +266,12 @@ def _says(fault: _Fault, words: re.Pattern[str]) -> bool:
 
 def _fault_of(body: bytes) -> _Fault:
     try:
-        fault = _bodies.decode(body).error
+        read = _bodies.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return _Fault()
-    if isinstance(fault, str):
-        return _Fault(message=fault)
-    return fault or _Fault()
+    if isinstance(read.error, str):
+        return _Fault(message=read.error)
+    return read.error or read
 
 
 def _shown(body: bytes) -> str:

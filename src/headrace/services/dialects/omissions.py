@@ -20,7 +20,7 @@ HARMLESS = frozenset(
         "prompt_cache_retention", "cache_control", "diagnostics",
         # of a conversation: what the text beside it says too, or what only its own provider reads
         "name", "is_error", "citations", "annotations", "thinking_blocks", "reasoning_content",
-        "eager_input_streaming", "input_examples",
+        "eager_input_streaming", "input_examples", "title",
     }
 )  # fmt: skip
 """Without these the answer is of the same kind. Last parts of members' names."""

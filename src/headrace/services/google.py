@@ -1,0 +1,180 @@
+"""Google: Gemini's own API.
+
+https://ai.google.dev/api. Chats, whole and streamed, go by way of the neutral form:
+`dialects/google_asking.py` says what of them cannot be expressed, `dialects/google_answering.py`
+how answers are read. Tokens are counted by `countTokens`, texts embedded by `batchEmbedContents`.
+Cannot express: text completions, embeddings of token numbers. Answers' citations, log
+probabilities and parts of other kinds than text and calls of functions are not asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headrace.errors import Reason, Refused
+from headrace.nouns import Call, Operation, Usage
+from headrace.platform.http.messages import Origin, WireRequest, encode_head
+from headrace.services.dialects import anthropic_asking, google_answering, google_asking
+from headrace.services.dialects.neutral import Answered, Asked
+from headrace.services.dialects.objects import given, list_of, rest
+from headrace.services.dialects.omissions import Omissions, Policy
+from headrace.services.interpreted import InterpretedService, OwnEvents
+from headrace.services.openai import USER_AGENT
+from headrace.services.service import BadAnswer, WholeRead
+
+METHODS = {
+    Operation.COUNT_TOKENS: ":countTokens",
+    Operation.EMBEDDINGS: ":batchEmbedContents",
+}
+_encode = msgspec.json.Encoder().encode
+_objects = msgspec.json.Decoder(dict[str, Any])
+
+
+class GoogleService(InterpretedService):
+    """One base URL, with its API's version. `api_key` is not shown."""
+
+    whose = "Gemini's API"
+
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        path: str,
+        api_key: bytes,
+        model: str | None,
+        provider: str,
+        priced_as: str | None,
+        policy: Policy,
+    ) -> None:
+        super().__init__(model=model, provider=provider, priced_as=priced_as, policy=policy)
+        self._origin = origin
+        self._path = path
+        self._headers = [
+            (b"Host", origin.authority.encode()),
+            (b"User-Agent", USER_AGENT),
+            (b"Accept", b"*/*"),
+            (b"Accept-Encoding", b"identity"),
+            (b"Content-Type", b"application/json"),
+            (b"X-Goog-Api-Key", api_key),
+        ]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._origin.authority})"
+
+    def serves(self, operation: Operation) -> bool:
+        return operation in METHODS or super().serves(operation)
+
+    def _post(self, call: Call, method: str, body: dict[str, Any]) -> WireRequest:
+        model = quote(self._name(call).removeprefix("models/"), safe="")
+        target = f"{self._path}/models/{model}{method}"
+        headers = [*self._headers, (b"x-request-id", call.id.encode())]
+        head = encode_head(b"POST", target.encode(), headers)
+        return WireRequest(self._origin, head, _encode(body))
+
+    def _asking(self, asked: Asked, call: Call, lost: Omissions) -> WireRequest:
+        body = google_asking.written(asked, self._name(call).removeprefix("models/"), lost)
+        method = ":streamGenerateContent?alt=sse" if call.stream else ":generateContent"
+        return self._post(call, method, body)
+
+    def _answered(self, call: Call, body: bytes) -> Answered | bytes:
+        answer = google_answering.read(body, call.id)
+        if isinstance(answer, Answered):
+            answer.model = answer.model or self._name(call)
+        return answer
+
+    def _events(self, call: Call) -> OwnEvents:
+        return google_answering.GoogleEvents(call.id)
+
+    def _another(self, call: Call, lost: Omissions) -> WireRequest:
+        members = _objects.decode(call.body)
+        name = f"models/{self._name(call).removeprefix('models/')}"
+        if call.operation is Operation.COUNT_TOKENS:
+            asked = anthropic_asking.read(members)
+            body = google_asking.written(asked, name.removeprefix("models/"), lost)
+            counted = {"generateContentRequest": {"model": name, **body}}
+            return self._post(call, METHODS[Operation.COUNT_TOKENS], counted)
+        return self._post(call, METHODS[Operation.EMBEDDINGS], _embedding(members, name, lost))
+
+    def _read_another(self, call: Call, body: bytes) -> WholeRead:
+        try:
+            read = _others.decode(body)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise BadAnswer(f"not an answer: {error}") from error
+        if read.error and bytes(read.error) != b"null":
+            return WholeRead(None, error=bytes(read.error))
+        if call.operation is Operation.COUNT_TOKENS:
+            if read.total_tokens is None:
+                raise BadAnswer("a JSON object without a count of tokens")
+            return WholeRead(Usage(), body=b'{"input_tokens":%d}' % read.total_tokens)
+        if read.embeddings is None:
+            raise BadAnswer("a JSON object without the answer's members")
+        return _embeddings(read.embeddings, read.usage_metadata, call, self._name(call))
+
+
+class _Vector(Struct):
+    values: list[float]
+
+
+class _Used(Struct, rename="camel"):
+    prompt_token_count: int = 0
+
+
+class _Other(Struct, rename="camel"):
+    total_tokens: int | None = None
+    embeddings: list[_Vector] | None = None
+    usage_metadata: _Used | None = None
+    error: Raw = Raw(b"")
+
+
+_others = msgspec.json.Decoder(_Other)
+
+
+def _embedding(members: dict[str, Any], name: str, lost: Omissions) -> dict[str, Any]:
+    """Raises Refused."""
+    take = members.pop
+    take("model", None)
+    take("encoding_format", None)
+    wanted, dimensions = take("input", None), take("dimensions", None)
+    texts = [wanted] if isinstance(wanted, str) else list_of(wanted, "input")
+    if not all(isinstance(text, str) for text in texts):
+        raise Refused(
+            Reason.UNSUPPORTED_BY_PROVIDER,
+            "'input' cannot be expressed in Gemini's API, which the backend of this model speaks: "
+            "it embeds texts, not token numbers. Send texts.",
+            param="input",
+        )
+    for other in rest(members):
+        lost.lose(other)
+    return {
+        "requests": [
+            given(model=name, content={"parts": [{"text": text}]}, outputDimensionality=dimensions)
+            for text in texts
+        ]
+    }
+
+
+def _embeddings(vectors: list[_Vector], used: _Used | None, call: Call, model: str) -> WholeRead:
+    """OpenAI's list. Older models do not say what they used."""
+    packed = _objects.decode(call.body).get("encoding_format") == "base64"
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": base64.b64encode(array("f", vector.values).tobytes()).decode()
+            if packed
+            else vector.values,
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    answer: dict[str, Any] = {"object": "list", "data": data, "model": model}
+    if used is None:
+        return WholeRead(None, body=_encode(answer))
+    tokens = used.prompt_token_count
+    answer["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return WholeRead(Usage(tokens), body=_encode(answer))
