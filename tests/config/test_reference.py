@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from headrace import allowances
 from headrace.config import (
+    admin_oidc,
     backends,
     caps,
     exporting,
@@ -72,6 +73,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             caps,
             allowances,
             units,
+            admin_oidc,
         )
     }
     names = [struct.__name__ for struct in structs()]

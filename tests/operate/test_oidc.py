@@ -264,3 +264,26 @@ def test_one_issuer_is_written_once(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert 'this is the issuer of "a" too' in done.stderr
+
+
+def test_tokens_administer_where_the_file_says_so(tmp_path: Path) -> None:
+    """By an audience of its own, so that a token for calls does not; and no key is made."""
+    with identity_provider(tmp_path) as provider:
+        text = config_of(provider) + (
+            "admin:\n  port: 0\n  oidc:\n    idp:\n      audience: api://headrace-admin\n"
+            "      grants: [{when: {groups: g-ops}, role: operator, tenants: [acme]}]\n"
+            "tenants: {acme: {}}\n"
+        )
+        with running_gateway(text, tmp_path, env=trusting(provider)) as gateway:
+            assert gateway.serving["admin_key"] is None
+            url = f"{gateway.serving['admin_url']}/v1/keys"
+
+            def made(tenant: str, **claims: object) -> int:
+                token = provider.token(groups=["g-ops", "g-search"], **claims)  # type: ignore[arg-type]
+                headers = {"authorization": f"Bearer {token}"}
+                body = {"name": "shop", "tenant": tenant}
+                return httpx.post(url, json=body, headers=headers, timeout=30).status_code
+
+            assert made("acme", aud="api://headrace-admin") == 201
+            assert made("default", aud="api://headrace-admin") == 403
+            assert made("acme") == 401, "a token for calls"

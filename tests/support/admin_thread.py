@@ -14,6 +14,7 @@ import httpx
 
 from headrace.data.registry.opening import open_registry
 from headrace.edge.admin.server import AdminSettings, serve_admin
+from headrace.gateway.administration.admin_tokens import AdminTokens
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.operate.registry import Registry
 from headrace.platform.secrets import Secret
@@ -46,7 +47,10 @@ class AdminThread:
 
 @contextmanager
 def admin_thread(
-    folder: Path, key: str | None = None, hosts: list[str] | None = None
+    folder: Path,
+    key: str | None = None,
+    hosts: list[str] | None = None,
+    tokens: AdminTokens | None = None,
 ) -> Iterator[AdminThread]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -59,7 +63,7 @@ def admin_thread(
 
     def run() -> None:
         own = None if key is None else Secret(key)
-        settings = AdminSettings(hosts or [], folder)
+        settings = AdminSettings(hosts or [], folder, tokens=tokens)
         asyncio.run(serve_admin(listener, open_registry(folder, None), own, settings, on_ready))
 
     thread = threading.Thread(target=run)

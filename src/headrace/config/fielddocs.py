@@ -7,6 +7,7 @@ import inspect
 
 from headrace import allowances
 from headrace.config import (
+    admin_oidc,
     backends,
     caps,
     exporting,
@@ -31,6 +32,7 @@ def field_docs() -> dict[str, dict[str, str]]:
         terms,
         units,
         oidc,
+        admin_oidc,
         policies,
         sharing,
         storing,

@@ -23,6 +23,10 @@ class Located:
         """The names written in a section, such as `backends`."""
         return {str(p[1]) for p in self._places if len(p) == 2 and p[0] == section}
 
+    def names_under(self, path: KeyPath) -> set[str]:
+        """The names written in a section within another."""
+        return {str(p[-1]) for p in self._places if p[:-1] == path}
+
     def problem(self, path: KeyPath, what: str, instead: str) -> None:
         self._findings.problem(self._at(path), path, what, instead)
 

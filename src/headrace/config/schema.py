@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from headrace.allowances import BudgetRule, LimitRule
+from headrace.config.admin_oidc import AdminTokens
 from headrace.config.backends import AnyBackend, Seconds, Timeouts
 from headrace.config.caps import Counting, TokenCapRule
 from headrace.config.exporting import AnyExport
@@ -216,6 +217,9 @@ class Admin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a key with all rights is, `env:NAME` or `file:PATH`: at least 32 characters that cannot
     be guessed. Leave out to use keys of `headrace admin key`; without any, one is made and printed
     at the first start."""
+    oidc: dict[Name, AdminTokens] = field(default_factory=dict)
+    """Whose access tokens administer too, by the names of issuers under `oidc.issuers`. With any,
+    no key is made at the first start."""
     hosts: list[HostName] = field(default_factory=list)
     """Names by which the port is called, besides `localhost` and addresses. A request for another
     name is refused, so that no web page can reach the port through a browser."""

@@ -7,7 +7,10 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 
+from headrace.config.admin_oidc import AdminTokens as AdminRules
 from headrace.config.oidc import Issuer, Oidc
+from headrace.gateway.administration.admin_tokens import AdminIssuer, AdminTokens, RoleGrant
+from headrace.gateway.administration.grants import ROLES
 from headrace.gateway.callers import known_by_terms
 from headrace.gateway.keyring import Keyring
 from headrace.gateway.tokens import TokenGrant, TokenIssuer, Tokens
@@ -74,20 +77,54 @@ def tokens(
     return Tokens(made, store.jose(), registered, wall, store.clock)
 
 
-def _issuer(name: str, issuer: Issuer, store: KeyStore) -> TokenIssuer:
-    audience = issuer.audience
+def admin_tokens(
+    written: Mapping[str, AdminRules],
+    oidc: Oidc,
+    store: KeyStore,
+    wall: Callable[[], float] = time.time,
+) -> AdminTokens | None:
+    """`written` is by names of issuers. None if it is empty. Raises Setup if the extra is not
+    installed."""
+    if not written:
+        return None
+    issuers = {}
+    for name, rules in written.items():
+        issuer = oidc.issuers[name]
+        issuers[issuer.issuer] = AdminIssuer(
+            name=name,
+            rules=_rules(issuer, rules.audience or issuer.audience, rules.required),
+            keys=store.keys(key_place(issuer)),
+            user_claim=issuer.user_claim,
+            grants=tuple(
+                RoleGrant(
+                    _conditions(grant.when),
+                    ROLES[grant.role],
+                    None if grant.tenants is None else frozenset(grant.tenants),
+                    None if grant.ip_ranges is None else tuple(grant.ip_ranges),
+                )
+                for grant in rules.grants
+            ),
+        )
+    return AdminTokens(issuers, store.jose(), wall, store.clock, on_close=store.close)
+
+
+def _rules(issuer: Issuer, audience: str | list[str], more: Mapping[str, str | list[str]]) -> Rules:
     entra = _ENTRA.match(issuer.issuer)
+    return Rules(
+        issuer=issuer.issuer,
+        audiences=frozenset([audience] if isinstance(audience, str) else audience),
+        algorithms=frozenset(issuer.algorithms),
+        token_type=None if issuer.token_type is None else _plain_type(issuer.token_type),
+        leeway_s=issuer.leeway_s,
+        directory=None if entra is None else entra[1],
+        required=(*_conditions(issuer.required), *_conditions(more)),
+    )
+
+
+def _issuer(name: str, issuer: Issuer, store: KeyStore) -> TokenIssuer:
     return TokenIssuer(
         name=name,
-        rules=Rules(
-            issuer=issuer.issuer,
-            audiences=frozenset([audience] if isinstance(audience, str) else audience),
-            algorithms=frozenset(issuer.algorithms),
-            token_type=None if issuer.token_type is None else _plain_type(issuer.token_type),
-            leeway_s=issuer.leeway_s,
-            directory=None if entra is None else entra[1],
-            required=_conditions(issuer.required),
-        ),
+        rules=_rules(issuer, issuer.audience, {}),
         keys=store.keys(key_place(issuer)),
         grants=tuple(
             TokenGrant(_conditions(grant.when), known_by_terms(name, grant))

@@ -143,14 +143,8 @@ class Tokens:
 
     def _verify(self, parsed: Parsed, now: float) -> Verified:
         issuer = self._issuer(parsed)
-        check_header(parsed, issuer.rules)
-        until = check_claims(parsed.claims, issuer.rules, now)  # no fetch for what is no good
-        keys, clock = issuer.keys, self._clock()
-        key = keys.find(parsed.kid, parsed.algorithm, clock)
-        if key is None:
-            self._without_key(keys, parsed, clock)
-        elif not self._jose.signed(parsed.token, parsed.algorithm, key):
-            raise Rejected("its signature is wrong")
+        keys = issuer.keys
+        until = check_token(parsed, issuer.rules, keys, self._jose, now, self._clock())
         known = _caller(issuer, parsed.claims)
         caller, registered = known.caller, self._registered
         known = under(known, registered.units(caller.tenant, caller.team, caller.user))
@@ -169,20 +163,36 @@ class Tokens:
             raise Rejected("its issuer is not known")
         return issuer
 
-    def _without_key(self, keys: IssuerKeys, parsed: Parsed, clock: float) -> None:
-        """Always raises."""
-        fetch = keys.fetch_for(parsed.kid, clock)
-        if fetch is not None:
-            raise KeysAwaited(keys, parsed.kid, fetch)
-        if keys.set.empty:
-            raise Refused(
-                Reason.IDENTITY_UNAVAILABLE,
-                "The identity provider of this access token cannot be reached just now. Please "
-                "try again shortly.",
-                retry_after_s=max(1.0, keys.set.slot_in_s(clock)),
-                cause="access token: no key of its issuer is known",
-            )
-        raise Rejected("its key is none of its issuer's")
+
+def check_token(
+    parsed: Parsed, rules: Rules, keys: IssuerKeys, jose: Jose, now_unix_s: float, clock: float
+) -> float:
+    """Returns the Unix second from which it is refused. `clock` is monotonic seconds. Raises
+    Rejected, Refused(IDENTITY_UNAVAILABLE), and KeysAwaited."""
+    check_header(parsed, rules)
+    until = check_claims(parsed.claims, rules, now_unix_s)  # no fetch for what is no good
+    key = keys.find(parsed.kid, parsed.algorithm, clock)
+    if key is None:
+        _without_key(keys, parsed, clock)
+    elif not jose.signed(parsed.token, parsed.algorithm, key):
+        raise Rejected("its signature is wrong")
+    return until
+
+
+def _without_key(keys: IssuerKeys, parsed: Parsed, clock: float) -> None:
+    """Always raises."""
+    fetch = keys.fetch_for(parsed.kid, clock)
+    if fetch is not None:
+        raise KeysAwaited(keys, parsed.kid, fetch)
+    if keys.set.empty:
+        raise Refused(
+            Reason.IDENTITY_UNAVAILABLE,
+            "The identity provider of this access token cannot be reached just now. Please "
+            "try again shortly.",
+            retry_after_s=max(1.0, keys.set.slot_in_s(clock)),
+            cause="access token: no key of its issuer is known",
+        )
+    raise Rejected("its key is none of its issuer's")
 
 
 def _caller(issuer: TokenIssuer, claims: Claims) -> Known:

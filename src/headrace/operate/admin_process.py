@@ -14,15 +14,21 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
+from headrace.config.admin_oidc import AdminTokens
+from headrace.config.oidc import Oidc
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.records import UnitRecord
 from headrace.errors import Setup
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret
+
+if TYPE_CHECKING:
+    from headrace.gateway.administration import admin_tokens as tokens
 
 READY = b"ready "
 
@@ -43,6 +49,9 @@ class AdminOrder(Struct, frozen=True):
     counts_apart: bool
     written: list[UnitRecord]
     """The configuration's tenants, teams and users."""
+    oidc: Oidc
+    tokens: dict[str, AdminTokens]
+    """By names of issuers: whose access tokens administer."""
     log_level: str
 
     def __repr__(self) -> str:
@@ -82,6 +91,7 @@ def _serve(order: AdminOrder) -> None:
         order.counts_apart,
         url,
         tuple(order.written),
+        _tokens(order),
     )
     key = None if order.key is None else Secret(order.key)
 
@@ -104,6 +114,15 @@ def _serve(order: AdminOrder) -> None:
             f"The admin API cannot be served: {error}.",
             "See that the store's folder can be written and that the files of admin.tls are there.",
         ) from error
+
+
+def _tokens(order: AdminOrder) -> tokens.AdminTokens | None:
+    """Raises Setup if the extra is not installed."""
+    if not order.tokens:
+        return None
+    from headrace.gateway.token_assembly import KeyStore, admin_tokens
+
+    return admin_tokens(order.tokens, order.oidc, KeyStore(os.environ))
 
 
 def _listener(host: str, port: int) -> socket.socket:

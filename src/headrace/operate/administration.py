@@ -53,6 +53,8 @@ class Administration:
             key=None if key is None else key.reveal(),
             store_url=None if url is None else url.reveal(),
             counts_apart=alone(loaded),
+            oidc=loaded.config.oidc,
+            tokens=admin.oidc,
             written=list(written_units(loaded.config).values()),
             log_level=log_level,
         )
@@ -70,7 +72,8 @@ class Administration:
 
     def first_key(self) -> Secret | None:
         """Makes a key if there is none, when somebody is there to be told. Raises Setup."""
-        return first_key(self._loaded) if self._order.key is None else None
+        others = self._order.key is not None or self._order.tokens
+        return None if others else first_key(self._loaded)
 
     async def stop(self) -> None:
         """Idempotent."""

@@ -31,9 +31,13 @@ from headrace.gateway.administration.wishes import (
     UnitChange,
 )
 from support.admin_thread import AdminThread, admin_thread
+from support.admin_tokens import grants as grants_of
+from support.admin_tokens import group, tokens_of
+from support.identity_provider import IdentityProvider, identity_provider
 
 TENANTS = ("acme", "bolt")
 OWN = "Zq8rT2vL5xW9cN4bK7mJ1hG6fD3sA0pY"
+ALL = group(Role.ADMIN, None)
 
 
 class Actor(NamedTuple):
@@ -46,7 +50,7 @@ class Actor(NamedTuple):
 
 
 class World:
-    def __init__(self, admin: AdminThread) -> None:
+    def __init__(self, admin: AdminThread, provider: IdentityProvider) -> None:
         self.admin = admin
         registry = admin.registry
         for tenant in TENANTS:
@@ -55,6 +59,12 @@ class World:
         self.actors = [
             Actor(f"{role.word} of {'all' if tenants is None else ', '.join(tenants)}",
                   self.admin_key(role, tenants), role,
+                  None if tenants is None else frozenset(tenants))
+            for role in Role for tenants in (None, ["acme"])
+        ]  # fmt: skip
+        self.actors += [
+            Actor(f"a token of {group(role, tenants)}",
+                  provider.token(groups=[group(role, tenants)]), role,
                   None if tenants is None else frozenset(tenants))
             for role in Role for tenants in (None, ["acme"])
         ]  # fmt: skip
@@ -71,6 +81,16 @@ class World:
             Actor("a client's key", self.client_key("acme")[1], None, None),
             Actor("the kept form", "0" * 64, None, None),
             Actor("another word", "x", None, None),
+            Actor("a token that has expired", provider.token(groups=[ALL], exp=1), None, None),
+            Actor(
+                "a token for another audience", provider.token(groups=[ALL], aud="x"), None, None
+            ),
+            Actor(
+                "a token signed by a stranger",
+                provider.token(groups=[ALL], key=provider.keys["ec"], signed_as="ES256"),
+                None,
+                None,
+            ),
         ]
         self.actors += self.strangers
         self.actors.append(Actor("the configured key", OWN, Role.ADMIN, None))
@@ -124,8 +144,11 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with admin_thread(tmp_path_factory.mktemp("store"), OWN) as admin:
-        yield World(admin)
+    folder = tmp_path_factory.mktemp("store")
+    with identity_provider(folder) as provider:
+        tokens = tokens_of(provider, grants=grants_of(None, ["acme"]))
+        with admin_thread(folder, OWN, tokens=tokens) as admin:
+            yield World(admin, provider)
 
 
 def expected(route: Route, actor: Actor, tenant: str) -> set[int]:

@@ -21,9 +21,10 @@ from headrace.edge.admin.answers import STATUS, answered, refused
 from headrace.edge.admin.openapi import PATH_PATTERN, document
 from headrace.edge.admin.route import Ask, Parts, Route
 from headrace.edge.app import correlation_id
+from headrace.gateway.administration.admin_tokens import BEGINS, AdminTokens
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.gate import Gate
-from headrace.gateway.administration.grants import Role
+from headrace.gateway.administration.grants import Grant, Role
 
 log = logging.getLogger("headrace.admin")
 
@@ -45,9 +46,15 @@ class AdminApp:
     """The ASGI application: `app.asgi`."""
 
     def __init__(
-        self, gate: Gate, parts: Parts, routes: Sequence[Route], hosts: Sequence[str]
+        self,
+        gate: Gate,
+        parts: Parts,
+        routes: Sequence[Route],
+        hosts: Sequence[str],
+        tokens: AdminTokens | None = None,
     ) -> None:
         self._gate = gate
+        self._tokens = tokens
         self._parts = parts
         self._hosts = frozenset({"localhost", *(host.lower() for host in hosts)})
         self._document = document(routes)
@@ -87,8 +94,10 @@ class AdminApp:
         try:
             value = await self._answer(request, route)
         except (Denied, Refusal) as fault:
-            if isinstance(fault, Denied) and fault.__cause__ is not None:
-                log.warning("admin: %s", fault.why.value,
+            # Why a credential is refused is told to the audit log, which nobody can flood.
+            why = fault.why if isinstance(fault, Denied) else None
+            if why not in (None, Why.UNAUTHENTICATED) and fault.__cause__ is not None:
+                log.warning("admin: %s", why.value,
                             extra={"call": request_id, "cause": str(fault.__cause__)})  # fmt: skip
             return _told(fault, request_id)
         except ClientDisconnect:
@@ -114,12 +123,21 @@ class AdminApp:
         )  # fmt: skip
         return await run_in_threadpool(route.act, ask)
 
-    async def _identified(self, request: Request) -> Any:
+    async def _identified(self, request: Request) -> Grant:
+        """Raises Denied. A refusal is told to the audit log."""
         ip = "" if request.client is None else request.client.host
         headers = request.headers.getlist("authorization")
         scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
         credential = token.strip() if scheme.lower() == "bearer" and token.strip() else None
-        return await run_in_threadpool(self._gate.identify, credential, ip)
+        if self._tokens is None or credential is None or not credential.startswith(BEGINS):
+            return await run_in_threadpool(self._gate.identify, credential, ip)
+        try:
+            return await self._tokens.prove(credential, ip)
+        except Denied as denied:
+            if denied.why is not Why.UNAVAILABLE:
+                why = denied.detail if denied.__cause__ is None else f"token: {denied.__cause__}"
+                await run_in_threadpool(self._gate.tell_refused, ip, why)
+            raise
 
     def _check_host(self, request: Request) -> None:
         """No page of another name reaches this through a browser (DNS rebinding)."""

@@ -21,6 +21,7 @@ from headrace.edge.admin.route import Parts
 from headrace.edge.admin.table import routes
 from headrace.edge.metrics import MetricsPage
 from headrace.gateway.administration.admin_keys import AdminKeys
+from headrace.gateway.administration.admin_tokens import AdminTokens
 from headrace.gateway.administration.desk import Desk
 from headrace.gateway.administration.gate import Gate
 from headrace.gateway.administration.keys import Keys
@@ -45,6 +46,7 @@ class AdminSettings(Struct, frozen=True):
     ledger_url: Secret | None = None
     written: tuple[UnitRecord, ...] = ()
     """The configuration's tenants, teams and users."""
+    tokens: AdminTokens | None = None
 
 
 def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings) -> tuple[
@@ -62,7 +64,7 @@ def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSe
         settings.ledger_url,
     )
     gate = Gate(rows, audit, key)
-    return AdminApp(gate, parts, routes(), settings.hosts), gate
+    return AdminApp(gate, parts, routes(), settings.hosts, settings.tokens), gate
 
 
 async def serve_admin(
@@ -103,6 +105,8 @@ async def serve_admin(
     finally:
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
+        if settings.tokens is not None:
+            await settings.tokens.close()
         gate.settle()
         audit.close()
         rows.close()

@@ -73,7 +73,7 @@ class Gate:
             return self._identify(credential, ip)
         except Denied as denied:
             if denied.why is Why.UNAUTHENTICATED:
-                self._tell(ip, denied.detail)
+                self.tell_refused(ip, denied.detail)
             raise
 
     def _identify(self, credential: str | None, ip: str) -> Grant:
@@ -131,7 +131,8 @@ class Gate:
         for event in due:
             self._audit.append(event)
 
-    def _tell(self, ip: str, detail: str) -> None:
+    def tell_refused(self, ip: str, detail: str) -> None:
+        """Raises Denied(UNAVAILABLE) if the audit log cannot be written."""
         with self._lock:
             event = self._refusals.note(ip, f"admin API: {detail}", time.monotonic())
         try:
