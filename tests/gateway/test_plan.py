@@ -153,6 +153,16 @@ def test_a_stale_connection_is_not_repeated_past_the_bounds() -> None:
     assert house.gives_up(plan, Kind.STALE).why == "no attempts left"
 
 
+def test_a_stale_connection_takes_no_attempt_from_a_later_tier() -> None:
+    house = House("a", "b", "c")
+    plan = house.plan()
+    house.go(plan)
+    house.wait(plan, Kind.SERVER)
+    house.go(plan)
+    assert house.go(plan, Kind.SERVER).backend.name == "b"
+    assert house.go(plan, Kind.STALE).backend.name == "c"
+
+
 def test_a_kept_connection_that_breaks_late_was_not_stale() -> None:
     """The backend had the request, and failed."""
     house = House("ab")

@@ -59,7 +59,8 @@ class OneCall:
 
     def arrive(self) -> None:
         hour, now = self._hour, self._hour.clock.now
-        hour.witness.arrives(self)
+        if hour.witness.darkness is not None:
+            hour.witness.arrives_in_darkness(self, hour.witness.darkness)
         gateway = hour.gateway
         if gateway is None:
             self._end(End.UNREACHED)
@@ -148,9 +149,10 @@ class OneCall:
             answer = region.ask(now, self.first_s, rest_s, self.bad)
         else:
             answer = region.ask(now, self.first_s + rest_s, 0.0, self.bad)
-        left_s = self._patience_s(now)
-        if answer.after_s > left_s:
-            answer = Answer(TOO_SLOW, left_s)
+        if answer.after_s > FIRST_TOKEN_S or now + answer.after_s > self.deadline:
+            left_s = self._patience_s(now)
+            if answer.after_s > left_s:
+                answer = Answer(TOO_SLOW, left_s)
         self._answer = answer
         self._serial += 1
         hour.clock.after(answer.after_s, partial(self._told, self._serial, answer))
@@ -225,4 +227,4 @@ class OneCall:
         if hour.gateway is not None:
             hour.gateway.running.pop(self, None)
         hour.witness.ends_call(self, end, hour.clock.now, hour.regions, why)
-        hour.note(3, self.number, end.value)
+        hour.note(3, self.number, end)

@@ -118,15 +118,17 @@ class Hour:
         self.gateway: Gateway | None = None
         self.disk_full = False
         self.lag_s = 0.0
-        self._trace = array("d")
+        self._trace: list[float] = []
         self._codes: dict[str, float] = {}
         self.restart()
         self.weather = Weather(self)
 
     def note(self, kind: int, number: int, word: str) -> None:
         """Writes an event into the trace."""
-        code = self._codes.setdefault(word, float(len(self._codes)))
-        self._trace.extend((self.clock.now, kind, number, code))
+        code = self._codes.get(word)
+        if code is None:
+            code = self._codes[word] = float(len(self._codes))
+        self._trace += (self.clock.now, kind, number, code)
 
     def run(self) -> Result:
         began, start = time.process_time(), self.clock.now
@@ -142,7 +144,7 @@ class Hour:
         witness = self.witness
         return Result(
             seed=self.seed,
-            trace=hashlib.blake2b(self._trace.tobytes(), digest_size=8).hexdigest(),
+            trace=hashlib.blake2b(array("d", self._trace), digest_size=8).hexdigest(),
             events=len(self._trace) // 4,
             calls=calls,
             attempts=witness.attempts,

@@ -41,7 +41,7 @@ ROUNDING_S = 1e-6
 SILENT = frozenset({Ill.CUT_OFF, Ill.STALLING})
 
 
-class End(enum.Enum):
+class End(enum.StrEnum):
     """How a call ended, for its client."""
 
     ANSWERED = "answered"
@@ -142,9 +142,9 @@ class Witness:
     def asks(self, call: OneCall, go: Go, now: float) -> None:
         """An attempt goes out."""
         self.attempts += 1
-        backend, book = go.backend, self.book(go.backend)
-        call.asked.append(go)
-        asked = call.asked
+        backend, asked = go.backend, call.asked
+        book = self._books.get(backend) or self.book(backend)
+        asked.append(go)
         name = backend.name
         if now >= call.deadline:
             self.breach(now, "no attempt past the deadline", f"call {call.number} on {name}")
@@ -182,9 +182,9 @@ class Witness:
     def answers(self, go: Go, now: float) -> None:
         """A first token or a whole answer has come."""
         self._successes += 1
-        book = self.book(go.backend)
+        book = self._books.get(go.backend) or self.book(go.backend)
         book.failures = 0
-        if go in book.probes:
+        if book.probes and go in book.probes:
             book.probes.remove(go)
             book.probed_at = now
 
@@ -208,10 +208,9 @@ class Witness:
 
     # --- calls
 
-    def arrives(self, call: OneCall) -> None:
-        if self.darkness is not None:
-            self.darkness.calls += 1
-            call.darkness = self.darkness
+    def arrives_in_darkness(self, call: OneCall, darkness: Darkness) -> None:
+        darkness.calls += 1
+        call.darkness = darkness
 
     def shed(self, call: OneCall, now: float, lag_s: float) -> None:
         allowed = {0: (), 1: (Priority.BATCH,), 2: (Priority.BATCH, Priority.NORMAL)}

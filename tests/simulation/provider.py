@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from email.utils import formatdate
 from random import Random
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from headrace.gateway import upstream_faults
 from headrace.gateway.failure import Failure
@@ -16,6 +17,8 @@ from headrace.platform.http.messages import Fault, TransportError
 LONGEST_QUEUE_S = 10.0
 CONNECT_S = 5.0
 """How long the gateway waits for a connection."""
+IDLE_S = 50.0
+"""How long it keeps one that nobody uses."""
 HOUR_S = 3600.0
 
 
@@ -54,7 +57,7 @@ JUNK = ("soon", "-1", "0", "inf", "NaN", "1e3", "99999999999999999999", "", "Thu
 EMPTY: Mapping[bytes, bytes] = {}
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True, gc=False):
     """What becomes of one attempt. Times are seconds from the attempt's start."""
 
     failure: Failure | None
@@ -83,6 +86,9 @@ class Region:
         self._rng = rng
         self._free_at = 0.0
         self._severity = 0.0
+        self._stale_until = 0.0
+        """The gateway keeps connections that a partition has cut. It forgets all of them with the
+        first that it uses, or by itself when they were idle for long."""
         self._skew_s = rng.choice((0.0, 0.0, HOUR_S, -HOUR_S, 0.4))
 
     @property
@@ -102,22 +108,30 @@ class Region:
 
     def recovers(self, ill: Ill, now: float, trusted_after_s: float) -> None:
         self.ills.remove(ill)
+        if ill is Ill.CUT_OFF:
+            self._stale_until = now + IDLE_S
         self.well_since = now
         self.sound_since = max(self.sound_since, now + trusted_after_s)
 
     def ask(self, now: float, first_s: float, rest_s: float, bad: bool) -> Answer:
         """`first_s` is the time to a first token without a queue, `bad` a request that no provider
         accepts."""
-        ill = self.ill
-        if ill is not None:
+        ill = None
+        if self.ills:
+            ill = self.ills[-1]
             answer = self._as_ill(ill, now, first_s, rest_s)
             if answer is not None:
                 return answer
+        if now < self._stale_until:
+            self._stale_until = 0.0
+            return Answer(STALE, 0.02)
         if bad:
             return Answer(_of_status(400, EMPTY, "invalid_value"), 0.02)
         speed = 0.3 - 0.3 * self._severity if ill is Ill.SLOW else 1.0
-        start = max(now, self._free_at)
-        if start - now > LONGEST_QUEUE_S:
+        start = self._free_at
+        if start < now:
+            start = now
+        elif start - now > LONGEST_QUEUE_S:
             return Answer(_of_status(503), 0.01)
         self._free_at = start + 1.0 / (self._per_s * speed)
         wait_s = self._free_at - now
@@ -199,4 +213,5 @@ def _of_transport(fault: Fault) -> Failure:
 
 
 RESET = _of_transport(Fault.RESET)
+STALE = _of_transport(Fault.STALE)
 TOO_SLOW = upstream_faults.failure_of_timeout("simulated")

@@ -41,8 +41,11 @@ class Weather:
         rates = [rng.choice(RATES) for _ in range(int((end - start) / PACE_S) + 1)]
         at = start
         while True:
-            rushing = any(since <= at < since + RUSH_S for since in self._rushes)
-            at += rng.expovariate(RUSH if rushing else rates[int((at - start) / PACE_S)])
+            rate = rates[int((at - start) / PACE_S)]
+            for since in self._rushes:
+                if since <= at < since + RUSH_S:
+                    rate = RUSH
+            at += rng.expovariate(rate)
             if at >= end:
                 return
             yield at

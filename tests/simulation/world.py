@@ -42,8 +42,9 @@ class Clock:
         heapq.heappush(self._events, (self.now + seconds, self._count, do))
 
     def run_until(self, end: float) -> None:
-        while self._events and self._events[0][0] <= end:
-            self.now, _, do = heapq.heappop(self._events)
+        events, pop = self._events, heapq.heappop
+        while events and events[0][0] <= end:
+            self.now, _, do = pop(events)
             do()
         self.now = end
 

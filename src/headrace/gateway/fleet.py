@@ -130,14 +130,17 @@ class Tier:
         self.balancer = Balancer(policy)
 
     def glance(self, now: float, rng: Random, stream: bool) -> BackendState | None:
-        """The usual choice in few steps: of two by chance the better, None if anything has to be
-        considered about either or another method than `p2c` chooses."""
+        """The usual choice in few steps, None if anything has to be considered about a backend: by
+        `p2c` of two by chance the better, by another method whichever it is, if all are well."""
         backends = self.backends
         count = len(backends)
         one = backends[0]
         if count > 1:
             if not self.balancer.by_load:
-                return None
+                for backend in backends:
+                    if not backend.breaker.plain or not backend.admits():
+                        return None
+                return self.balancer.choose(backends, now, rng, stream=stream)
             first = int(rng.random() * count)
             second = int(rng.random() * (count - 1))
             one, other = backends[first], backends[second + (second >= first)]

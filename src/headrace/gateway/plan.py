@@ -182,22 +182,28 @@ class CallPlan(Attempts):
         first = sum(one.result == Kind.STALE.value for one in past) == 1
         if not (first and self._may_repeat(backend) and self._can_ask(backend, now)):
             return None
+        tier = next((tier for tier in self._tiers() if backend in tier.backends), None)
+        if tier is None or not self._has_one_to_spare(tier, now):
+            return None
         return self._start(backend, Move.RETRY, now) if self._pays(backend, now) else None
 
     def _again_before_next(self, tier: Tier, now: float) -> Step | None:
         """A server's passing error is repeated before a tier is given up: the next may be a
-        smaller or dearer model. But an attempt is kept for each later tier that can be asked."""
+        smaller or dearer model."""
         last, policy = self._last, self._route.retry
         if last is None or last.kind is not Kind.SERVER or not policy.retry_before_next_tier:
             return None
         backend = self._story.past[-1].backend
-        if backend not in tier.backends:
+        if backend not in tier.backends or not self._has_one_to_spare(tier, now):
             return None
+        return self._again((backend,), now)
+
+    def _has_one_to_spare(self, tier: Tier, now: float) -> bool:
+        """An attempt is kept for each later tier that can be asked."""
         tiers = self._tiers()
         later = tiers[tiers.index(tier) + 1 :]
         kept = sum(any(self._is_new_and_able(b, now) for b in t.backends) for t in later)
-        left = policy.attempts - len(self._story.past)
-        return self._again((backend,), now) if left > kept else None
+        return self._route.retry.attempts - len(self._story.past) > kept
 
     def _is_new_and_able(self, backend: BackendState, now: float) -> bool:
         return not self._story.results(backend) and not self._why_not(backend, now)
