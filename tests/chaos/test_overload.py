@@ -35,8 +35,10 @@ KEYS = {name: f"{name}-key-0123456789abcdef" for name in ("batch", "normal", "cr
 SHARES = ("critical", *["normal"] * 6, *["batch"] * 3)
 PATIENCE_S = 120.0
 MOST_GROWTH_MIB = 200
-LIVES_WITHIN_S = 60.0
-"""50 ms is the aim; this machine may be busy with other things. What was measured is printed."""
+LIVES_MEDIAN_S = 0.5
+LIVES_WITHIN_S = 3.0
+"""50 ms is the aim, and on a quiet machine it takes 6, at most 43. This one may be busy with other
+things. When health checks waited behind streams it took 1 to 1.8 s, at most 6 to 9."""
 CONFIG = """
 keys:
   batch: {{secret: env:KEY_BATCH, priority: batch}}
@@ -219,4 +221,5 @@ async def test_the_gateway_itself_is_overloaded(tmp_path: Path) -> None:
     assert crowd.answered["critical"] > 0
     assert goodput.per_cpu_s >= 0.9 * peak_per_cpu_s
     assert max(watch.sizes_mib) - before_mib < MOST_GROWTH_MIB
+    assert median(times_ms) < LIVES_MEDIAN_S * 1000
     assert times_ms[-1] < LIVES_WITHIN_S * 1000

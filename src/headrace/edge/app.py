@@ -124,6 +124,10 @@ class App:
     ) -> Call:
         said = head.said
         caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
+        priority = priority_of(said.priority, caller.priority, caller.priority)
+        shedder = runtime.pipeline.parts.shedder
+        if shedder.level:  # most of what a refusal costs is what would be done before the pipeline
+            shedder.admit(priority, runtime.pipeline.parts.running)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
         asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
@@ -145,7 +149,7 @@ class App:
             received_at=time.monotonic(),
             idempotency_key=said.idempotency_key,
             sdk_attempt=said.sdk_attempt,
-            priority=priority_of(said.priority, caller.priority, caller.priority),
+            priority=priority,
             explain=said.explain,
             headers=exchange.headers,
             fixed_sampling=asked.fixed_sampling,

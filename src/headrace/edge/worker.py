@@ -50,7 +50,7 @@ from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
 from headrace.platform.http.server import HttpServer
 from headrace.platform.logs import JsonLines
-from headrace.platform.pressure import LAGS_KEPT, Memory, PressureGauge, lasting_lag_s
+from headrace.platform.pressure import EVERY_S, LAGS_KEPT, Memory, PressureGauge, lasting_lag_s
 from headrace.platform.secrets import REREAD_S, Scrubber, Secret, Secrets
 from headrace.services.local.process import Endpoint
 
@@ -119,11 +119,12 @@ class Worker:
         self._journal, self._audit = _kept_in(store_folder(loaded))
         resilience = loaded.config.resilience
         prices = PriceBook.shipped()
+        wire = HttpTransport(proxy=ProxyPlan.from_environment(environ))
         self._parts = Parts(
             fleet=Fleet(random.Random(), changed=_tell_change),
             metering=Metering(self._journal, prices),
             prices=prices,
-            wire=HttpTransport(proxy=ProxyPlan.from_environment(environ)),
+            wire=wire,
             sharing=Sharing(resilience.idempotency, resilience.coalescing),
             shedder=Shedder(resilience.shedding, CALLS_AT_ONCE, random.Random()),
             answers=MemoryAnswers(resilience.kept_answers),
@@ -153,7 +154,7 @@ class Worker:
         self._registry.load()
         self._beats = 0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
-        self._gauge = PressureGauge(self._feel, Memory())
+        self._gauge = PressureGauge(self._feel, Memory(), wait_s=wire.turns.wait_s)
         self._issuer_keys = KeyStore(environ)
         self._telemetry = WorkerTelemetry(loaded.config, self._parts)
         self._control = Control(self._parts, store_folder(loaded), self._snapshot)
@@ -263,6 +264,16 @@ class Worker:
             self._app.runtime.pipeline.gate.sweep()
         if self._beats % HEAL_BEATS == 0:
             self._heal_journal()
+            self._tell_refused()
+
+    def _tell_refused(self) -> None:
+        """These calls make no line and no row each: that would cost more than to refuse them."""
+        shedder = self._parts.shedder
+        if shedder.refused:
+            span_s = HEAL_BEATS * EVERY_S
+            text = f"{shedder.refused:,} calls refused in the last {span_s:.0f} s or so"
+            log.warning("overloaded", extra={"detail": text})
+            shedder.refused = 0
 
     def _heal_journal(self) -> None:
         try:

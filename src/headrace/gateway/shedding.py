@@ -53,6 +53,8 @@ class Shedder:
         self._for_all = capacity - round(capacity * policy.critical_share)
         self._rng = rng
         self.level = Level.CALM
+        self.refused = 0
+        """Calls, since whoever tells of it set this to 0."""
 
     def observe(self, lag_s: float, memory_share: float | None) -> Level:
         """Takes a measurement: seconds that the loop is late, and memory in use as a share of its
@@ -84,6 +86,7 @@ class Shedder:
 
     def _overloaded(self) -> Refused:
         policy = self._policy
+        self.refused += 1
         return Refused(
             Reason.OVERLOADED,
             "This gateway has more to do than it can just now. Please try again shortly.",

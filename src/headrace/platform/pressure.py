@@ -1,4 +1,5 @@
-"""How busy this process is: lateness of its event loop, and memory in use against its limit."""
+"""How busy this process is: lateness of its event loop and of what waits in line for its turns, and
+memory in use against its limit."""
 
 from __future__ import annotations
 
@@ -24,14 +25,20 @@ OnPressure = Callable[[float, float | None], object]
 
 
 class PressureGauge:
-    """Measures while it runs. Its timer is late by as much as any other callback would be."""
+    """Measures while it runs. Its timer is late by as much as any other callback would be; `wait_s`
+    tells for how long work has waited that is put off lest the loop be late."""
 
     def __init__(
-        self, on_pressure: OnPressure, memory: Memory | None, every_s: float = EVERY_S
+        self,
+        on_pressure: OnPressure,
+        memory: Memory | None,
+        every_s: float = EVERY_S,
+        wait_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._on_pressure = on_pressure
         self._memory = memory
         self._every_s = every_s
+        self._wait_s = wait_s
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._count = 0
@@ -51,7 +58,7 @@ class PressureGauge:
         self._timer = loop.call_at(self._due, self._measure, loop)
 
     def _measure(self, loop: asyncio.AbstractEventLoop) -> None:
-        lag_s = max(0.0, loop.time() - self._due)
+        lag_s = max(0.0, loop.time() - self._due, self._wait_s())
         if self._memory is not None and self._count % MEMORY_EVERY == 0:
             self._memory_share = self._memory.share()
         self._count += 1

@@ -18,6 +18,7 @@ from headrace.platform.http.messages import (
 )
 from headrace.platform.http.proxy import Proxy, ProxyPlan
 from headrace.platform.http.response import Response
+from headrace.platform.http.turns import Turns
 
 SWEEP_S = 0.04
 """How often the clocks of calls under way are read. Two sweeps bound how late a time-out is."""
@@ -60,6 +61,8 @@ class HttpTransport:
         self._ssl_context = ssl_context
         self._guard = guard
         self._head_limit_bytes = head_limit_bytes
+        self.turns = Turns()
+        """In which long answers are relayed."""
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._connections: set[Connection] = set()
         self._dials: dict[asyncio.Timeout, float] = {}

@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from headrace.platform.http.messages import Fault, Timeouts, TransportError, WireRequest
 from headrace.platform.http.response import Response
+from headrace.platform.http.turns import Turns
 
 JOINED_BODY_BYTES = 64 * 1024
 """Up to this size head and body go out in one write; above it the body is not copied."""
@@ -23,6 +24,8 @@ _FRAMING_HEADERS = frozenset((b"content-length", b"transfer-encoding", b"content
 
 class Keeper(Protocol):
     """The pool, as a connection sees it."""
+
+    turns: Turns
 
     def keep(self, connection: Connection) -> None:
         """The connection is free for another call."""
@@ -50,6 +53,7 @@ class Connection(asyncio.Protocol):
         """No call may start on it any more."""
         self.expires_at: float | None = None
         """Monotonic seconds; None until the next sweep stamps it."""
+        self.turns = keeper.turns
         self._keeper = keeper
         self._via_proxy = via_proxy
         self._head_limit_bytes = head_limit_bytes
@@ -162,7 +166,7 @@ class Connection(asyncio.Protocol):
         which the wait under way ends, or ends it. So time-outs are late by up to two sweeps, never
         early, and the hot path never asks for the time."""
         response = self._response
-        if response is None or response.waiter is None:
+        if response is None or response.waiter is None or response.queued:
             return
         if response.head_done:
             limit_s, fault = self._timeouts.idle_s, Fault.IDLE_TIMEOUT

@@ -8,19 +8,24 @@ from collections.abc import Callable
 from typing import Protocol
 
 from headrace.platform.http.messages import Fault, TransportError
+from headrace.platform.http.turns import Turns
 
 HIGH_WATER_BYTES = 256 * 1024
 """Unread body beyond this pauses reading from the socket."""
 LOW_WATER_BYTES = 64 * 1024
 """Unread body below this lets it go on."""
 TURN_BYTES = 16 * 1024
-"""So much of a stream is relayed in one turn of the loop, then other connections get theirs. libuv
-reads up to 32 buffers of 256,000 bytes from one socket before it looks at the next: a few fast
-upstreams would stall everyone for long."""
+"""So much of a stream is relayed at once, then others get their turn. libuv reads up to 32 buffers
+of 256,000 bytes from one socket before it looks at the next: a few fast upstreams would stall
+everyone for long."""
+SMALL_BYTES = 2 * 1024
+"""Up to this size nothing stands in line: nearly all chunks of streams."""
 
 
 class Source(Protocol):
     """What a response asks of the connection that feeds it."""
+
+    turns: Turns
 
     def pause_reading(self) -> None: ...
 
@@ -48,10 +53,12 @@ class Response:
         "length",
         "parts",
         "paused",
+        "queued",
         "sink",
         "sink_fault",
         "source",
         "status",
+        "turns",
         "unread",
         "waiter",
         "wanted",
@@ -72,10 +79,13 @@ class Response:
         self.high_water = HIGH_WATER_BYTES
         self.wanted = 0
         self.paused = False
+        self.queued = False
+        """In line for a turn."""
         self.sink: Callable[[bytes], bool] | None = None
         self.sink_fault: Exception | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.source: Source | None = source
+        self.turns = source.turns
 
     def __repr__(self) -> str:
         return f"Response({self.status}, {self.unread} bytes unread)"
@@ -103,13 +113,18 @@ class Response:
         switch of tasks for each chunk; what it raises is raised here. Raises TransportError after
         the bytes that came before it. Cancelling it closes the connection."""
         while True:
-            if self.parts and sink(self._take()):
-                return self.whole
-            if self.whole:
-                return True
-            if self.error is not None:
-                raise self.error
+            if self.parts and self._may_pour():
+                if sink(self._piece()):
+                    return self.whole and not self.parts
+                continue
+            if not self.parts:
+                if self.whole:
+                    return True
+                if self.error is not None:
+                    raise self.error
             self.sink = sink
+            if self.parts:
+                self._stand_in_line()
             try:
                 await self._wait_for(sys.maxsize)
             finally:
@@ -118,20 +133,26 @@ class Response:
                 fault, self.sink_fault = self.sink_fault, None
                 raise fault
             if enough:
-                return False
+                return self.whole and not self.parts
 
     def pour(self) -> None:
         """New bytes have come while `relay` waits."""
-        sink, source, parts = self.sink, self.source, self.parts
-        assert sink is not None
+        if self.unread > SMALL_BYTES and not self._may_pour():
+            self._stand_in_line()
+            return
+        parts = self.parts
         if len(parts) == 1 and self.length is None and not self.paused:
-            chunk = parts.pop()  # as `_take`, for what nearly every chunk of a stream is
-            self.unread = 0
-        else:
-            chunk = self._take()
-        if len(chunk) > TURN_BYTES:
-            self._put_back(chunk[TURN_BYTES:])
-            chunk = chunk[:TURN_BYTES]
+            chunk = parts[0]
+            if len(chunk) <= TURN_BYTES:  # as `_piece`, for what nearly every chunk of a stream is
+                parts.clear()
+                self.unread = 0
+                self._hand_on(chunk)
+                return
+        self._hand_on(self._piece())
+
+    def _hand_on(self, chunk: bytes) -> None:
+        sink, source = self.sink, self.source
+        assert sink is not None
         try:
             enough = sink(chunk)
         except Exception as fault:
@@ -140,21 +161,37 @@ class Response:
         if enough:
             self.sink = None
             self.wake()
-        elif source is not None:
-            source.restart_clock()
-            if len(chunk) >= TURN_BYTES:
-                if not self.paused:
-                    self.paused = True
-                    source.pause_reading()
-                asyncio.get_running_loop().call_soon(self._next_turn)
-
-    def _next_turn(self) -> None:
-        if self.source is None:
             return
-        if self.parts and self.sink is not None:
-            self.pour()
-        elif self.paused and self.unread <= self.high_water:
-            self._resume()
+        if source is not None:
+            source.restart_clock()
+        if self.parts:
+            self._stand_in_line()
+        elif source is None:
+            self.wake()  # that was the last of it
+
+    def _may_pour(self) -> bool:
+        """Whether a piece may be relayed in this turn; if so it is counted."""
+        if self.queued:
+            return False
+        size = min(self.unread, TURN_BYTES)
+        return size <= SMALL_BYTES or self.turns.admits(size)
+
+    def _stand_in_line(self) -> None:
+        """The next piece is relayed in a later turn; till then nothing more is read."""
+        if not self.queued:
+            self.queued = True
+            self.turns.wait(self._turn)
+        if not self.paused and self.source is not None:
+            self.paused = True
+            self.source.pause_reading()
+
+    def _turn(self) -> int:
+        self.queued = False
+        if self.sink is None or not self.parts:
+            return 0  # its reader has gone
+        before = self.unread
+        self._hand_on(self._piece())
+        return before - self.unread
 
     async def read(self, limit: int) -> bytes:
         """The body, or what `next_chunk` left of it. Raises TransportError, TOO_LARGE (and closes
@@ -206,9 +243,10 @@ class Response:
         if self.waiter is not None:
             raise RuntimeError("two tasks read one response")
         source = self.source
-        assert source is not None
+        assert source is not None or self.queued
         self.wanted = wanted
-        source.restart_clock()
+        if source is not None:
+            source.restart_clock()
         self.waiter = waiter = asyncio.get_running_loop().create_future()
         try:
             await waiter
@@ -227,12 +265,18 @@ class Response:
             self._resume()
         return chunk
 
-    def _put_back(self, rest: bytes) -> None:
-        """What is left for another turn; nothing may have come since it was taken."""
-        self.parts.append(rest)
-        self.unread = len(rest)
+    def _piece(self) -> bytes:
+        """The first of what is unread, at most `TURN_BYTES`."""
+        if self.unread <= TURN_BYTES:
+            return self._take()
+        parts = self.parts
+        if len(parts[0]) != TURN_BYTES:
+            every = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts[:] = (every[at : at + TURN_BYTES] for at in range(0, len(every), TURN_BYTES))
+        self.unread -= TURN_BYTES
         if self.length is not None:
-            self.length += len(rest)
+            self.length -= TURN_BYTES
+        return parts.pop(0)
 
     def _resume(self) -> None:
         self.paused = False
