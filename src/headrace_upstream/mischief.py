@@ -218,8 +218,9 @@ def _malformed(fault: BadSse, pace: Pace, rest: list[Event] | Iterable[Event]) -
         case "no_blank_line":
             return following.wire()[:-1]
         case "huge_event":
-            filler = b'{"choices":[],"filler":"%b"}' % (b"x" * max(fault.bytes - 26, 0))
-            return pace.wire(Event(filler, following.name))
+            start = b'{"type":"ping"' if following.name else b'{"choices":[]'
+            filler = b'%b,"filler":"%b"}' % (start, b"x" * max(fault.bytes - 26, 0))
+            return pace.wire(Event(filler, following.name and b"ping"))
     return b"<html><body><h1>502 Bad Gateway</h1></body></html>\n\n"
 
 

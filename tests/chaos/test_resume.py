@@ -181,7 +181,7 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "error_event", "after": 3},
     {"kind": "error_event", "after": 3, "then": "done"},
     {"kind": "bad_sse", "after": 3, "form": "bad_json"},
-    {"kind": "bad_sse", "after": 3, "form": "huge_event"},
+    {"kind": "bad_sse", "after": 3, "form": "huge_event", "bytes": 17 << 20},
     {"kind": "stall", "after": 3},
     {"kind": "stall", "after": 3, "pings_every_ms": 100},
 ]
@@ -199,8 +199,12 @@ def test_whatever_breaks_it(house: House, fault: dict[str, Any]) -> None:
 
 
 def test_after_its_finish_nothing_can_follow(house: House) -> None:
+    body = {"model": "goes-on", "messages": ASK, "stream": True}
+    body |= {"stream_options": {"include_usage": True}}  # as the gateway asks
+    whole = httpx.post(f"{house.east.url}/v1/chat/completions", json=body).content
+    finished = whole.index(b"\n\n", whole.index(b'"finish_reason":"stop"')) + 2
     house.east.reset()
-    house.east.always(pieces=PIECES, fault="missing_done")
+    house.east.always(pieces=PIECES, fault={"kind": "cut", "how": "eof", "at_byte": finished})
     house.breaks()
     assert not house.west.seen
 

@@ -241,7 +241,7 @@ def too_long(c: Caller) -> str:
 
 
 def cut(c: Caller) -> str:
-    c.upstream.script({"fault": "missing_done"})
+    c.upstream.script({"fault": {"kind": "cut", "after": 2}})
     with pytest.raises((openai.APIError, anthropic.APIError), match="broke off"):
         c.stream()
     return YES

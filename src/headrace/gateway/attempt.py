@@ -31,9 +31,18 @@ FEW_HEADERS = 8
 """An answer with no more holds no rate limits: those who send these send many others."""
 Committed = Callable[[float], None]
 """Told the monotonic instant of a stream's first content, before the client gets it."""
+UNCOUNTED_BYTES = 1024 * 1024
+"""What one stream may hold of an event without being counted with others."""
 LEAST_S = 0.001
 TAIL_S = 1.0
 """How long the end of a complete stream is waited for, to keep its connection."""
+
+
+class Unfinished(Struct):
+    """What all streams hold of large events whose end has not come."""
+
+    limit_bytes: int = 256 * 1024 * 1024
+    held_bytes: int = 0
 
 
 class Attempt(Struct, gc=False):
@@ -46,6 +55,7 @@ class Attempt(Struct, gc=False):
     wire: Transport
     deadline: float
     load: Load
+    unfinished: Unfinished
 
 
 async def whole(attempt: Attempt) -> bytes:
@@ -102,24 +112,25 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
     started = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(left_s) as clock:
+            reader = target.service.stream_reader(attempt.call)
+            relay = _Relay(reader, about + request.note, reply, attempt, committed)
             response = await attempt.wire.send(request, _timeouts(patience, left_s))
             try:
                 if len(response.headers) > FEW_HEADERS:
                     attempt.load.read(dict(response.headers), time.monotonic())
                 if response.status != 200:
                     raise await _failure(response, attempt.call)
-                reader = target.service.stream_reader(attempt.call)
-                relay = _Relay(reader, about + request.note, reply, attempt, committed)
                 while not relay.done:
                     ended = await response.relay(relay.take)
-                    if ended and not relay.done and not relay.ended():
-                        raise BadAnswer("the bytes ended before the stream's terminal event")
+                    if ended and not relay.done:
+                        relay.end(proved=not response.close_delimited)
                     clock.reschedule(started + patience.stream_s)  # it has its first token
                     if reply.congested:
                         await reply.drained()
                 clock.reschedule(asyncio.get_running_loop().time() + TAIL_S)
                 await response.next_chunk()
             finally:
+                relay.close()
                 response.close()
     except (TransportError, TimeoutError, BadAnswer, EventTooLarge) as error:
         if attempt.progress.finish != "complete":
@@ -142,11 +153,13 @@ class _Relay:
         "_committed",
         "_held",
         "_idle_s",
+        "_open_bytes",
         "_progress",
         "_quiet_since",
         "_reader",
         "_reply",
         "_splitter",
+        "_unfinished",
         "done",
     )
 
@@ -168,6 +181,9 @@ class _Relay:
         self._idle_s = attempt.target.patience.idle_s
         self._held: list[bytes] = []
         self._bytes = 0
+        self._open_bytes = 0
+        """Of the event whose end is awaited, about."""
+        self._unfinished = attempt.unfinished
         self._quiet_since = time.monotonic()
         self.done = False
 
@@ -178,19 +194,40 @@ class _Relay:
         self._bytes += len(chunk)
         if self._bytes > STREAM_LIMIT_BYTES:
             raise BadAnswer(f"the stream is over {STREAM_LIMIT_BYTES:,} bytes")
+        fault: EventTooLarge | None = None
+        try:
+            pairs = self._splitter.pairs(chunk)
+        except EventTooLarge as error:
+            pairs, fault = error.before, error
+        if not pairs:
+            self._wait_for_end(len(chunk))
+        elif self._open_bytes:
+            self.close()
         reply, out = self._reply, self._held
         content = False
-        for event, data in self._splitter.pairs(chunk):
-            read = self._reader.read(event, data)
-            if read.forward:
-                out.append(read.forward)
-            if read.content:
-                content = True
-                self._progress.content_events += 1
-            if read.special:
-                self._note(read)
-                if self.done:
-                    return True
+        try:
+            for event, data in pairs:
+                read = self._reader.read(event, data)
+                if read.forward:
+                    out.append(read.forward)
+                if read.content:
+                    content = True
+                    self._progress.content_events += 1
+                if read.special:
+                    if content and read.error is not None and not reply.committed:
+                        self._commit(time.monotonic())
+                    self._note(read)
+                    if self.done:
+                        return True
+            if fault is not None:
+                raise fault
+        except (BadAnswer, EventTooLarge):
+            # What came before it is handed on: how the bytes were cut makes no difference.
+            if content and not reply.committed:
+                self._commit(time.monotonic())
+            if reply.committed:
+                self._flush(out)
+            raise
         now = time.monotonic()
         if content:
             self._quiet_since = now
@@ -205,22 +242,10 @@ class _Relay:
             self._flush(out)
         return content
 
-    def ended(self) -> bool:
-        """Whether the end of the bytes is the end of the stream too. Raises BadAnswer."""
-        read = self._reader.end()
-        if read is None:
-            return False
-        self._held.append(read.forward)
-        self._progress.content_events += read.content
-        self._note(read)
-        return self.done
-
     def _note(self, read: EventRead) -> None:
         """What only few events of a stream bring."""
         if read.error is not None:
-            if self._reply.committed:
-                self._flush(self._held)
-            else:
+            if not self._reply.committed:
                 failure = upstream_faults.failure_of_error(read.error, self._asked)
                 if failure.kind is not Kind.SERVER:
                     raise AttemptFailed(failure)
@@ -228,11 +253,41 @@ class _Relay:
         if read.usage is not None:
             self._progress.usage = read.usage
         if read.terminal:
-            self.done = True
-            if not self._reply.committed:
-                self._commit(time.monotonic())
-            self._reply.end(b"".join(self._held))
-            self._progress.finish = "complete"
+            self._finish()
+
+    def end(self, *, proved: bool) -> None:
+        """The bytes have ended without a terminal event. `proved`: it is sure that this is all
+        that was sent. Raises BadAnswer unless the answer is complete nevertheless."""
+        read = self._reader.end(self._splitter.rest) if proved else None
+        if read is not None:
+            self._held.append(read.forward)
+            self._progress.content_events += read.content
+            self._note(read)
+        if not self.done:
+            raise BadAnswer("the bytes ended before the stream's terminal event")
+
+    def close(self) -> None:
+        """Nothing more is taken."""
+        if self._open_bytes > UNCOUNTED_BYTES:
+            self._unfinished.held_bytes -= self._open_bytes
+        self._open_bytes = 0
+
+    def _wait_for_end(self, size: int) -> None:
+        """No event ended in these `size` bytes. Raises EventTooLarge."""
+        before, unfinished = self._open_bytes, self._unfinished
+        self._open_bytes += size
+        if self._open_bytes > UNCOUNTED_BYTES:
+            unfinished.held_bytes += size if before > UNCOUNTED_BYTES else self._open_bytes
+            if unfinished.held_bytes > unfinished.limit_bytes:
+                raise EventTooLarge("too much is held of large events", [])
+
+    def _finish(self) -> None:
+        """The answer is complete."""
+        self.done = True
+        if not self._reply.committed:
+            self._commit(time.monotonic())
+        self._reply.end(b"".join(self._held))
+        self._progress.finish = "complete"
 
     def _commit(self, now: float) -> None:
         """From here on the client has something of this answer."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from headrace.gateway.answer_cache import AnswerCache
+from headrace.gateway.attempt import Unfinished
 from headrace.gateway.fleet import Fleet
 from headrace.gateway.limits.counters import Counters
 from headrace.gateway.limits.token_counting import PromptCounter
@@ -34,5 +35,7 @@ class Parts(Struct):
     prompts: PromptCounter
     observer: Observer | None = None
     """Who measures; None if nobody wants to know."""
+    unfinished: Unfinished = field(default_factory=Unfinished)
+    """Large events of all streams."""
     running: int = 0
     """Calls that are being served."""

@@ -125,7 +125,10 @@ class Pipeline:
                 step = plan.next(time.monotonic(), failure)
                 if type(step) is Go:
                     target = chosen.targets[step.backend.name]
-                    one = Attempt(target, call, progress, parts.wire, deadline, step.backend.load)
+                    load = step.backend.load
+                    one = Attempt(
+                        target, call, progress, parts.wire, deadline, load, parts.unfinished
+                    )
                     if chosen.resume:
                         failure = await resuming.attempt(
                             one, plan, chosen, reply, parts.metering, self._attempt

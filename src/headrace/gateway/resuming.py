@@ -170,7 +170,8 @@ class _Resumption:
         provider = target.service.provider
         body = continuation.request(first.call.body, text, provider, self._tokens)
         call = replace(first.call, body=body)
-        return Attempt(target, call, progress, first.wire, self._until, go.backend.load)
+        load, unfinished = go.backend.load, first.unfinished
+        return Attempt(target, call, progress, first.wire, self._until, load, unfinished)
 
     def _set_aside(self, one: Attempt) -> None:
         """Accounts for what the attempt used, by the figures there are."""

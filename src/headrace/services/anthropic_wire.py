@@ -85,6 +85,7 @@ class _Event(Struct, gc=False):
 _wholes = msgspec.json.Decoder(_Whole, strict=False)
 _events = msgspec.json.Decoder(_Event, strict=False)
 
+MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 EMPTY_BLOCKS = frozenset({"text", "thinking"})
 """Blocks that begin with nothing in them: what they say comes in deltas."""
 _DELTA = b'{"type":"content_block_delta"'
@@ -110,10 +111,11 @@ def read_whole(call: Call, body: bytes) -> WholeRead:
 class AnthropicStreamReader(StreamReader):
     """Reads the events of a message. All of them reach the client as they came."""
 
-    __slots__ = ("_usage",)
+    __slots__ = ("_finished", "_usage")
 
     def __init__(self) -> None:
         self._usage: UsageRead | None = None
+        self._finished = False
 
     def read(self, event: bytes, data: bytes | None) -> EventRead:
         """Raises BadAnswer."""
@@ -148,8 +150,14 @@ class AnthropicStreamReader(StreamReader):
         if read.usage is not None:
             self._usage = read.usage.over(self._usage)
         finish = None if read.delta is None else read.delta.stop_reason
+        self._finished = self._finished or finish is not None
         usage = None if self._usage is None else self._usage.tokens
         return EventRead(event, finish is not None, special=True, finish=finish, usage=usage)
+
+    def end(self, rest: bytes) -> EventRead | None:
+        whole = self._finished and self._usage is not None
+        ends = whole and MESSAGE_STOP.startswith(rest.strip())
+        return EventRead(MESSAGE_STOP, special=True, terminal=True) if ends else None
 
 
 class _Any(Struct, gc=False):

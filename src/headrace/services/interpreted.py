@@ -145,6 +145,6 @@ class InterpretedStream(TranslatedStream):
     def splitter(self) -> Splitter:
         return self._own.splitter()
 
-    def end(self) -> EventRead | None:
-        deltas = self._own.end()
+    def end(self, rest: bytes) -> EventRead | None:
+        deltas = None if rest.strip() else self._own.end()
         return None if deltas is None else self.told(deltas)

@@ -85,7 +85,8 @@ class OpenAIService:
 
     def stream_reader(self, call: Call) -> StreamReader:
         return openai_wire.OpenAIStreamReader(
-            hide_usage=self._include_usage and not call.wants_usage
+            hide_usage=self._include_usage and not call.wants_usage,
+            asks_usage=self._include_usage or call.wants_usage,
         )
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:

@@ -6,6 +6,8 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -13,6 +15,8 @@ from headrace.nouns import Call, Operation, Usage
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 NULL = b"null"
+DONE_DATA = b"[DONE]"
+DONE = b"data: [DONE]\n\n"
 _LIST = ord("[")
 USAGE_NULL = b',"usage":null'
 
@@ -31,6 +35,7 @@ class _Usage(Struct, gc=False):
 
 
 class _Choice(Struct):
+    index: Raw = Raw(b"0")
     finish_reason: str | None = None
     delta: Raw = Raw(b"")
     text: Raw = Raw(b"")
@@ -59,7 +64,11 @@ class _Whole(Struct, gc=False):
 
 
 class _LaterChoice(Struct, gc=False):
-    """A choice once the answer has begun: what it holds no longer matters."""
+    """The first choice, once the answer has begun: what it holds no longer matters until it
+    ends."""
+
+    index: Literal[0] = 0
+    finish_reason: None = None
 
 
 class _LaterEvent(Struct, gc=False):
@@ -172,17 +181,21 @@ class OpenAIStreamReader(StreamReader):
     event that brings it is held back, and `"usage":null` taken out of the others.
     """
 
-    __slots__ = ("_hide_usage", "_started")
+    __slots__ = ("_begun", "_counted", "_finished", "_hide_usage", "_started")
 
-    def __init__(self, *, hide_usage: bool) -> None:
+    def __init__(self, *, hide_usage: bool, asks_usage: bool = True) -> None:
         self._hide_usage = hide_usage
         self._started = False
+        self._begun = {b"0"}
+        """Indexes of choices, as they are written."""
+        self._finished: set[bytes] = set()
+        self._counted = not asks_usage
 
     def read(self, event: bytes, data: bytes | None) -> EventRead:
         """Raises BadAnswer."""
         if data is None:
             return EventRead(event)
-        if data == b"[DONE]":
+        if data == DONE_DATA:
             return EventRead(event, special=True, terminal=True)
         if self._started:
             # Nearly every event of a stream comes this way: it is read as little as can be.
@@ -208,6 +221,10 @@ class OpenAIStreamReader(StreamReader):
             raise BadAnswer("an event without choices")
         # Once begun, any choice is progress; before, only what a client would call content is.
         content = bool(choices) and (self._started or any(map(_has_content, choices)))
+        for choice in choices:
+            self._begun.add(bytes(choice.index))
+            if choice.finish_reason is not None:
+                self._finished.add(bytes(choice.index))
         if content:
             self._started = True
         if not chunk.usage:
@@ -217,7 +234,13 @@ class OpenAIStreamReader(StreamReader):
             event = _without_usage(event, data, chunk, had_usage=usage is not None)
         if usage is None:
             return EventRead(event, content)
+        self._counted = True
         return EventRead(event, content, special=True, usage=usage)
+
+    def end(self, rest: bytes) -> EventRead | None:
+        whole = self._counted and self._begun == self._finished
+        ends = whole and DONE.startswith(rest.strip())
+        return EventRead(DONE, special=True, terminal=True) if ends else None
 
 
 def _present(raw: Raw) -> bool:

@@ -50,6 +50,11 @@ class Splitter(Protocol):
         EventTooLarge."""
         ...
 
+    @property
+    def rest(self) -> bytes:
+        """Bytes of an event whose end has not come."""
+        ...
+
 
 class StreamReader(Protocol):
     """Reads one stream. May keep state between events."""
@@ -64,9 +69,10 @@ class StreamReader(Protocol):
         """What cuts the bytes of the stream: into server-sent events, if nothing else is said."""
         return EventSplitter()
 
-    def end(self) -> EventRead | None:
-        """The bytes have ended, by HTTP's own rules. None if the protocol's own end is missing, as
-        it is in all that have a terminal event."""
+    def end(self, rest: bytes) -> EventRead | None:
+        """The bytes have ended, by HTTP's own rules, without a terminal event. What that means to
+        the client, if all that matters came before: every choice's finish reason, and the usage
+        if it was asked for. None if something is missing. `rest` is what came of one more event."""
         return None
 
 

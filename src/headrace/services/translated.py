@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import WireRequest
+from headrace.services.anthropic_wire import MESSAGE_STOP
 from headrace.services.dialects import (
     anthropic_answering,
     anthropic_asking,
@@ -30,6 +31,7 @@ from headrace.services.dialects.neutral import (
 )  # fmt: skip
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
+from headrace.services.openai_wire import DONE
 from headrace.services.service import EventRead, Service, StreamReader, WholeRead
 
 _encode = msgspec.json.Encoder().encode
@@ -101,7 +103,9 @@ class AnthropicForOpenAI(_Translated):
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(AnthropicEvents(), OpenAIWriter(shows_usage=call.wants_usage))
+        return TranslatedStream(
+            AnthropicEvents(), OpenAIWriter(shows_usage=call.wants_usage), MESSAGE_STOP
+        )
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
         return read_whole(anthropic_answering.read(body), openai_answering.written)
@@ -126,7 +130,7 @@ class OpenAIForAnthropic(_Translated):
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(OpenAIEvents(), AnthropicWriter())
+        return TranslatedStream(OpenAIEvents(), AnthropicWriter(), DONE)
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
         return read_whole(openai_answering.read(body), anthropic_answering.written)
@@ -145,13 +149,16 @@ def read_whole(read: Answered | bytes, written: Callable[[Answered], dict[str, A
 
 
 class TranslatedStream(StreamReader):
-    """Reads the events of one dialect and hands on those of another."""
+    """Reads the events of one dialect and hands on those of another. `last` is the terminal event
+    of the first."""
 
-    __slots__ = ("_events", "_writer")
+    __slots__ = ("_counted", "_events", "_finished", "_last", "_writer")
 
-    def __init__(self, events: Events, writer: Writer) -> None:
+    def __init__(self, events: Events, writer: Writer, last: bytes = b"") -> None:
         self._events = events
+        self._last = last
         self._writer = writer
+        self._finished = self._counted = False
 
     def read(self, event: bytes, data: bytes | None) -> EventRead:
         """Raises BadAnswer."""
@@ -167,6 +174,11 @@ class TranslatedStream(StreamReader):
                 return EventRead(write(delta), isinstance(delta, CONTENT))
         return self.told(deltas)
 
+    def end(self, rest: bytes) -> EventRead | None:
+        whole = self._finished and self._counted
+        ends = whole and self._last.startswith(rest.strip())
+        return self.told([Ended()]) if ends else None
+
     def told(self, deltas: list[Delta]) -> EventRead:
         """What several deltas together mean."""
         out, content, terminal = [], False, False
@@ -179,8 +191,10 @@ class TranslatedStream(StreamReader):
             content = content or isinstance(delta, CONTENT)
             if isinstance(delta, Finished | Counted) and delta.counts is not None:
                 usage = delta.counts.usage
+                self._counted = True
             if isinstance(delta, Finished):
                 finish = delta.finish
+                self._finished = True
             terminal = terminal or isinstance(delta, Ended)
         special = terminal or usage is not None or error is not None or finish is not None
         return EventRead(

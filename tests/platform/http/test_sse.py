@@ -133,3 +133,10 @@ for middle, end in ((b"x", b"\\n\\n"), (b"\\n", b"\\n"), (b"\\r", b"\\n\\n")):
 def test_an_event_that_comes_byte_by_byte_does_not_stop_the_loop() -> None:
     """Looking at all that is held for each byte would take minutes of the loop's time."""
     subprocess.run([sys.executable, "-c", BYTE_BY_BYTE], check=True, timeout=60)
+
+
+def test_what_came_before_a_large_event_is_told() -> None:
+    splitter = EventSplitter(limit_bytes=100)
+    with pytest.raises(EventTooLarge) as caught:
+        splitter.feed(b"data: a\n\ndata: b\n\ndata: " + b"x" * 100 + b"\n\ndata: c\n\n")
+    assert caught.value.before == [(b"data: a\n\n", b"a"), (b"data: b\n\n", b"b")]

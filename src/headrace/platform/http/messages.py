@@ -123,6 +123,8 @@ class WireResponse(Protocol):
     """Names in lower case, in the order they came."""
     whole: bool
     """All of it has come: reading does not wait."""
+    close_delimited: bool
+    """It ends with the connection, so its end proves less than a length or a last chunk."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first value under a lower-case name."""

@@ -6,16 +6,28 @@ whole. What passes through keeps its bytes.
 
 from __future__ import annotations
 
+import itertools
 import re
+from typing import NoReturn
 
+EVENT_LIMIT_BYTES = 16 * 1024 * 1024
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n|\r\n\r(?!\n)|\n\r(?!\n)|\r\r\n")
 _LONGEST_BEGUN = 3
 """Bytes that the end of one chunk may hold of a blank line: CR LF CR."""
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
+Pair = tuple[bytes, bytes | None]
+"""An event, and its data (see `data_of`)."""
+
+
 class EventTooLarge(Exception):  # noqa: N818 - the name says what was found
-    """An event, or what is held of one, is over the limit in bytes."""
+    """An event, or what is held of one, is over the limit in bytes. `before` has the events that
+    ended before it in the same chunk."""
+
+    def __init__(self, message: str, before: list[Pair]) -> None:
+        super().__init__(message)
+        self.before = before
 
 
 class EventSplitter:
@@ -27,7 +39,7 @@ class EventSplitter:
 
     __slots__ = ("_held", "_limit")
 
-    def __init__(self, limit_bytes: int = 1024 * 1024) -> None:
+    def __init__(self, limit_bytes: int = EVENT_LIMIT_BYTES) -> None:
         self._held = bytearray()
         self._limit = limit_bytes
 
@@ -40,8 +52,8 @@ class EventSplitter:
         """The events that end in this chunk. Raises EventTooLarge."""
         return [event for event, _ in self.pairs(chunk)]
 
-    def pairs(self, chunk: bytes) -> list[tuple[bytes, bytes | None]]:
-        """The same, each with its data (see `data_of`)."""
+    def pairs(self, chunk: bytes) -> list[Pair]:
+        """The same, each with its data."""
         if (
             chunk.find(b"\n") == len(chunk) - 2
             and chunk.startswith(b"data: ")
@@ -55,9 +67,14 @@ class EventSplitter:
             events = self._by_lf(chunk)
         else:
             events = self._by_any_line_end(chunk)
-        if len(self._held) > self._limit or any(len(e) > self._limit for e in events):
-            raise EventTooLarge(f"an event is over {self._limit:,} bytes")
+        if len(self._held) > self._limit or (events and max(map(len, events)) > self._limit):
+            self._refuse(events)
         return [(event, data_of(event)) for event in events]
+
+    def _refuse(self, events: list[bytes]) -> NoReturn:
+        small = itertools.takewhile(lambda event: len(event) <= self._limit, events)
+        before = [(event, data_of(event)) for event in small]
+        raise EventTooLarge(f"an event is over {self._limit:,} bytes", before)
 
     def _by_lf(self, chunk: bytes) -> list[bytes]:
         """As the pattern would find them, a hundred times faster."""

@@ -38,10 +38,10 @@ from headrace.services.dialects.openai_answering import (
     finish_members,
     usage,
 )  # fmt: skip
+from headrace.services.openai_wire import DONE, DONE_DATA
 from headrace.services.service import BadAnswer
 
 _encode = msgspec.json.Encoder().encode
-DONE = b"data: [DONE]\n\n"
 
 
 # --- reading
@@ -97,7 +97,7 @@ class OpenAIEvents:
 
     def read(self, data: bytes) -> list[Delta]:
         """What an event says. Raises BadAnswer."""
-        if data == b"[DONE]":
+        if data == DONE_DATA:
             return [Ended()]
         try:
             chunk = _chunks.decode(data)
