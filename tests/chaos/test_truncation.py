@@ -28,6 +28,7 @@ HOW = ("eof", "rst", "clean_end", "broken_chunk")
 COUNT = 1_000 if SOAK else 60
 """Streams for each way of cutting in each dialect."""
 AT_ONCE = 8
+TRIES = 20
 TOKENS = 6
 
 
@@ -96,6 +97,18 @@ async def _read_all(client: Client, model: str, script: dict[str, Any]) -> None:
             pass
 
 
+async def _read_whole(client: Client, model: str, script: dict[str, Any]) -> None:
+    """This upstream ends a connection after a clean end without a word, and these models allow one
+    attempt: a call that comes just then fails before it begins."""
+    for _ in range(TRIES):
+        try:
+            return await _read_all(client, model, script)
+        except ERRORS as error:
+            if getattr(error, "status_code", 200) != 503:
+                raise
+    raise AssertionError("never answered")
+
+
 # The SDK leaves its asynchronous generator to the collector when a stream raises, which that may
 # meet while it still runs. It has nothing to do with what is tested.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -125,8 +138,11 @@ async def test_cut_streams(
         script = {"tokens": TOKENS, "fault": {"kind": "cut", "how": how, "at_byte": at}}
         if how == "clean_end" and at >= all_there:
             async with slots:
-                await _read_all(sdk[dialect.name], dialect.model, script)
-                answer = await ask(gateway, dialect, stream=True, script=script)
+                await _read_whole(sdk[dialect.name], dialect.model, script)
+                for _ in range(TRIES):
+                    answer = await ask(gateway, dialect, stream=True, script=script)
+                    if answer.status == 200:
+                        break
             assert answer.error is None, at
             assert answer.body.endswith(dialect.end), at
             complete.append(at)
@@ -146,7 +162,8 @@ async def test_cut_streams(
         else:
             assert (answer.status, answer.error["code"]) == (503, "upstream_failed"), at
         calls[answer.error["request_id"]] = answer.status
-        calls[caught.value.body["request_id"]] = answer.status
+        # Each has its own: a connection that was kept may have been closed before one of them.
+        calls[caught.value.body["request_id"]] = getattr(caught.value, "status_code", 200)
 
     cuts = _cuts(whole, dialect)
     await asyncio.gather(*map(one, cuts))

@@ -21,7 +21,9 @@ def relay(unfinished: Unfinished) -> _Relay:
         usage=None, content_events=0, first_content_at=None, status=0, finish=""
     )
     target = SimpleNamespace(patience=SimpleNamespace(idle_s=30.0))
-    attempt: Any = SimpleNamespace(progress=progress, target=target, unfinished=unfinished)
+    attempt: Any = SimpleNamespace(
+        progress=progress, target=target, unfinished=unfinished, call=SimpleNamespace(body=b"{}")
+    )
     reader = OpenAIStreamReader(hide_usage=True)
     return _Relay(reader, b"", Recorder(1 << 30), attempt, lambda _: None)
 
