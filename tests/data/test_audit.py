@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.data import audit, audit_keys
-from headrace.data.audit import AuditEvent, AuditLog
+from headrace.data import audit_event, audit_files, audit_keys
+from headrace.data.audit import AuditLog
+from headrace.data.audit_event import AuditEvent
 from headrace.data.audit_keys import own_signer
 from headrace.data.audit_refusals import TOLD, WINDOW_S, Refusals
 from headrace.data.audit_verify import (
@@ -88,7 +89,7 @@ def test_the_key_is_its_owners_alone(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
     log = AuditLog(tmp_path)
     log.close()
-    assert stat.S_IMODE((tmp_path / audit.FILE_NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / audit_files.FILE_NAME).stat().st_mode) == 0o600
 
 
 def test_a_key_that_is_none_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -124,7 +125,8 @@ def test_works_without_the_extra_and_says_so(
 WRITER = """
 import sys
 from pathlib import Path
-from headrace.data.audit import AuditEvent, AuditLog
+from headrace.data.audit import AuditLog
+from headrace.data.audit_event import AuditEvent
 log = AuditLog(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -182,7 +184,7 @@ def test_processes_share_one_chain_whatever_is_killed(tmp_path: Path) -> None:
 def test_what_a_full_disk_cut_short_goes(tmp_path: Path) -> None:
     log = AuditLog(tmp_path)
     log.append(EVENT)
-    with (tmp_path / audit.FILE_NAME).open("ab") as file:
+    with (tmp_path / audit_files.FILE_NAME).open("ab") as file:
         file.write(b'{"hash":"00')
     log.append(EVENT)
     log.close()
@@ -204,7 +206,7 @@ def test_a_file_that_was_moved_away_is_begun_anew_and_shows(tmp_path: Path) -> N
     log = AuditLog(tmp_path)
     log.append(EVENT)
     log.settle()
-    (tmp_path / audit.FILE_NAME).rename(tmp_path / "elsewhere")
+    (tmp_path / audit_files.FILE_NAME).rename(tmp_path / "elsewhere")
     log.append(EVENT)
     log.close()
     began = next(iter(events(tmp_path)))
@@ -218,9 +220,9 @@ def test_texts_are_bounded_and_scrubbed(tmp_path: Path) -> None:
     log.append(AuditEvent(action="a" * 500, actor=canary, target="x" * 190 + canary, detail=detail))
     log.append(AuditEvent(action="test", detail={str(i): "\u0007" * 5000 for i in range(9)}))
     log.close()
-    data = (tmp_path / audit.FILE_NAME).read_bytes()
+    data = (tmp_path / audit_files.FILE_NAME).read_bytes()
     assert b"hunter2" not in data
-    assert max(map(len, data.splitlines())) < audit.EVENT_BYTES + 100
+    assert max(map(len, data.splitlines())) < audit_event.EVENT_BYTES + 100
     assert not verify(tmp_path).problems
     for n in (1, 2):
         assert len(encode_proof(prove(tmp_path, n))) <= 4096

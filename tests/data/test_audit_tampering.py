@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.data.audit import CHECKPOINTS_NAME, FILE_NAME, AuditEvent, AuditLog
+from headrace.data.audit import AuditLog
 from headrace.data.audit_chain import (
     Checkpoint,
     Frontier,
@@ -21,6 +21,8 @@ from headrace.data.audit_chain import (
     encode_checkpoint,
     encode_line,
 )
+from headrace.data.audit_event import AuditEvent
+from headrace.data.audit_files import CHECKPOINTS_NAME, FILE_NAME
 from headrace.data.audit_verify import ChainCheck, Report, check_statements, encode_proof, prove
 from headrace.data.audit_verify import verify as verified
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.data.audit import CHECKPOINTS_NAME, FILE_NAME
+from headrace.data.audit_files import CHECKPOINTS_NAME, FILE_NAME, rotated
 from headrace.data.audit_keys import PUBLIC_NAME
 from support.gateway_process import Gateway, running_gateway
 
@@ -92,6 +92,32 @@ def test_the_log_is_checked_and_exported(folder: Path, tmp_path: Path) -> None:
     assert bad.returncode == 1
     assert "was changed" in bad.stderr
     assert headrace(folder, "audit", "export", str(kept)).returncode == 3
+
+
+def test_the_log_is_rotated_under_a_gateway_that_runs(tmp_path: Path) -> None:
+    with running_gateway(CONFIG.format(workers=2), tmp_path, env=ENV) as gateway:
+        assert "nothing to put aside" in headrace(tmp_path, "audit", "rotate").stdout
+        knock(gateway, 3)
+        assert "Put aside as" in headrace(tmp_path, "audit", "rotate").stdout
+        key = headrace(tmp_path, "keys", "create", "shop")
+        assert key.returncode == 0, key.stderr
+    done = headrace(tmp_path, "audit", "verify")
+    assert done.returncode == 0, done.stderr
+    listed = headrace(tmp_path, "audit", "list", "--json").stdout.splitlines()
+    actions = [json.loads(line)["action"] for line in listed]
+    assert [a for a in actions if a != "auth.refused"] == [
+        "audit.began", "audit.rotated", "keys.create",
+    ]  # fmt: skip
+    kept = tmp_path / "kept"
+    assert headrace(tmp_path, "audit", "export", str(kept)).returncode == 0
+    assert headrace(tmp_path, "audit", "verify", "--folder", "kept").returncode == 0
+    rotated(kept)[0].unlink()
+    missed = headrace(tmp_path, "audit", "verify", "--folder", "kept")
+    assert missed.returncode == 1
+    assert "are not here" in missed.stderr
+    partial = headrace(tmp_path, "audit", "verify", "--folder", "kept", "--partial")
+    assert partial.returncode == 0, partial.stderr
+    assert "a checkpoint vouches for them" in partial.stdout
 
 
 def test_an_event_is_proved(folder: Path, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 One file, and one hash chain, for all processes that share the store's folder: each appends under
 a lock on the file, after taking up what others appended. So the order is one, and no process's
 part can be removed as a whole. Lines are the kernel's when `append` returns, as the journal's
-are; `settle` brings them to the disk. See `audit_chain` for the format, `audit_verify` for the
-check.
+are; `settle` brings them to the disk. A file that has grown large is put aside, and the chain goes
+on in the next: `audit_files`. See `audit_chain` for the format, `audit_verify` for the check.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
-from msgspec import Struct, field
 
 from headrace.data.audit_chain import (
     ZERO,
@@ -29,43 +28,29 @@ from headrace.data.audit_chain import (
     Frontier,
     Statement,
     chained,
-    decode_checkpoint,
     decode_line,
     encode_checkpoint,
     encode_line,
     leaf,
+)
+from headrace.data.audit_event import AuditEvent, encoded
+from headrace.data.audit_files import (
+    CHECKPOINTS_NAME,
+    FILE_NAME,
+    SEGMENT_BYTES,
+    first_number,
+    last_checkpoint,
+    rotate,
+    rotated,
+    segment_path,
 )
 from headrace.data.audit_keys import EXTRA_HINT, Signer, own_signer
 from headrace.errors import Setup
 
 log = logging.getLogger("headrace.audit")
 
-FILE_NAME = "audit.jsonl"
-CHECKPOINTS_NAME = "audit-checkpoints.jsonl"
 CHECKPOINT_EVENTS = 1000
 CHECKPOINT_S = 60.0
-TEXT_LIMIT = 200
-"""Characters of one text of an event."""
-DETAILS_LIMIT = 8
-EVENT_BYTES = 1500
-"""Of an event on disk: what keeps a proof for one below 4 KB."""
-
-
-class AuditEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was done. Texts are cut to `TEXT_LIMIT`; none may be a secret."""
-
-    action: str
-    """What, as `keys.create`, `auth.refused`."""
-    actor: str = ""
-    """Who: `key:NAME`, `user:NAME`, `local:USER` of the command line, "" if not known."""
-    target: str = ""
-    """To what: the id of a key, a team, ..."""
-    outcome: Literal["done", "refused", "failed"] = "done"
-    ip: str = ""
-    """The address it came from."""
-    tenant: str | None = None
-    detail: dict[str, str] = field(default_factory=dict)
-    """Further facts by name: what changed, why it was refused."""
 
 
 class AuditSink(Protocol):
@@ -86,9 +71,11 @@ class AuditLog:
         *,
         clock: Callable[[], float] = time.time,
         scrub: Callable[[str], str] = str,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         """`signer` is asked at the first checkpoint, since it takes a while to load; `clock` gives
-        Unix seconds; `scrub` takes secrets out of each text."""
+        Unix seconds; `scrub` takes secrets out of each text. A file of `segment_bytes` is
+        rotated."""
         self._folder = folder
         self._path = folder / FILE_NAME
         self._checkpoints = folder / CHECKPOINTS_NAME
@@ -98,9 +85,11 @@ class AuditLog:
         self._clock = clock
         self.scrub = scrub
         self._turn = threading.Lock()
-        self._encode = msgspec.json.Encoder().encode
         self._fd = -1
         self._dirty = False
+        self._segment_bytes = segment_bytes
+        self._lost: str | None = None
+        """What was there before the file was moved away or removed."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._turn:
             self._open()
@@ -117,6 +106,20 @@ class AuditLog:
                     self._checkpoint()
                 except OSError as error:  # the event is kept all the same
                     log.error("no audit checkpoint", extra={"cause": str(error)})
+            if self._end >= self._segment_bytes:
+                try:
+                    self._rotate()
+                except OSError as error:
+                    log.error("the audit log is not rotated", extra={"cause": str(error)})
+
+    def rotate(self) -> bool:
+        """Puts the file aside and begins another, in which the chain goes on. False if there is
+        nothing in it but that it was begun."""
+        with self._turn, self._locked():
+            if self._frontier.count - self._first < 2:
+                return False
+            self._rotate()
+            return True
 
     def settle(self) -> None:
         """Makes a checkpoint if one is due and brings what was written to the disk. Blocks for as
@@ -162,44 +165,77 @@ class AuditLog:
         """Events that the last checkpoint vouches for."""
         self._before = ZERO.hex()
         self._last: Checkpoint | None = None
-        self._checkpoints_end = 0
+        self._checkpoints_stamp = (0, 0)
         self._waiting_since = self._clock()
+        self._first = 0
+        """The number of the first event of the file."""
         self._begin_at_checkpoint()
 
     def _begin_at_checkpoint(self) -> None:
         """A long log is not read from its start: the last checkpoint holds all that is needed."""
         self._take_up_checkpoints()
-        last = self._last
+        last, first = self._last, first_number(self._fd)
         frontier = None if last is None else last.frontier()
-        if last is not None and frontier is not None and last.end <= os.fstat(self._fd).st_size:
-            self._frontier, self._end = frontier, last.end
-            self._head = bytes.fromhex(last.statement.head)
+        if last is not None and frontier is not None:
+            size = os.fstat(self._fd).st_size
+            here = last.segment == first and last.end <= size
+            put_aside = size == 0 and segment_path(self._folder, last.segment).exists()
+            if here or put_aside or first == last.statement.size:
+                self._frontier, self._end = frontier, last.end if here else 0
+                self._head = bytes.fromhex(last.statement.head)
+                self._first = last.segment if here else last.statement.size
+                return
+        for path in rotated(self._folder) if first != 0 else ():
+            self._take_up_lines(path.read_bytes())
+        self._first = self._frontier.count
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Alone with the file, and at its end."""
-        self._reopen_if_moved()
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self._lock()
         try:
-            size = os.fstat(self._fd).st_size
-            if size != self._end:
-                self._take_up(size)
+            lost, self._lost = self._lost, None
+            if lost is not None and self._end == 0:
+                self._began(lost)
             yield
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def _reopen_if_moved(self) -> None:
+    def _lock(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        while not self._is_there():
+            self._reopen()
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        size = os.fstat(self._fd).st_size
+        if size != self._end:
+            self._take_up(size)
+
+    def _is_there(self) -> bool:
         try:
-            if os.stat(self._path).st_ino == self._inode:  # noqa: PTH116 - a third of the time
-                return
+            return os.stat(self._path).st_ino == self._inode  # noqa: PTH116 - a third of the time
         except FileNotFoundError:
-            pass
-        head, count = self._head.hex(), self._frontier.count
-        log.error("the audit log was moved or removed", extra={"detail": str(self._path)})
+            return False
+
+    def _reopen(self) -> None:
+        """Another process rotated the file, or somebody took it away."""
+        inodes = {path.stat().st_ino for path in rotated(self._folder)}
+        if self._inode not in inodes:
+            head, count = self._head.hex(), self._frontier.count
+            self._lost = f"the file of {count} events up to {head} was moved or removed"
+            log.error("the audit log was moved or removed", extra={"detail": str(self._path)})
         os.close(self._fd)
         self._open()
-        if os.fstat(self._fd).st_size == 0:
-            self._began(f"the file of {count} events up to {head} was moved or removed")
+
+    def _rotate(self) -> None:
+        """The checkpoint at its end is what the next file begins with. Raises OSError."""
+        if self._frontier.count > self._vouched:
+            self._checkpoint()
+        os.fdatasync(self._fd)
+        first = self._first
+        rotate(self._folder, first)
+        self._lock()  # of the next file; who waits for this one sees that it is put aside
+        last = self._frontier.count - 1
+        self._write(AuditEvent(action="audit.rotated", detail={"events": f"{first} to {last}"}))
 
     def _began(self, why: str) -> None:
         self._write(AuditEvent(action="audit.began", detail={"why": why} if why else {}))
@@ -218,7 +254,13 @@ class AuditLog:
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             os.ftruncate(self._fd, self._end + whole)
-        for line in data[:whole].splitlines():
+        self._take_up_lines(data[:whole])
+        self._end += whole
+        if before <= self._vouched < self._frontier.count:
+            self._waiting_since = self._clock()
+
+    def _take_up_lines(self, data: bytes) -> None:
+        for line in data.splitlines():
             try:
                 read = decode_line(line)
                 told = bytes.fromhex(read.hash)
@@ -229,12 +271,9 @@ class AuditLog:
                 log.error("the audit log was changed: run `headrace audit verify`")
             self._head = told
             self._frontier.add(leaf(bytes(read.event)))
-        self._end += whole
-        if before <= self._vouched < self._frontier.count:
-            self._waiting_since = self._clock()
 
     def _write(self, event: AuditEvent) -> None:
-        body = self._encoded(event)
+        body = encoded(event, self._frontier.count, self._clock(), self.scrub)
         head = chained(self._head, body)
         line = encode_line(head, body)
         written = os.write(self._fd, line)
@@ -248,48 +287,26 @@ class AuditLog:
         self._frontier.add(leaf(body))
         self._dirty = True
 
-    def _encoded(self, event: AuditEvent) -> bytes:
-        text = self._text
-        known = AuditEvent(
-            action=text(event.action),
-            actor=text(event.actor),
-            target=text(event.target),
-            outcome=event.outcome,
-            ip=text(event.ip),
-            tenant=None if event.tenant is None else text(event.tenant),
-            detail={text(k): text(v) for k, v in list(event.detail.items())[:DETAILS_LIMIT]},
-        )
-        prefix = b'{"n":%d,"at":%.3f,' % (self._frontier.count, self._clock())
-        body = prefix + self._encode(known)[1:]
-        if len(body) > EVENT_BYTES:
-            short = msgspec.structs.replace(known, detail={"cut": "the details were too long"})
-            body = prefix + self._encode(short)[1:]
-        return body
-
-    def _text(self, text: str) -> str:
-        """Without secrets; cut only after, lest half of one remain."""
-        return self.scrub(text)[:TEXT_LIMIT]
-
     # --- checkpoints
 
     def _take_up_checkpoints(self) -> None:
         """The last checkpoint that any process made."""
+        stamp = self._checkpoints_now()
+        if stamp == self._checkpoints_stamp:
+            return
+        last = last_checkpoint(self._folder)
+        self._checkpoints_stamp = stamp
+        if last is not None:
+            self._last, self._vouched = last, last.statement.size
+            self._before = last.statement.digest()
+
+    def _checkpoints_now(self) -> tuple[int, int]:
+        """Which file it is, and its size."""
         try:
-            with self._checkpoints.open("rb") as file:
-                if os.fstat(file.fileno()).st_size == self._checkpoints_end:
-                    return
-                data = file.read()
+            found = self._checkpoints.stat()
         except FileNotFoundError:
-            return
-        self._checkpoints_end = len(data)
-        for line in reversed(data.splitlines()):
-            try:
-                self._last = decode_checkpoint(line)
-            except msgspec.MsgspecError:
-                continue  # cut short by a full disk
-            self._vouched = self._last.statement.size
-            self._before = self._last.statement.digest()
-            return
+            return (-1, 0)
+        return (found.st_ino, found.st_size)
 
     def _checkpoint(self) -> None:
         self._take_up_checkpoints()  # another process may have made this one
@@ -309,6 +326,7 @@ class AuditLog:
             signature=None if signer is None else signer.sign(statement.encoded()).hex(),
             peaks=tuple(peak.hex() for peak in frontier.peaks),
             end=self._end,
+            segment=self._first,
         )
         line = encode_checkpoint(made) + b"\n"
         self._append_checkpoint(line)
@@ -337,6 +355,6 @@ class AuditLog:
             if os.write(descriptor, line) != len(line):
                 os.ftruncate(descriptor, before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._checkpoints_end = before + len(line)
         finally:
             os.close(descriptor)
+        self._checkpoints_stamp = self._checkpoints_now()

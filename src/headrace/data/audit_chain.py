@@ -131,6 +131,8 @@ class Checkpoint(Struct, frozen=True, forbid_unknown_fields=True):
     """The frontier, to begin at; checked against the root, so it need not be signed."""
     end: int = 0
     """Where the log's file ended, in bytes: a hint for reading."""
+    segment: int = 0
+    """The number of the first event of that file, which may have been rotated since."""
 
     def frontier(self) -> Frontier | None:
         """None if the peaks do not fit the root."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.data.audit import AuditEvent
+from headrace.data.audit_event import AuditEvent
 
 WINDOW_S = 60.0
 TOLD = 20

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headrace.data.audit import CHECKPOINTS_NAME, FILE_NAME
 from headrace.data.audit_chain import (
     ZERO,
     Checkpoint,
@@ -23,6 +22,7 @@ from headrace.data.audit_chain import (
     path_ranges,
     root_by_path,
 )
+from headrace.data.audit_files import checkpoint_lines, lines
 from headrace.data.audit_keys import can_sign, signature_holds
 from headrace.errors import Setup
 
@@ -38,6 +38,8 @@ class Report(Struct):
     """What a check found."""
 
     events: int = 0
+    first: int = 0
+    """The number of the first event that is here: those before were put elsewhere."""
     checkpoints: int = 0
     vouched: int = 0
     """Events up to the last checkpoint; what is cut behind it does not show."""
@@ -89,18 +91,25 @@ class ChainCheck:
         return False
 
 
-def verify(folder: Path, *, held: Checkpoint | None = None, key: str | None = None) -> Report:
+def verify(
+    folder: Path,
+    *,
+    held: Checkpoint | None = None,
+    key: str | None = None,
+    partial: bool = False,
+) -> Report:
     """Checks all of the log in `folder`. `held` is a checkpoint kept elsewhere, `key` the public
-    key (hexadecimal) kept elsewhere; without it the first one in the file is taken. Raises Setup
-    if there is no log."""
+    key (hexadecimal) kept elsewhere; without it the first one in the file is taken. `partial`: its
+    first files may be elsewhere. Raises Setup if there is no log."""
     report = Report()
     found = list(_checkpoints(folder, report))
     report.checkpoints = len(found)
-    check_statements(found, held, key, report)
+    check_statements(found, held, key, report, partial=partial)
     statements = [checkpoint.statement for checkpoint in found]
     if held is not None:
         statements.append(held.statement)
     chain = ChainCheck(statements)
+    _begin(chain, _first_number(folder), found, report, partial=partial)
     for line in _lines(folder):
         if not chain.feed(line):
             break
@@ -113,11 +122,47 @@ def verify(folder: Path, *, held: Checkpoint | None = None, key: str | None = No
     return report
 
 
-def check_statements(
-    found: Sequence[Checkpoint], held: Checkpoint | None, key: str | None, report: Report
+def _first_number(folder: Path) -> int:
+    """Of the first event that is here; 0 if it cannot be read."""
+    for line in _lines(folder):
+        try:
+            return _decode_number(decode_line(line).event).n
+        except msgspec.MsgspecError:
+            break
+    return 0
+
+
+def _begin(
+    chain: ChainCheck, first: int, found: Sequence[Checkpoint], report: Report, *, partial: bool
 ) -> None:
-    """Signatures, order and links of checkpoints, by themselves."""
+    """Where the log's first files are elsewhere, at the checkpoint that was made when the last of
+    them was put aside."""
+    if first == 0:
+        return
+    report.first = first
+    if not partial:
+        report.problems.append(f"events 0 to {first - 1} are not here")
+    start = next((each for each in found if each.statement.size == first), None)
+    frontier = None if start is None else start.frontier()
+    if start is None or frontier is None:
+        report.problems.append(f"no checkpoint vouches for the {first} events that are not here")
+    else:
+        chain.head, chain.frontier = bytes.fromhex(start.statement.head), frontier
+
+
+def check_statements(
+    found: Sequence[Checkpoint],
+    held: Checkpoint | None,
+    key: str | None,
+    report: Report,
+    *,
+    partial: bool = False,
+) -> None:
+    """Signatures, order and links of checkpoints, by themselves. `partial`: the first may be
+    elsewhere."""
     before, size = ZERO.hex(), 0
+    if partial and found:
+        before = found[0].statement.before
     if key is None and held is not None:
         key = held.statement.key
     signed = False
@@ -184,6 +229,11 @@ def prove(folder: Path, n: int) -> Proof:
     of_each = sorted((*ranges, (n, n + 1)))
     turn = iter(of_each)
     current = next(turn)
+    if _first_number(folder):
+        raise Setup(
+            "The log's first files are not here, and a proof needs all of them.",
+            "Put them back beside it, or into a copy of the folder.",
+        )
     for at, line in enumerate(_lines(folder)):
         if at >= size:
             break
@@ -245,8 +295,7 @@ def events(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _lines(folder: Path) -> Iterator[bytes]:
     try:
-        with (folder / FILE_NAME).open("rb") as file:
-            yield from file
+        yield from lines(folder)
     except OSError as error:
         raise Setup(
             f"There is no audit log in {folder}: {error.strerror}.",
@@ -255,11 +304,7 @@ def _lines(folder: Path) -> Iterator[bytes]:
 
 
 def _checkpoints(folder: Path, report: Report) -> Iterator[Checkpoint]:
-    try:
-        data = (folder / CHECKPOINTS_NAME).read_bytes()
-    except FileNotFoundError:
-        return
-    for line in data.splitlines():
+    for line in checkpoint_lines(folder):
         if not line:
             continue
         try:

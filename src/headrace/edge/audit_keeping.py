@@ -7,7 +7,8 @@ import logging
 import time
 from pathlib import Path
 
-from headrace.data.audit import AuditEvent, AuditLog
+from headrace.data.audit import AuditLog
+from headrace.data.audit_event import AuditEvent
 from headrace.data.audit_refusals import Refusals
 from headrace.errors import Refused
 

@@ -51,6 +51,9 @@ def verify(
         Path | None, Parameter(help="A file with the last checkpoint that you keep elsewhere.")
     ] = None,
     key: KeyOption = None,
+    partial: Annotated[
+        bool, Parameter(negative=(), help="Its first files were moved elsewhere: check the rest.")
+    ] = False,
     folder: FolderOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -64,7 +67,20 @@ def verify(
     """
     from headrace.operate.audit_commands import log_folder, verify_log
 
-    sys.exit(verify_log(log_folder(folder, config), checkpoint, key, as_json=json))
+    where = log_folder(folder, config)
+    sys.exit(verify_log(where, checkpoint, key, partial=partial, as_json=json))
+
+
+@audit_app.command
+def rotate(*, folder: FolderOption = None, config: ConfigOption = None) -> None:
+    """Put the log's file aside and begin another, in which the chain goes on. It is done by itself
+    at 64 MiB, and can be done while gateways run.
+
+    Example: `headrace audit rotate`
+    """
+    from headrace.operate.audit_commands import log_folder, rotate_log
+
+    rotate_log(log_folder(folder, config))
 
 
 @audit_app.command

@@ -16,8 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headrace.data.audit import CHECKPOINTS_NAME, FILE_NAME
+from headrace.data.audit import AuditLog
 from headrace.data.audit_chain import Checkpoint, decode_checkpoint
+from headrace.data.audit_files import (
+    CHECKPOINTS_NAME,
+    FILE_NAME,
+    rotated,
+    rotated_checkpoints,
+)
 from headrace.data.audit_keys import EXTRA_HINT, PUBLIC_NAME
 from headrace.data.audit_verify import (
     Report,
@@ -68,10 +74,12 @@ def _fits(event: dict[str, Any], action: str | None, actor: str | None) -> bool:
     return actor is None or event.get("actor") == actor
 
 
-def verify_log(folder: Path, checkpoint: Path | None, key: str | None, *, as_json: bool) -> int:
+def verify_log(
+    folder: Path, checkpoint: Path | None, key: str | None, *, partial: bool, as_json: bool
+) -> int:
     """Prints what was found; returns the exit code. Raises Setup."""
     held = None if checkpoint is None else _held(checkpoint)
-    report = verify(folder, held=held, key=_key(key))
+    report = verify(folder, held=held, key=_key(key), partial=partial)
     if as_json:
         print(json.dumps({"ok": not report.problems, **msgspec.to_builtins(report)}))
     elif report.problems:
@@ -84,6 +92,10 @@ def verify_log(folder: Path, checkpoint: Path | None, key: str | None, *, as_jso
 
 def _good(report: Report, held: bool) -> str:
     lines = [f"{report.events} events: nothing was changed."]
+    if report.first:
+        lines.append(
+            f"The first {report.first} of them are not here: a checkpoint vouches for them."
+        )
     behind = report.events - report.vouched
     lines.append(
         f"{report.checkpoints} checkpoints vouch for all but the last {behind}."
@@ -100,6 +112,24 @@ def _good(report: Report, held: bool) -> str:
     if not held:
         lines.append("Give --checkpoint, kept elsewhere, to know that the end was not cut.")
     return "\n".join(lines)
+
+
+def rotate_log(folder: Path) -> None:
+    """Raises Setup."""
+    if not (folder / FILE_NAME).exists():
+        raise Setup(f"There is no audit log in {folder}.", "Name the store's folder.")
+    try:
+        log = AuditLog(folder)
+        try:
+            done = log.rotate()
+        finally:
+            log.close()
+    except OSError as error:
+        raise Setup(
+            f"The audit log in {folder} cannot be written: {error.strerror}.",
+            "Run this as the user that runs the gateway.",
+        ) from error
+    print(f"Put aside as {rotated(folder)[-1]}." if done else "There is nothing to put aside yet.")
 
 
 def print_proof(folder: Path, number: int) -> None:
@@ -135,6 +165,8 @@ def export_log(folder: Path, to: Path) -> None:
         for name in (CHECKPOINTS_NAME, FILE_NAME, PUBLIC_NAME):
             if (folder / name).exists():
                 shutil.copyfile(folder / name, to / name)
+        for path in (*rotated_checkpoints(folder), *rotated(folder)):
+            shutil.copyfile(path, to / path.name)
     except OSError as error:
         raise Setup(f"The log cannot be copied to {to}: {error.strerror}.") from error
     if not (to / FILE_NAME).exists():

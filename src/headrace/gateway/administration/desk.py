@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from msgspec import MsgspecError
 
-from headrace.data.audit import AuditEvent, AuditSink
+from headrace.data.audit import AuditSink
+from headrace.data.audit_event import AuditEvent
 from headrace.data.registry.records import Record, row_of
 from headrace.data.registry.rows import Position, Row, Rows, Stale, Wanted
 from headrace.gateway.administration.faults import Denied, Why
