@@ -28,7 +28,7 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     first_token_s: Seconds = 15.0
     """Of a stream: to the first event."""
     idle_s: Seconds = 30.0
-    """Between two events of a stream."""
+    """Between two events of a stream, or two parts of a whole answer's body."""
     whole_s: Seconds = 60.0
     """Of a whole answer: to its end."""
     stream_s: Seconds = 600.0

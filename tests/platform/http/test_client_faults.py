@@ -394,6 +394,28 @@ async def test_idle_timeout(whole: bool) -> None:
         assert caught.value.response_started
 
 
+@pytest.mark.parametrize("first_byte_s", [SHORT, PATIENCE_S])
+async def test_a_head_that_comes_long_before_its_body(first_byte_s: float) -> None:
+    """The server thinks: it is no more idle than one that waits with the head too."""
+
+    async def script(peer: Peer) -> None:
+        await peer.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        if first_byte_s == PATIENCE_S:
+            await asyncio.sleep(4 * SHORT)
+            peer.send(b"hi")
+        await peer.gone()
+
+    async with Upstream(script) as up, transport() as client:
+        limits = quick(idle_s=SHORT / 2, first_byte_s=first_byte_s)
+        response = await client.send(up.request(), limits)
+        if first_byte_s == PATIENCE_S:
+            assert await response.read(2) == b"hi"
+            return
+        with pytest.raises(TransportError) as caught:
+            await response.read(2)
+        assert caught.value.fault is Fault.IDLE_TIMEOUT
+
+
 async def test_a_slow_reader_is_not_an_idle_upstream() -> None:
     async def script(peer: Peer) -> None:
         await peer.answer(STREAM)

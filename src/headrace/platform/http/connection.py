@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._eof = False
         self._head_bytes = 0
         self._quiet_bytes = 0
-        self._body_seen = False
+        self._body_seen = self._body_begun = False
         self._queued = 0
         self._sent = -1
         self._unsent: memoryview | None = None
@@ -92,7 +92,8 @@ class Connection(asyncio.Protocol):
         self._headers = response.headers
         self._timeouts = timeouts
         self.expires_at = None
-        self._is_head = self._complete = self._keep_alive = self._body_seen = False
+        self._is_head = self._complete = self._keep_alive = False
+        self._body_seen = self._body_begun = False
         self._head_bytes = self._quiet_bytes = 0
         self._sent = -1
 
@@ -177,6 +178,8 @@ class Connection(asyncio.Protocol):
                 # The request is still on its way out: the wait for the answer starts after it.
                 self._sent = sent
                 self.expires_at = None
+        if not self._body_begun:
+            limit_s = self._timeouts.first_byte_s
         if self.expires_at is None:
             self.expires_at = now + limit_s
         elif now >= self.expires_at:
@@ -213,7 +216,7 @@ class Connection(asyncio.Protocol):
         if response.head_done:
             self.expires_at = None
             if self._body_seen:
-                self._body_seen = False
+                self._body_seen, self._body_begun = False, True
                 self._quiet_bytes = 0
             elif self._quiet_bytes > self._head_limit_bytes:
                 # Chunk extensions or trailers without end (RFC 9112, section 7.1.1).

@@ -43,8 +43,9 @@ class Origin(NamedTuple):
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds. `first_byte_s` runs from the request's last byte to the response's head;
-    `idle_s` between two reads of the body."""
+    """Seconds. `first_byte_s` runs from the request's last byte to the response's head, and from
+    there to the first byte of its body: some servers send the head before they begin to work.
+    `idle_s` runs between two reads of the body."""
 
     connect_s: float = 5.0
     first_byte_s: float = 60.0
