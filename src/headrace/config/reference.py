@@ -34,7 +34,8 @@ def json_schema() -> dict[str, Any]:
         if not definition.get("required"):
             definition.pop("required", None)
     root = defs.pop("Config")
-    _without_discriminators(root)
+    for definition in (root, *defs.values()):
+        _without_discriminators(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **root,
@@ -48,6 +49,9 @@ def _without_discriminators(node: object) -> None:
     if isinstance(node, dict):
         node.pop("discriminator", None)
         for value in node.values():
+            _without_discriminators(value)
+    elif isinstance(node, list):
+        for value in node:
             _without_discriminators(value)
 
 

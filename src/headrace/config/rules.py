@@ -23,6 +23,7 @@ from headrace.config.model_rules import ModelRules
 from headrace.config.oidc_rules import check_oidc
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import Config
+from headrace.config.telemetry import OtlpTraces
 from headrace.config.unit_rules import check_units
 from headrace.config.urls import (
     anthropic_url_fault,
@@ -62,6 +63,7 @@ class Rules:
         self._store()
         check_admin(self._config, self._located)
         self._export()
+        self._traces()
         self._unlisted()
 
     def _server(self) -> None:
@@ -204,6 +206,11 @@ class Rules:
                 self._url((*path, "url"), export.url, url_fault(export.url))
             elif isinstance(export, KafkaExport):
                 check_kafka(export, path, self._located)
+
+    def _traces(self) -> None:
+        traces = self._config.telemetry.traces
+        if isinstance(traces, OtlpTraces):
+            self._url(("telemetry", "traces", "url"), traces.url, url_fault(traces.url))
 
     def _unlisted(self) -> None:
         backends, models = self._config.backends, self._config.models

@@ -4,7 +4,65 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
+
+from headrace.config.references import SecretRef
+
+Share = Annotated[float, Meta(ge=0, le=1, description="a share from 0 to 1")]
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$", description="a header's name")]
+
+
+class TraceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which traces are kept, wherever they go."""
+
+    sample_share: Share = 0.1
+    """Share of calls whose trace is kept. Calls that failed, were slow or met with trouble are
+    always kept, and so are those whose client says that its trace is."""
+    slow_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
+    """A whole answer, or a stream's first content, that takes longer is slow. In seconds."""
+    propagate: bool = True
+    """Send `traceparent` to the backends, so that their spans join the trace."""
+    service: str = "headrace"
+    """The name under which its spans are found."""
+    queue: Annotated[int, Meta(ge=16, le=1_000_000)] = 2048
+    """Calls whose trace may wait to be sent, for each worker; more are dropped and counted."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
+    """A batch that is not taken within this time is lost."""
+
+
+class OtlpTraces(
+    TraceTerms, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="to", tag="otlp"
+):
+    """Traces to a collector, by OpenTelemetry's protocol over HTTP. Needs
+    `pip install 'headrace[otel]'`."""
+
+    url: str = "http://127.0.0.1:4318"
+    """The collector; `/v1/traces` is added if no path is written."""
+    headers: dict[HeaderName, SecretRef] = field(default_factory=dict)
+    """Headers that the collector wants, such as a key: by name, where each one's text is."""
+
+
+class AzureMonitorTraces(
+    TraceTerms,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="to",
+    tag="azure_monitor",
+):
+    """Traces to Azure Monitor. Needs `pip install 'headrace[azure-monitor]'`."""
+
+    connection_string: SecretRef
+    """Where the resource's connection string is: `env:NAME` or `file:PATH`."""
+
+
+class ConsoleTraces(
+    TraceTerms, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="to", tag="console"
+):
+    """Traces to standard error, for trying. Needs `pip install 'headrace[otel]'`."""
+
+
+AnyTraces = OtlpTraces | AzureMonitorTraces | ConsoleTraces
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -15,3 +73,5 @@ class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     there is an admin port."""
     tenant_labels: Annotated[int, Meta(ge=0, le=10_000)] = 100
     """Tenants that metrics tell apart; all further ones are counted as `other`."""
+    traces: AnyTraces | None = None
+    """Where spans of calls and of their attempts go; leave out for none."""

@@ -156,7 +156,7 @@ class Worker:
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory(), wait_s=wire.turns.wait_s)
         self._issuer_keys = KeyStore(environ)
-        self._telemetry = WorkerTelemetry(loaded.config, self._parts)
+        self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets)
         self._control = Control(self._parts, store_folder(loaded), self._snapshot)
         self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
@@ -183,6 +183,7 @@ class Worker:
         registering = asyncio.create_task(self._registry.run(), name="registry")
         _settle_memory()
         self._gauge.start()
+        self._telemetry.start()
         await self._open_control()
         if self._shared is not None:
             self._shared.start()
@@ -206,6 +207,7 @@ class Worker:
             await self._parts.wire.close()
             self._registry.close()
             await self._issuer_keys.close()
+            await asyncio.to_thread(self._telemetry.stop)
             self._journal.close()
             self._audit.close()
 

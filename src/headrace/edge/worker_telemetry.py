@@ -1,28 +1,56 @@
-"""What one worker measures: made with it, told to whoever asks its control socket."""
+"""What one worker measures: made with it, told to whoever asks its control socket, sent where the
+configuration says."""
 
 from __future__ import annotations
 
 import os
+import random
 import time
+from typing import assert_never
 
 from headrace.config.schema import Config
+from headrace.config.telemetry import AnyTraces, AzureMonitorTraces, ConsoleTraces, OtlpTraces
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
+from headrace.gateway.telemetry.genai_spans import spans_of
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.moment import moment
 from headrace.gateway.telemetry.observer import Observer
 from headrace.gateway.telemetry.snapshot import Snapshot
+from headrace.gateway.telemetry.tracing import Kept, Tracer
+from headrace.platform.secrets import Secrets
+from headrace.platform.telemetry.spans import SpanExporter
+from headrace.platform.telemetry.spool import Spool
+
+SPANS_EVERY_S = 1.0
+CALLS_IN_A_BATCH = 256
 
 
 class WorkerTelemetry:
     """Nothing of it is there where the configuration wants none."""
 
-    def __init__(self, config: Config, parts: Parts) -> None:
+    def __init__(self, config: Config, parts: Parts, secrets: Secrets) -> None:
+        """Raises Setup for a secret that cannot be read, or an exporter that is not installed."""
         self._parts = parts
         self._worker = f"{os.getpid()}-{time.time_ns():x}"
+        self._spools: list[Spool[Kept]] = []
+        self._exporter: SpanExporter | None = None
         self.meters = Meters(config.telemetry.tenant_labels) if measures(config) else None
-        if self.meters is not None:
-            parts.observer = Observer(self.meters)
+        traces = config.telemetry.traces
+        tracer = None if traces is None else self._tracer(traces, secrets)
+        if self.meters is not None or tracer is not None:
+            parts.observer = Observer(self.meters, tracer)
+
+    def start(self) -> None:
+        for spool in self._spools:
+            spool.start()
+
+    def stop(self) -> None:
+        """Hands on what waits, for a few seconds at most. Blocks."""
+        for spool in self._spools:
+            spool.close()
+        if self._exporter is not None:
+            self._exporter.close()
 
     def take_up(self, config: Config) -> None:
         """Another configuration is in force."""
@@ -34,7 +62,47 @@ class WorkerTelemetry:
         if self.meters is None:
             return None
         now = moment(self._parts, gate, time.monotonic(), time.time())
-        return Snapshot(self._worker, self.meters.counted(), now)
+        now.queues = {spool.name: len(spool) for spool in self._spools}
+        counted = self.meters.counted()
+        counted.dropped = {spool.name: spool.dropped for spool in self._spools}
+        return Snapshot(self._worker, counted, now)
+
+    def _tracer(self, traces: AnyTraces, secrets: Secrets) -> Tracer:
+        exporter = exporter_of(traces, secrets, self._worker)
+
+        def export(kept: list[Kept]) -> None:
+            exporter.export([span for one in kept for span in spans_of(one)])
+
+        spool = Spool("spans", export, most=traces.queue, batch=CALLS_IN_A_BATCH,
+                      every_s=SPANS_EVERY_S)  # fmt: skip
+        self._spools.append(spool)
+        self._exporter = exporter
+        return Tracer(
+            spool.put,
+            random.Random(os.urandom(32)),
+            share=traces.sample_share,
+            slow_s=traces.slow_s,
+            propagates=traces.propagate,
+        )
+
+
+def exporter_of(traces: AnyTraces, secrets: Secrets, instance: str) -> SpanExporter:
+    """Raises Setup for a secret that cannot be read, or what is not installed."""
+    from headrace.platform.telemetry import opentelemetry as otel
+
+    now = time.monotonic()
+    resource = {"service.name": traces.service, "service.instance.id": instance}
+    match traces:
+        case OtlpTraces():
+            headers = {name: secrets.get(ref, now) for name, ref in traces.headers.items()}
+            return otel.otlp_exporter(traces.url, headers, traces.timeout_s, resource)
+        case AzureMonitorTraces():
+            text = secrets.get(traces.connection_string, now)
+            return otel.azure_monitor_exporter(text, resource)
+        case ConsoleTraces():
+            return otel.console_exporter(resource)
+        case _:
+            assert_never(traces)
 
 
 def measures(config: Config) -> bool:

@@ -67,6 +67,8 @@ async def whole(attempt: Attempt) -> bytes:
         request = target.service.request(call)
     except Refused as refused:
         raise AttemptFailed(Failure(Kind.UNSUPPORTED, refused)) from refused
+    if attempt.progress.trace is not None:
+        request = attempt.progress.trace.sent(target, request)
     attempt.progress.note = request.note
     attempt.progress.sent_upstream = True
     try:
@@ -108,6 +110,8 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
         request = target.service.request(attempt.call)
     except Refused as refused:
         raise AttemptFailed(Failure(Kind.UNSUPPORTED, refused)) from refused
+    if attempt.progress.trace is not None:
+        request = attempt.progress.trace.sent(target, request)
     attempt.progress.sent_upstream = True
     started = asyncio.get_running_loop().time()
     try:

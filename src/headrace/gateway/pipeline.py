@@ -51,6 +51,8 @@ class Pipeline:
     async def serve(self, call: Call, reply: Reply) -> None:
         """Answers with an upstream's help. Every way out of it is settled."""
         parts, progress = self.parts, Progress()
+        if parts.observer is not None:
+            progress.trace = parts.observer.begin(call)
         parts.running += 1
         try:
             parts.shedder.admit(call.priority, parts.running - 1)
@@ -147,6 +149,8 @@ class Pipeline:
                     return
         finally:
             plan.cancelled(time.monotonic())
+            if progress.trace is not None:
+                progress.trace.attempts = plan.made()
             if progress.attempts != 1 or progress.troubles:
                 parts.stories.keep(call.id, plan.decisions)  # of others there is nothing to tell
                 if parts.observer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from headrace.gateway.models import Target
+from headrace.gateway.telemetry.trace import Trace
 from headrace.nouns import Usage
 
 BYTES_PER_TOKEN = 4
@@ -53,6 +54,8 @@ class Progress(Struct):
     note: bytes = b""
     """Header lines that tell what of the request the last backend was not sent."""
     beside: Beside | None = None
+    trace: Trace | None = None
+    """None if nobody wants traces."""
     resumes: int = 0
     """Times that another backend was asked to go on with a broken stream."""
 

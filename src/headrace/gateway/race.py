@@ -150,7 +150,7 @@ class _Race:
                 self._lose(runner)
 
     def _start(self, target: Target, go: Go, place: int | None) -> None:
-        progress, load = Progress(), go.backend.load
+        progress, load = Progress(trace=self._first.progress.trace), go.backend.load
         one = replace(self._first, target=target, progress=progress, load=load)
         task = asyncio.get_running_loop().create_task(attempt.whole(one))
         self._running.append(_Runner(target, go, task, progress, place))

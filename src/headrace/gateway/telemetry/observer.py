@@ -10,24 +10,36 @@ from collections.abc import Collection
 from headrace.gateway.progress import Progress
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.meters import Meters
+from headrace.gateway.telemetry.trace import Trace
+from headrace.gateway.telemetry.tracing import Tracer
 from headrace.nouns import Call
 
 
 class Observer:
     """What a worker measures."""
 
-    def __init__(self, meters: Meters) -> None:
-        self.meters = meters
+    def __init__(self, meters: Meters | None, tracer: Tracer | None = None) -> None:
+        self._meters = meters
+        self._tracer = tracer
+
+    def begin(self, call: Call) -> Trace | None:
+        """The beginning of a call, if it has one of its own."""
+        return None if self._tracer is None else self._tracer.begin(call)
 
     def settled(self, call: Call, progress: Progress, now: float) -> None:
         """The end of a call, whatever it was. `now` is monotonic seconds."""
         usage = progress.usage_in_all(len(call.body))
-        self.meters.settled(call, progress, usage, now)
+        if self._meters is not None:
+            self._meters.settled(call, progress, usage, now)
+        if self._tracer is not None:
+            self._tracer.settled(call, progress, usage, now)
 
     def tried(self, attempts: Collection[Go]) -> None:
         """All attempts of a call that met with trouble."""
-        self.meters.tried(attempts)
+        if self._meters is not None:
+            self._meters.tried(attempts)
 
     def refused(self, reason: str) -> None:
         """A request that never became a call."""
-        self.meters.refused(reason)
+        if self._meters is not None:
+            self._meters.refused(reason)

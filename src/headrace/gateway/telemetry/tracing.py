@@ -1,0 +1,98 @@
+"""Traces of calls: which are kept, and what is remembered of those until they are written.
+
+Whether a call is kept is known at its end: a share of all, and each that failed, was slow or had
+trouble on its way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+
+from msgspec import Struct
+
+from headrace.gateway.progress import Progress
+from headrace.gateway.telemetry.trace import Trace
+from headrace.gateway.telemetry.trace_context import incoming
+from headrace.nouns import Call, Usage
+
+_LOW = (1 << 56) - 1
+"""Of a trace's id: random in all versions of the standard."""
+GONE = 499
+"""The client left, which is no fault."""
+
+
+class Kept(Struct, frozen=True):
+    """What is written of one call. Instants are monotonic seconds; `wall_ns` is Unix nanoseconds
+    at `ended`."""
+
+    trace: Trace
+    call: Call
+    """Without its body and headers."""
+    progress: Progress
+    usage: Usage
+    ended: float
+    wall_ns: int
+
+
+class Tracer:
+    """Begins and keeps traces. Used by the event loop alone."""
+
+    def __init__(
+        self,
+        keep: Callable[[Kept], None],
+        rng: Random,
+        *,
+        share: float,
+        slow_s: float,
+        propagates: bool,
+    ) -> None:
+        """`keep` must not wait. `share` is that of all calls which are kept; a call is slow if its
+        answer, or a stream's first content, took longer than `slow_s`."""
+        self._keep = keep
+        self._random = rng.getrandbits
+        self._threshold = int(share * (_LOW + 1))
+        self._slow_s = slow_s
+        self._propagates = propagates
+
+    def begin(self, call: Call) -> Trace:
+        caller = incoming(call.headers)
+        span_id = self._random(64) or 1
+        if caller is not None:
+            return Trace(
+                caller.trace_id,
+                span_id,
+                caller.span_id,
+                caller.sampled,
+                caller.state,
+                self._propagates,
+            )
+        trace_id = self._random(128) or 1
+        sampled = trace_id & _LOW < self._threshold
+        return Trace(trace_id, span_id, None, sampled, b"", self._propagates)
+
+    def settled(self, call: Call, progress: Progress, usage: Usage, now: float) -> None:
+        """The end of a call. `now` is monotonic seconds."""
+        trace = progress.trace or self.begin(call)
+        if not (trace.sampled or self._is_odd(call, progress, now)):
+            return
+        told = Call(
+            call.id, call.dialect, call.operation, call.model, None, b"", call.stream,
+            call.wants_usage, call.caller, call.received_at, max_tokens=call.max_tokens,
+            max_completion_tokens=call.max_completion_tokens,
+        )  # fmt: skip
+        self._keep(Kept(trace, told, progress, usage, now, time.time_ns()))
+
+    def _is_odd(self, call: Call, progress: Progress, now: float) -> bool:
+        if failed(progress) or progress.troubles:
+            return True
+        if progress.status >= 400 and progress.status != GONE:
+            return True
+        until = progress.first_content_at if call.stream else now
+        return (now if until is None else until) - call.received_at > self._slow_s
+
+
+def failed(progress: Progress) -> bool:
+    """The gateway or its upstreams are at fault."""
+    return progress.status >= 500 or progress.finish == "incomplete"

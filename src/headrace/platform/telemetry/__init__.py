@@ -1,0 +1,1 @@
+"""How telemetry leaves the process: bounded queues, threads, exporters."""

@@ -1,0 +1,50 @@
+"""Spans as plain data, before any exporter has seen them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+Value = str | int | float | bool
+
+
+class SpanKind(enum.Enum):
+    """As OpenTelemetry has them."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+class Span(Struct, frozen=True):
+    """One span that ended. Ids are as in W3C's trace context; times are Unix nanoseconds."""
+
+    name: str
+    kind: SpanKind
+    trace_id: int
+    span_id: int
+    parent_id: int | None
+    parent_is_remote: bool
+    start_ns: int
+    end_ns: int
+    attributes: dict[str, Value]
+    failed: bool = False
+    trace_state: str = ""
+
+
+class ExportFailed(Exception):  # noqa: N818 - the name says what happened
+    """A batch is lost. `str()` is for the log."""
+
+
+class SpanExporter(Protocol):
+    """Takes batches from one thread."""
+
+    def export(self, spans: Sequence[Span]) -> None:
+        """May block for seconds. Raises ExportFailed."""
+        ...
+
+    def close(self) -> None:
+        """Gives up what it waits for."""
+        ...

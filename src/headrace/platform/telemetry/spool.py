@@ -1,0 +1,87 @@
+"""A bounded queue and the thread that empties it, so that no call waits for who takes what it
+tells. What finds the queue full is dropped and counted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+log = logging.getLogger("headrace.telemetry")
+
+T = TypeVar("T")
+CLOSING_S = 3.0
+"""For what is queued when the process ends."""
+
+
+class Spool(Generic[T]):
+    """`put` is for one thread, the event loop's."""
+
+    def __init__(
+        self,
+        name: str,
+        consume: Callable[[list[T]], None],
+        *,
+        most: int,
+        batch: int,
+        every_s: float,
+    ) -> None:
+        """`consume` gets batches in a thread of the queue's own; what it raises costs the batch."""
+        self.name = name
+        self.dropped = 0
+        """Items that were never taken."""
+        self._consume = consume
+        self._most = most
+        self._batch = batch
+        self._every_s = every_s
+        self._items: deque[T] = deque()
+        self._stop = threading.Event()
+        self._fails = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Never waits."""
+        if len(self._items) < self._most:
+            self._items.append(item)
+        else:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Hands on what is queued, for `CLOSING_S` at most. Blocks."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSING_S)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._empty()
+        self._empty()
+
+    def _empty(self) -> None:
+        items = self._items
+        while items:
+            batch = [items.popleft() for _ in range(min(self._batch, len(items)))]
+            try:
+                self._consume(batch)
+            except Exception as error:
+                self.dropped += len(batch)
+                self._tell(error)
+            else:
+                if self._fails:
+                    self._fails = False
+                    log.warning("%s: it is taken again", self.name)
+
+    def _tell(self, error: Exception) -> None:
+        """Once for each time that it begins to fail."""
+        if not self._fails:
+            self._fails = True
+            cause = f"{type(error).__name__}: {error}"
+            log.warning("%s: not taken, some are lost", self.name, extra={"cause": cause})
