@@ -74,6 +74,11 @@ _DECODER = msgspec.json.Decoder(Body)
 _OBJECTS = msgspec.json.Decoder(dict[str, Any])
 
 
+def body_from(members: dict[str, Any]) -> Body:
+    """From members in the words of all dialects. Raises msgspec.MsgspecError."""
+    return _DECODER.decode(msgspec.json.encode(members))
+
+
 class BadBodyError(ValueError):
     """The request body is not what the API takes; the message says why."""
 

@@ -6,7 +6,7 @@ import re
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
-Dialect = Literal["openai", "azure", "anthropic", "google"]
+Dialect = Literal["openai", "azure", "anthropic", "google", "mistral", "ollama"]
 Api = Literal[
     "chat", "chat_stream", "completions", "embeddings", "messages", "count_tokens", "models",
     "unknown",
@@ -35,6 +35,13 @@ _EXACT: dict[str, Route] = {
     "/openai/v1/models": Route("azure", "models"),
     "/openai/models": Route("azure", "models"),
 }
+_OWN_NAMES: tuple[Dialect, ...] = ("mistral", "ollama")
+for _name in _OWN_NAMES:
+    _EXACT |= {
+        f"/{_name}{path}": Route(_name, route.api)
+        for path, route in _EXACT.items()
+        if path.startswith("/v1/") and route.dialect == "openai"
+    }
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/(chat/completions|completions|embeddings)\Z")
 _DEPLOYMENT_APIS: dict[str, Api] = {
     "chat/completions": "chat",

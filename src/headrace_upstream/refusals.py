@@ -68,6 +68,10 @@ def refusal(
         return Refusal(status, {"error": {"code": status, "message": message, "status": word}})
     if dialect == "azure":
         return Refusal(status, {"error": {"code": code or str(status), "message": message}})
+    if dialect == "mistral":
+        kind = kind or ("internal_server_error" if status >= 500 else "invalid_request_error")
+        fault = {"object": "error", "message": message, "type": kind, "param": param, "code": code}
+        return Refusal(status, fault)
     kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
     code = code or ("invalid_api_key" if status == 401 else None)
     error = {"message": message, "type": kind, "param": param, "code": code}
@@ -84,11 +88,15 @@ def rate_limited(
         "exceeded token rate limit of your current OpenAI S0 pricing tier.",
         "anthropic": "This request would exceed your organization's rate limit of 50 requests "
         "per minute.",
+        "mistral": "Requests rate limit exceeded",
+        "ollama": "too many requests",
         "google": "You exceeded your current quota, please check your plan and billing details.",
     }
     message = message or words[dialect]
     if dialect == "openai":
         return refusal(dialect, status, message, "requests", "rate_limit_exceeded")
+    if dialect == "mistral":
+        return refusal(dialect, status, message, "rate_limited", "1300")
     if dialect == "google":
         limited = refusal(dialect, status, message)
         limited.body["error"]["details"] = [_violation("PerMinute"), *_retry_info(retry_delay_s)]
@@ -189,6 +197,12 @@ def context_too_long(dialect: Dialect, fault: ContextTooLong) -> Refusal:
             f"({limit})."
         )
         return refusal(dialect, 400, message)
+    if dialect == "mistral":
+        message = (
+            f"Prompt contains {tokens} tokens and 0 draft tokens, too large for model with {limit} "
+            "maximum context length"
+        )
+        return refusal(dialect, 400, message, "invalid_request_prompt", "3051")
     message = (
         f"This model's maximum context length is {limit} tokens. However, your messages resulted "
         f"in {tokens} tokens. Please reduce the length of the messages."

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from headrace_upstream import anthropic, azure, google, openai
+from headrace_upstream import anthropic, azure, google, mistral, ollama, openai
 from headrace_upstream.answer import Answer, answer_to
 from headrace_upstream.asked import Asked, Reader
 from headrace_upstream.behaviour import Behaviour
@@ -15,7 +15,9 @@ from headrace_upstream.reply import EVENT_STREAM, JSON
 from headrace_upstream.template import Event, Rendering
 
 _MOST_KEPT = 1024
-READERS: Mapping[str, Reader] = MappingProxyType({"google": google.body_of})
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {"google": google.body_of, "mistral": mistral.body_of, "ollama": ollama.body_of}
+)
 
 
 class Renderings:
@@ -75,6 +77,10 @@ def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
         return openai.whole_completion(asked, answer)
     if asked.route.dialect == "azure":
         return azure.whole(asked, answer)
+    if asked.route.dialect == "mistral":
+        return mistral.whole(asked, answer)
+    if asked.route.dialect == "ollama":
+        return ollama.whole(openai.whole_chat(asked, answer))
     return openai.whole_chat(asked, answer)
 
 
@@ -89,4 +95,8 @@ def _events(asked: Asked, answer: Answer) -> list[Event]:
         return openai.events_of(openai.completion_chunks(asked, answer))
     if asked.route.dialect == "azure":
         return openai.events_of(azure.chunks(asked, answer))
+    if asked.route.dialect == "mistral":
+        return openai.events_of(mistral.chunks(asked, answer))
+    if asked.route.dialect == "ollama":
+        return openai.events_of(ollama.chunks(openai.chat_chunks(asked, answer)))
     return openai.events_of(openai.chat_chunks(asked, answer))

@@ -68,6 +68,9 @@ _STATIC_HEADERS: dict[Dialect, bytes] = {
     b"x-ratelimit-remaining-requests: 9999\r\nx-ratelimit-remaining-tokens: 1999999\r\n",
     "anthropic": b"request-id: req_%024x\r\nanthropic-ratelimit-requests-remaining: 9999\r\n"
     b"anthropic-ratelimit-tokens-remaining: 1999999\r\n",
+    "mistral": b"mistral-correlation-id: %024x\r\nx-ratelimit-limit-req-minute: 300\r\n"
+    b"x-ratelimit-remaining-req-minute: 299\r\n",
+    "ollama": b"x-scripted-request: %024x\r\n",
     "google": b"vary: Origin, X-Origin, Referer\r\nserver: scaffolding on HTTPServer2\r\n"
     b"x-xss-protection: 0\r\nx-scripted-request: %024x\r\n",
 }

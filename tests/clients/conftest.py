@@ -58,6 +58,11 @@ backends:
   gemini:
     {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY, model: gemini-2.5-flash}}
   gemini-busy: {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY}}
+  mistral:
+    {{provider: mistral, url: "{url}/mistral/v1", credential: env:PROVIDER_KEY,
+     model: mistral-large-latest}}
+  ollama: {{provider: ollama, url: "{url}/ollama/v1", model: "llama3.2:3b"}}
+  vllm: {{provider: vllm, url: "{url}/v1"}}
   gemini-any: {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY}}
 {busy_backends}
 models:
@@ -67,6 +72,9 @@ models:
   gpt-4o-mini: {{pools: [[plain]], retry: {{attempts: 1}}}}
   text-embedding-3-small: {{pools: [[plain]], retry: {{attempts: 1}}}}
   claude-sonnet: {{pools: [[claude]], retry: {{attempts: 1}}}}
+  mistral: {{pools: [[mistral]], retry: {{attempts: 1}}}}
+  ollama: {{pools: [[ollama]], retry: {{attempts: 1}}}}
+  vllm: {{pools: [[vllm]], retry: {{attempts: 1}}}}
   gemini: {{pools: [[gemini]], retry: {{attempts: 1}}}}
   gemini-3-pro-preview: {{pools: [[gemini-any]], retry: {{attempts: 1}}}}
   gemini-busy: {{pools: [[gemini-busy]], retry: {{attempts: 1}}}}

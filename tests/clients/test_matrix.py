@@ -25,6 +25,9 @@ PROVIDERS = {
     "Azure OpenAI": "azure-dated",
     "Anthropic": "claude-sonnet",
     "Google": "gemini",
+    "Mistral": "mistral",
+    "Ollama": "ollama",
+    "vLLM": "vllm",
 }
 CLIENTS = ("openai", "AzureOpenAI", "anthropic")
 YES, DROPPED, REFUSED = "yes", "left out, told", "refused"
@@ -279,6 +282,11 @@ LOST: dict[tuple[str, ...], str] = {
     ("cache marks", "Azure OpenAI", "anthropic"): DROPPED,
     ("documents (PDF)", "Google", "openai"): DROPPED,
     ("documents (PDF)", "Google", "AzureOpenAI"): DROPPED,
+    ("cache marks", "vLLM", "anthropic"): DROPPED,
+    ("cache marks", "Ollama", "anthropic"): DROPPED,
+    ("cache marks", "Mistral"): DROPPED,
+    ("end user", "Mistral"): DROPPED,
+    ("end user", "Ollama"): DROPPED,
     ("cache marks", "Google"): DROPPED,
     ("end user", "Google"): DROPPED,
     ("log probabilities", "Google"): REFUSED,

@@ -8,6 +8,7 @@ from headrace.config.backends import (
     AnthropicBackend,
     AzureOpenAIBackend,
     LocalBackend,
+    MistralBackend,
     OpenAIBackend,
 )
 from headrace.config.defaults import completed, discover, resolved, search
@@ -89,7 +90,7 @@ def test_half_of_azures_variables_are_told_of(lacks: str) -> None:
 def test_services_that_speak_openais_api_are_found(name: str) -> None:
     config = discover({f"{name.upper()}_API_KEY": "k"}, local_available=True)
     backend = config.backends[name]
-    assert isinstance(backend, OpenAIBackend)
+    assert isinstance(backend, OpenAIBackend | MistralBackend)
     assert backend.credential == f"env:{name.upper()}_API_KEY"
     assert backend.url.startswith("https://")
     assert config.models == {"*": one(name)}

@@ -159,6 +159,91 @@ class GoogleBackend(
     """How long this backend may take."""
 
 
+class MistralBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="mistral",
+):
+    """Mistral's API."""
+
+    url: str = "https://api.mistral.ai/v1"
+    """Base URL, with its `/v1`."""
+    credential: SecretRef
+    """Where the API key is: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `mistral/mistral-large-latest`. Leave out to take Mistral's by
+    the model's name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    operations: list[Operation] | None = None
+    """What it can do, of `chat`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class OllamaBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="ollama",
+):
+    """An Ollama server."""
+
+    url: str = "http://127.0.0.1:11434/v1"
+    """Base URL, with its `/v1`."""
+    credential: SecretRef | None = None
+    """Where a key is, for servers behind one: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply; leave out if nobody asks any."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    operations: list[Operation] | None = None
+    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)
+    """How long this backend may take."""
+
+
+class VllmBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="vllm",
+):
+    """A vLLM server."""
+
+    url: str = "http://127.0.0.1:8000/v1"
+    """Base URL, with its `/v1`."""
+    credential: SecretRef | None = None
+    """Where the key of `--api-key` is: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply; leave out if nobody asks any."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    operations: list[Operation] | None = None
+    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
 class LocalBackend(
     Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="local"
 ):
@@ -180,4 +265,13 @@ class LocalBackend(
     """How long this backend may take."""
 
 
-AnyBackend = OpenAIBackend | AzureOpenAIBackend | AnthropicBackend | GoogleBackend | LocalBackend
+AnyBackend = (
+    OpenAIBackend
+    | AzureOpenAIBackend
+    | AnthropicBackend
+    | GoogleBackend
+    | MistralBackend
+    | OllamaBackend
+    | VllmBackend
+    | LocalBackend
+)

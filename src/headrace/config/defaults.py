@@ -13,6 +13,7 @@ from headrace.config.backends import (
     AnyBackend,
     AzureOpenAIBackend,
     LocalBackend,
+    MistralBackend,
     OpenAIBackend,
 )
 from headrace.config.key_rules import ANY_MODEL
@@ -120,8 +121,8 @@ def search(environ: Mapping[str, str], local_available: bool) -> Discovery:
     return Discovery(backends, models, tuple(notes))
 
 
-def _openai_like(environ: Mapping[str, str]) -> list[tuple[str, str, OpenAIBackend]]:
-    found: list[tuple[str, str, OpenAIBackend]] = []
+def _openai_like(environ: Mapping[str, str]) -> list[tuple[str, str, AnyBackend]]:
+    found: list[tuple[str, str, AnyBackend]] = []
     if _value(environ, "OPENAI_API_KEY"):
         url = _url(environ, "OPENAI_BASE_URL", url_fault) or "https://api.openai.com/v1"
         backend = OpenAIBackend(
@@ -134,14 +135,14 @@ def _openai_like(environ: Mapping[str, str]) -> list[tuple[str, str, OpenAIBacke
     for name in ("openrouter", "groq", "mistral", "deepseek"):
         variable = f"{name.upper()}_API_KEY"
         if _value(environ, variable):
-            backend = OpenAIBackend(
-                url=OPENAI_COMPATIBLE[name],
-                credential=f"env:{variable}",
-                # Mistral sends usage unasked, and has refused `stream_options`.
-                include_usage=name != "mistral",
-            )
-            found.append((name, variable, backend))
+            found.append((name, variable, _by_name(name, f"env:{variable}")))
     return found
+
+
+def _by_name(name: str, credential: str) -> AnyBackend:
+    if name == "mistral":
+        return MistralBackend(credential=credential)
+    return OpenAIBackend(url=OPENAI_COMPATIBLE[name], credential=credential)
 
 
 def _anthropic(environ: Mapping[str, str]) -> AnthropicBackend:

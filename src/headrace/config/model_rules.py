@@ -5,7 +5,13 @@ No cycle can be written: pools name backends, never models.
 
 from __future__ import annotations
 
-from headrace.config.backends import AnthropicBackend, AnyBackend, GoogleBackend, LocalBackend
+from headrace.config.backends import (
+    AnthropicBackend,
+    AnyBackend,
+    GoogleBackend,
+    LocalBackend,
+    MistralBackend,
+)
 from headrace.config.contradictions import check_one_more, check_retry, check_timeouts
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
@@ -110,6 +116,8 @@ class ModelRules:
             return operation == "chat"
         if isinstance(backend, GoogleBackend):
             return operation in ("chat", "embeddings")
+        if isinstance(backend, MistralBackend) and operation == "completions":
+            return False
         if backend is None or isinstance(backend, LocalBackend) or backend.operations is None:
             return True
         return operation in backend.operations

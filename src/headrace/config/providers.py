@@ -13,11 +13,8 @@ OPENAI_COMPATIBLE = MappingProxyType(
         "groq": "https://api.groq.com/openai/v1",
         "llama.cpp": "http://127.0.0.1:8080/v1",
         "lmstudio": "http://127.0.0.1:1234/v1",
-        "mistral": "https://api.mistral.ai/v1",
-        "ollama": "http://127.0.0.1:11434/v1",
         "openrouter": "https://openrouter.ai/api/v1",
         "together": "https://api.together.xyz/v1",
-        "vllm": "http://127.0.0.1:8000/v1",
         "xai": "https://api.x.ai/v1",
     }
 )

@@ -10,7 +10,10 @@ from headrace.config.backends import (
     AnthropicBackend,
     AzureOpenAIBackend,
     GoogleBackend,
+    MistralBackend,
+    OllamaBackend,
     OpenAIBackend,
+    VllmBackend,
 )
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.export_rules import check_kafka
@@ -36,7 +39,9 @@ from headrace.config.urls import (
     url_fault,
 )
 
-PASSING = OpenAIBackend | AnthropicBackend | GoogleBackend
+LIKE_OPENAI = MistralBackend | OllamaBackend | VllmBackend
+"""Backends of servers that speak OpenAI's API, by a name of their own."""
+PASSING = OpenAIBackend | AnthropicBackend | GoogleBackend | LIKE_OPENAI
 """Backends that may go without a model's name."""
 
 
@@ -117,6 +122,8 @@ class Rules:
                             "OpenAI needs a `credential`",
                             "Add `credential: env:OPENAI_API_KEY`, or the `url` of another server.",
                         )
+                case MistralBackend() | OllamaBackend() | VllmBackend():
+                    self._url((*path, "url"), backend.url, url_fault(backend.url))
                 case AzureOpenAIBackend():
                     self._url((*path, "url"), backend.url, azure_url_fault(backend.url))
                 case AnthropicBackend():

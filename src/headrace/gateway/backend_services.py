@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import assert_never
 from urllib.parse import urlsplit
 
@@ -13,7 +14,10 @@ from headrace.config.backends import (
     AzureOpenAIBackend,
     GoogleBackend,
     LocalBackend,
+    MistralBackend,
+    OllamaBackend,
     OpenAIBackend,
+    VllmBackend,
 )
 from headrace.config.schema import Config
 from headrace.errors import Setup
@@ -28,9 +32,17 @@ from headrace.services.local.admission import Admission
 from headrace.services.local.catalogue import resolve
 from headrace.services.local.process import Endpoint
 from headrace.services.local.service import LocalService
+from headrace.services.mistral import MistralService
+from headrace.services.ollama import OllamaService
 from headrace.services.openai import PATHS, OpenAIService
+from headrace.services.openai_like import OpenAILikeService
 from headrace.services.service import Service
 from headrace.services.translated import AnthropicForOpenAI, OpenAIForAnthropic
+from headrace.services.vllm import VllmService
+
+_LIKE_OPENAI: Mapping[type, tuple[type[OpenAILikeService], str]] = MappingProxyType(
+    {MistralBackend: (MistralService, "mistral"), OllamaBackend: (OllamaService, "ollama")}
+)
 
 
 class BackendServices:
@@ -103,15 +115,26 @@ class BackendServices:
                     priced_as=priced_model,
                     policy=self.config.translation.unsupported,
                 )
+            case MistralBackend() | OllamaBackend():
+                return self._openai_like(backend)
+            case VllmBackend():
+                provider, priced_model = _priced(backend.priced_as, "vllm")
+                return VllmService(
+                    origin=Origin.of(backend.url),
+                    path=_path(backend.url),
+                    headers=self._bearer(backend.credential),
+                    model=backend.model,
+                    provider=provider,
+                    priced_as=priced_model,
+                    operations=_operations(backend.operations),
+                )
             case LocalBackend():
                 return self._local(name, backend)
             case _:
                 assert_never(backend)
 
     def _openai(self, backend: OpenAIBackend) -> Service:
-        headers = []
-        if backend.credential is not None:
-            headers.append((b"Authorization", b"Bearer " + self._secret(backend.credential)))
+        headers = self._bearer(backend.credential)
         if backend.organization is not None:
             headers.append((b"OpenAI-Organization", backend.organization.encode()))
         if backend.project is not None:
@@ -128,6 +151,25 @@ class BackendServices:
             include_usage=backend.include_usage,
             operations=_operations(backend.operations),
         )
+
+    def _openai_like(self, backend: MistralBackend | OllamaBackend) -> Service:
+        kind, name = _LIKE_OPENAI[type(backend)]
+        provider, priced_model = _priced(backend.priced_as, name)
+        return kind(
+            origin=Origin.of(backend.url),
+            path=_path(backend.url),
+            headers=self._bearer(backend.credential),
+            model=backend.model,
+            provider=provider,
+            priced_as=priced_model,
+            operations=_operations(backend.operations),
+            policy=self.config.translation.unsupported,
+        )
+
+    def _bearer(self, reference: str | None) -> list[tuple[bytes, bytes]]:
+        if reference is None:
+            return []
+        return [(b"Authorization", b"Bearer " + self._secret(reference))]
 
     def _local(self, name: str, backend: LocalBackend) -> Service:
         if name not in self._endpoints:

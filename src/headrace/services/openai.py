@@ -89,6 +89,11 @@ class OpenAIService:
             asks_usage=self._include_usage or call.wants_usage,
         )
 
+    def plain(self, data: bytes) -> bytes:
+        """An answer, or the data of an event, in OpenAI's own form, for translation. Raises
+        BadAnswer."""
+        return data
+
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
         return openai_wire.read_whole(call, body)
 

@@ -31,6 +31,7 @@ from headrace.services.dialects.neutral import (
 )  # fmt: skip
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
+from headrace.services.openai import OpenAIService
 from headrace.services.openai_wire import DONE
 from headrace.services.service import EventRead, Service, StreamReader, WholeRead
 
@@ -81,7 +82,7 @@ class _Translated:
         )
         request = self._inner.request(asked)
         told = lost.headers()
-        return replace(request, note=told) if told else request
+        return replace(request, note=request.note + told) if told else request
 
 
 class AnthropicForOpenAI(_Translated):
@@ -118,6 +119,7 @@ class OpenAIForAnthropic(_Translated):
 
     def __init__(self, inner: Service, policy: Policy) -> None:
         super().__init__(inner, policy)
+        self._plain = inner.plain if isinstance(inner, OpenAIService) else _as_it_is
         self._limit_member = LIMIT_MEMBERS.get(inner.provider, "max_tokens")
 
     def serves(self, operation: Operation) -> bool:
@@ -130,10 +132,28 @@ class OpenAIForAnthropic(_Translated):
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(OpenAIEvents(), AnthropicWriter(), DONE)
+        return TranslatedStream(PlainEvents(self._plain), AnthropicWriter(), DONE)
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return read_whole(openai_answering.read(body), anthropic_answering.written)
+        return read_whole(openai_answering.read(self._plain(body)), anthropic_answering.written)
+
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
+class PlainEvents(OpenAIEvents):
+    """Reads a stream of a server that has forms of its own."""
+
+    __slots__ = ("_plain",)
+
+    def __init__(self, plain: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._plain = plain
+
+    def read(self, data: bytes) -> list[Delta]:
+        """Raises BadAnswer."""
+        return super().read(self._plain(data))
 
 
 def asked_in_anthropics_words(body: bytes) -> Asked:
