@@ -75,7 +75,7 @@ def test_mistrals_whole_thinking_there_and_back(
 ) -> None:
     upstream.script({"text": "Yes.", "thinking": "Hm."})
     answer = client.chat.completions.create(model="mistral", messages=HELLO)
-    message = answer.choices[0].message.model_dump(exclude_none=True)
+    message: Any = answer.choices[0].message.model_dump(exclude_none=True)
     assert (message["content"], message["reasoning_content"]) == ("Yes.", "Hm.")
     upstream.reset()
     client.chat.completions.create(model="mistral", messages=[*HELLO, message, *HELLO])
@@ -90,7 +90,7 @@ def test_mistrals_whole_thinking_there_and_back(
 
 def test_mistrals_ids_and_files(client: openai.OpenAI, upstream: ScriptedThread) -> None:
     """A conversation that another provider began goes on: its ids get a form that is taken."""
-    call = {"id": "call_of_another_provider", "type": "function"}
+    call: dict[str, Any] = {"id": "call_of_another_provider", "type": "function"}
     call |= {"function": {"name": "weather", "arguments": "{}"}}
     file = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
     messages: Any = [
@@ -183,9 +183,9 @@ def test_anthropics_client(
 def test_a_cut_stream_is_no_answer(
     client: openai.OpenAI, upstream: ScriptedThread, model: str
 ) -> None:
-    for fault in ("missing_done", {"kind": "cut", "how": "clean_end"}):
+    for how in ("eof", "rst", "clean_end", "broken_chunk"):
         upstream.reset()
-        upstream.script({"fault": fault, "writes": "each", "gap_ms": 5})
+        upstream.script({"fault": {"kind": "cut", "how": how}, "writes": "each", "gap_ms": 5})
         with pytest.raises(openai.APIError, match="broke off"):
             list(client.chat.completions.create(model=model, messages=HELLO, stream=True))
 
