@@ -136,7 +136,7 @@ async def test_stop_ends_the_worker_and_frees_the_port() -> None:
 
 PARENT = """
 import asyncio
-from headrace.config.schema import LocalBackend
+from headrace.config.backends import LocalBackend
 from headrace.services.local.catalogue import resolve
 from headrace.services.local.process import ModelProcess
 
