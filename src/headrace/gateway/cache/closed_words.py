@@ -1,0 +1,138 @@
+"""Words of English that ask, point, deny or compare: closed classes, which the guard knows whole.
+
+Written by hand. Open words (nouns, verbs) are in `words.json`, made by `training/lexicon.py`.
+"""
+
+# ruff: noqa: SIM905 - lists of words are read as text
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+_NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+
+NUMBERS: Final[Mapping[str, str]] = MappingProxyType(
+    {word: str(i) for i, word in enumerate(_NUMBERS) if word != "one"}
+    | {word: str(10 * i) for i, word in enumerate(_TENS, 2)}
+    | {word: f"#{i}" for i, word in enumerate(_ORDINALS, 1)}
+    | {"dozen": "12", "hundred": "100", "thousand": "1000", "million": "1000000"}
+    | {"billion": "1000000000", "twice": "2x", "double": "2x", "once": "1x", "half": "0.5"}
+)
+"""`one` is left out: it mostly points."""
+
+FILLERS: Final = frozenset(
+    "a an the this that these those please just really actually simply thoroughly exactly "
+    "realistically also so very some there it its itself one do does is are am be been being "
+    "s re ve ll m d i me my mine myself we us our ours you your yours yourself tell know get got "
+    "can could may might should would will shall must need want ought have has had did was were "
+    "what which who whom whose when where why how and or but if then thing stuff hi hello hey "
+    "thanks thank you ok okay well good best proper properly correct way easily easy ask wonder "
+    "wondering question answer anyone someone somebody anybody kindly quickly as like".split()
+)
+"""They carry no matter of their own; what some of them ask is looked at apart."""
+
+PREPOSITIONS: Final = frozenset(
+    "of in at on for to from into onto with without by than through over under above below "
+    "before after between about against during until till since within across toward towards "
+    "near inside outside behind beside per via vs versus".split()
+)
+DIRECTED: Final[Mapping[str, str]] = MappingProxyType(
+    dict.fromkeys(("to", "into", "onto", "toward", "towards"), "to")
+    | {
+        word: word
+        for word in (
+            "from than by over under above below before after through until since without with "
+            "against inside outside behind within"
+        ).split()
+    }
+    | {"till": "until"}
+)
+"""Prepositions that make a difference for the word after them."""
+PLACED: Final = frozenset({"of", "in", "at", "on", "for", "'s"})
+"""Prepositions that only say to what a word belongs."""
+
+NEGATIONS: Final = frozenset(
+    "not no never none nothing nobody neither nor without cannot except excluding unless "
+    "hardly instead rather lack stop avoid".split()
+)
+POLES: Final = frozenset(
+    "off up down out only all every each both either more less most least fewer fewest few many "
+    "before after until since than over under above below next previous last latest first same "
+    "different again still yet already always sometimes often rarely never without against too "
+    "enough almost nearly about per other another else besides ever now later earlier soon "
+    "away back forward backward forwards backwards together alone both any minus plus".split()
+) - {"about", "any", "many", "much", "now"}
+"""Small words that turn a question: each is in both texts or in neither."""
+
+NARROWING: Final = frozenset(
+    "today yesterday tomorrow tonight daily weekly monthly yearly annual annually hourly "
+    "monday tuesday wednesday thursday friday saturday sunday january february march april june "
+    "july august september october november december spring summer autumn fall winter current "
+    "currently former formerly old new recent recently ex vice deputy assistant net gross "
+    "maximum minimum average total default free paid private public online offline pro "
+    "anti fake false true real raw dry wet hot cold male female adult baby pregnant local "
+    "international domestic foreign front rear left right upper lower inner outer half "
+    "premium enterprise professional personal business alternative vegan vegetarian decaf "
+    "list explain summarize summarise translate write define compare".split()
+)
+"""They make a question another one, though they only stand beside a word."""
+
+SYMMETRIC: Final = frozenset({"and", "or", "between", "vs", "versus"})
+LISTING: Final = SYMMETRIC | frozenset({",", "a", "an", "the", "my", "your"})
+ASYMMETRIC: Final = frozenset(
+    "ratio minus subtract divide divided quotient percent convert translate compared relative "
+    "before after better worse more less than first".split()
+)
+"""Where one of these stands, a list's order may matter."""
+
+BE: Final = frozenset("be am is are was were been being get gets got have has had having".split())
+PAST: Final = frozenset("was were did had used".split())
+PERFECT: Final = frozenset({"has", "have"})
+FUTURE: Final = frozenset({"will", "shall", "'ll"})
+
+_GROUPS = (
+    "fix repair mend, lower reduce decrease, train teach, "
+    "raise increase boost, improve enhance boost, improve increase raise, "
+    "buy purchase, remove erase eliminate, build construct, create make, mold mildew mould, "
+    "begin start, prevent keep, show display, explain describe, find locate, discover learn, "
+    "car automobile, movie film, kid child, bike bicycle, phone telephone, cellphone mobile "
+    "smartphone, tv television, fridge refrigerator, couch sofa, error mistake, fast quick "
+    "rapid, big large, small little, cheap inexpensive affordable, smart intelligent clever, "
+    "job employment, choose pick select, select pick, reply respond, require need, allow "
+    "permit, acquire obtain, modify change alter, edit modify, vacation holiday, doctor "
+    "physician, lawyer attorney, apartment flat, trash garbage rubbish, benefit advantage, "
+    "drawback disadvantage, cancel terminate, recover reset restore, install setup, configure "
+    "setup, bill invoice, photo photograph picture, image picture, email mail, pc computer, "
+    "site website, webpage page, application app, program software, cost price, cost charge, "
+    "usa us america, uk britain, km kilometer kilometre, kg kilogram kilo, lb pound lbs, cm "
+    "centimeter centimetre, mm millimeter millimetre, hr hour, min minute, sec second, reason "
+    "cause, sound noise, happen occur, assist help, sick ill, unwell ill, shut close, wed "
+    "marry, ok okay advisable acceptable appropriate, difference distinction, differ "
+    "difference, kind type sort, law legislation, teach instruct, gift present, store shop, "
+    "house home, trip journey, speak talk, grow rise, approximately roughly, often "
+    "frequently, usually normally generally typically, signup register, login signin, amount "
+    "quantity, compute calculate, method technique, ac airconditioner, citizen national, "
+    "company business, correct right, incorrect wrong, meaning definition, mean meaning, "
+    "definition define, author writer, inventor creator, package parcel, track trace, reserve "
+    "book, meeting appointment, salary wage, pay payment, tax taxation "
+)
+
+
+def _alike() -> dict[str, frozenset[str]]:
+    alike: dict[str, set[str]] = {}
+    for group in _GROUPS.split(","):
+        words = group.split()
+        for word in words:
+            alike.setdefault(word, set()).update(words)
+    return {word: frozenset(others - {word}) for word, others in alike.items()}
+
+
+ALIKE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(_alike())
+"""Words that ask the same in most questions."""
