@@ -120,6 +120,22 @@ def test_the_log_is_rotated_under_a_gateway_that_runs(tmp_path: Path) -> None:
     assert "a checkpoint vouches for them" in partial.stdout
 
 
+def test_an_address_is_erased(tmp_path: Path) -> None:
+    with running_gateway(CONFIG.format(workers=1), tmp_path, env=ENV) as gateway:
+        knock(gateway, 1)
+        asked = headrace(tmp_path, "audit", "erase", "127.0.0.1")
+        assert "Fields that say so: 1. Nothing was erased: add --yes." in asked.stdout
+        done = headrace(tmp_path, "audit", "erase", "127.0.0.1", "--yes")
+        assert "Fields erased: 1." in done.stdout
+        assert "127.0.0.1" not in (tmp_path / ".headrace" / FILE_NAME).read_text()
+    checked = headrace(tmp_path, "audit", "verify")
+    assert checked.returncode == 0, checked.stderr
+    assert "and were erased: 1." in checked.stdout
+    listed = headrace(tmp_path, "audit", "list", "--json").stdout.splitlines()
+    assert [e["ip"] for e in map(json.loads, listed) if "ip" in e] == ["(erased)"]
+    assert headrace(tmp_path, "audit", "erase", "x", "--folder", "nowhere").returncode == 3
+
+
 def test_an_event_is_proved(folder: Path, tmp_path: Path) -> None:
     proof = headrace(folder, "audit", "prove", "1").stdout
     assert len(proof) <= 4096

@@ -33,6 +33,7 @@ from headrace.data.audit_chain import (
     encode_line,
     leaf,
 )
+from headrace.data.audit_erasure import ERASURE, FIELDS, blank, fields_that_say
 from headrace.data.audit_event import AuditEvent, encoded
 from headrace.data.audit_files import (
     CHECKPOINTS_NAME,
@@ -120,6 +121,16 @@ class AuditLog:
                 return False
             self._rotate()
             return True
+
+    def erase(self, text: str, by: str) -> int:
+        """Takes out what is said of a person, wherever a field says exactly this: how many fields.
+        The chain stays as it is, and holds that it was done."""
+        with self._turn, self._locked():
+            count = fields_that_say(self._folder, text)
+            if count:
+                self._write(AuditEvent(action=ERASURE, actor=by, detail={FIELDS: str(count)}))
+                blank(self._folder, text)
+            return count
 
     def settle(self) -> None:
         """Makes a checkpoint if one is due and brings what was written to the disk. Blocks for as
@@ -273,9 +284,9 @@ class AuditLog:
             self._frontier.add(leaf(bytes(read.event)))
 
     def _write(self, event: AuditEvent) -> None:
-        body = encoded(event, self._frontier.count, self._clock(), self.scrub)
+        body, said = encoded(event, self._frontier.count, self._clock(), self.scrub)
         head = chained(self._head, body)
-        line = encode_line(head, body)
+        line = encode_line(head, body, said)
         written = os.write(self._fd, line)
         if written != len(line):
             os.ftruncate(self._fd, self._end)

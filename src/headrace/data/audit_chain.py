@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 ZERO = bytes(32)
 
@@ -35,13 +35,18 @@ class Line(Struct, frozen=True, forbid_unknown_fields=True):
     hash: str
     """Hexadecimal: the chain's up to and with this event."""
     event: msgspec.Raw
+    said: dict[str, tuple[str, str]] | UnsetType = UNSET
+    """What the event commits to, as far as it was not erased: salt and text by field."""
 
 
 decode_line = msgspec.json.Decoder(Line).decode
 
 
-def encode_line(head: bytes, event: bytes) -> bytes:
-    return b'{"hash":"%b","event":%b}\n' % (head.hex().encode(), event)
+def encode_line(head: bytes, event: bytes, said: bytes | None = None) -> bytes:
+    """`said` is JSON of what the event commits to, if it does."""
+    if said is None:
+        return b'{"hash":"%b","event":%b}\n' % (head.hex().encode(), event)
+    return b'{"hash":"%b","event":%b,"said":%b}\n' % (head.hex().encode(), event, said)
 
 
 class Frontier:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from headrace.data.audit_chain import (
     ZERO,
@@ -17,21 +17,15 @@ from headrace.data.audit_chain import (
     chained,
     decode_checkpoint,
     decode_line,
-    encode_line,
     leaf,
     path_ranges,
     root_by_path,
 )
+from headrace.data.audit_erasure import ERASURE, FIELDS
 from headrace.data.audit_files import checkpoint_lines, lines
 from headrace.data.audit_keys import can_sign, signature_holds
+from headrace.data.audit_said import Said, as_told, decode_numbered, disagrees, is_as_written
 from headrace.errors import Setup
-
-
-class _Numbered(Struct):
-    n: int
-
-
-_decode_number = msgspec.json.Decoder(_Numbered).decode
 
 
 class Report(Struct):
@@ -43,6 +37,8 @@ class Report(Struct):
     checkpoints: int = 0
     vouched: int = 0
     """Events up to the last checkpoint; what is cut behind it does not show."""
+    erased: int = 0
+    """Fields that said who a person is, and were erased."""
     signatures: str = "none"
     """`good`, `none` (nothing is signed) or `unchecked` (the extra is missing)."""
     problems: list[str] = msgspec.field(default_factory=list)
@@ -58,6 +54,10 @@ class ChainCheck:
         self.head = ZERO
         self.frontier = Frontier()
         self.problem: str | None = None
+        self.erased = 0
+        """Fields that are not there any more."""
+        self.erased_told = 0
+        """Fields that events say were erased."""
 
     def feed(self, line: bytes) -> bool:
         """One line with its end. False once something does not hold."""
@@ -65,14 +65,20 @@ class ChainCheck:
         try:
             read = decode_line(line)
             event = bytes(read.event)
-            number = _decode_number(event).n
+            numbered = decode_numbered(event)
         except msgspec.MsgspecError:
             return self._fail(f"event {n} cannot be read")
         head = chained(self.head, event)
-        if number != n:
-            return self._fail(f"event {number} stands where event {n} should")
-        if encode_line(head, event) != line:
+        if numbered.n != n:
+            return self._fail(f"event {numbered.n} stands where event {n} should")
+        if not is_as_written(line, head, read):
             return self._fail(f"event {n} was changed, or what stood before it")
+        said = {} if isinstance(read.said, UnsetType) else read.said
+        if disagrees(numbered.kept, said):
+            return self._fail(f"what stands beside event {n} was changed")
+        self.erased += len(numbered.kept) - len(said)
+        if numbered.action == ERASURE:
+            self.erased_told += int(numbered.detail.get(FIELDS, "0"))
         self.head = head
         self.frontier.add(leaf(event))
         for statement in self._statements.get(n + 1, ()):
@@ -117,6 +123,11 @@ def verify(
         chain.end()
     if chain.problem is not None:
         report.problems.append(chain.problem)
+    report.erased = chain.erased
+    if chain.erased > chain.erased_told:
+        report.problems.append(
+            f"{chain.erased} fields were erased, and only {chain.erased_told} by a command"
+        )
     report.events = chain.frontier.count
     report.vouched = max((statement.size for statement in statements), default=0)
     return report
@@ -126,7 +137,7 @@ def _first_number(folder: Path) -> int:
     """Of the first event that is here; 0 if it cannot be read."""
     for line in _lines(folder):
         try:
-            return _decode_number(decode_line(line).event).n
+            return decode_numbered(decode_line(line).event).n
         except msgspec.MsgspecError:
             break
     return 0
@@ -204,6 +215,8 @@ class Proof(Struct, frozen=True, forbid_unknown_fields=True):
     """That one event is in the log that a signed checkpoint vouches for."""
 
     event: msgspec.Raw
+    said: dict[str, tuple[str, str]]
+    """What it commits to: see `audit_said`."""
     path: tuple[str, ...]
     """Hexadecimal hashes, nearest first."""
     statement: Statement
@@ -226,6 +239,7 @@ def prove(folder: Path, n: int) -> Proof:
     ranges = path_ranges(n, size)
     parts = {r: Frontier() for r in ranges}
     mine: bytes | None = None
+    said: Said = {}
     of_each = sorted((*ranges, (n, n + 1)))
     turn = iter(of_each)
     current = next(turn)
@@ -240,11 +254,12 @@ def prove(folder: Path, n: int) -> Proof:
         if at >= current[1]:
             current = next(turn)
         try:
-            event = bytes(decode_line(line).event)
+            read = decode_line(line)
+            event = bytes(read.event)
         except msgspec.MsgspecError:
             raise Setup("The log is damaged.", "Run `headrace audit verify`.") from None
         if at == n:
-            mine = event
+            mine, said = event, {} if isinstance(read.said, UnsetType) else read.said
         else:
             parts[current].add(leaf(event))
     path = [parts[r].root() for r in ranges]
@@ -256,6 +271,7 @@ def prove(folder: Path, n: int) -> Proof:
         )
     return Proof(
         event=msgspec.Raw(mine),
+        said=said,
         path=tuple(hash_.hex() for hash_ in path),
         statement=checkpoint.statement,
         signature=checkpoint.signature,
@@ -267,10 +283,13 @@ def check_proof(proof: Proof, key: str | None) -> list[str]:
     statement = proof.statement
     try:
         path = [bytes.fromhex(each) for each in proof.path]
-        n = _decode_number(bytes(proof.event)).n
+        numbered = decode_numbered(bytes(proof.event))
+        n = numbered.n
     except (ValueError, msgspec.MsgspecError):
         return ["it cannot be read"]
     problems = []
+    if disagrees(numbered.kept, proof.said):
+        problems.append("what stands beside the event is not what it commits to")
     inside = 0 <= n < statement.size
     root = root_by_path(leaf(bytes(proof.event)), n, statement.size, path) if inside else None
     if root is None or root.hex() != statement.root:
@@ -288,7 +307,7 @@ def events(folder: Path) -> Iterator[dict[str, Any]]:
     """All events as they stand, unchecked. Raises Setup if there is no log."""
     for line in _lines(folder):
         try:
-            yield msgspec.json.decode(decode_line(line).event)
+            yield as_told(decode_line(line))
         except msgspec.MsgspecError:
             continue
 

@@ -84,6 +84,24 @@ def rotate(*, folder: FolderOption = None, config: ConfigOption = None) -> None:
 
 
 @audit_app.command
+def erase(
+    text: Annotated[str, Parameter(help="Who or where, as listed: `local:ann`, an address.")],
+    *,
+    yes: Annotated[bool, Parameter(negative=(), help="Do it. It cannot be undone.")] = False,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Erase a person's name or address from the log, wherever a field says exactly this. Its chain,
+    checkpoints and proofs stay good: they hold a hash in its place.
+
+    Example: `headrace audit erase token:entra:ann@example.com --yes`
+    """
+    from headrace.operate.audit_commands import erase_from_log, log_folder
+
+    sys.exit(erase_from_log(log_folder(folder, config), text, sure=yes))
+
+
+@audit_app.command
 def prove(
     number: Annotated[int, Parameter(help="The event's number, `n` in the list.")],
     *,

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from headrace.data.audit import AuditLog
 from headrace.data.audit_chain import Checkpoint, decode_checkpoint
+from headrace.data.audit_erasure import fields_that_say
 from headrace.data.audit_files import (
     CHECKPOINTS_NAME,
     FILE_NAME,
@@ -36,6 +37,7 @@ from headrace.data.audit_verify import (
 )
 from headrace.edge.worker import store_folder
 from headrace.errors import Setup
+from headrace.operate.registry import user_name
 from headrace.operate.serve import find_config
 
 BAD = 1
@@ -109,6 +111,8 @@ def _good(report: Report, held: bool) -> str:
             lines.append(f"Their signatures were not checked. {EXTRA_HINT}")
         case _:
             lines.append("They are not signed: who can write the files could make all anew.")
+    if report.erased:
+        lines.append(f"Fields that said who a person is, and were erased: {report.erased}.")
     if not held:
         lines.append("Give --checkpoint, kept elsewhere, to know that the end was not cut.")
     return "\n".join(lines)
@@ -132,6 +136,30 @@ def rotate_log(folder: Path) -> None:
     print(f"Put aside as {rotated(folder)[-1]}." if done else "There is nothing to put aside yet.")
 
 
+def erase_from_log(folder: Path, text: str, *, sure: bool) -> int:
+    """Returns the exit code. Raises Setup."""
+    if not (folder / FILE_NAME).exists():
+        raise Setup(f"There is no audit log in {folder}.", "Name the store's folder.")
+    try:
+        if not sure:
+            count = fields_that_say(folder, text)
+            again = "Nothing was erased: add --yes. It cannot be undone." if count else ""
+            print(f"Fields that say so: {count}. {again}".rstrip())
+            return 0
+        log = AuditLog(folder)
+        try:
+            count = log.erase(text, f"local:{user_name()}")
+        finally:
+            log.close()
+    except OSError as error:
+        raise Setup(
+            f"The audit log in {folder} cannot be written: {error.strerror}.",
+            "Run this as the user that runs the gateway.",
+        ) from error
+    print(f"Fields erased: {count}. Copies elsewhere still have them.")
+    return 0
+
+
 def print_proof(folder: Path, number: int) -> None:
     """Raises Setup."""
     print(encode_proof(prove(folder, number)).decode())
@@ -149,6 +177,8 @@ def check_proof_file(file: Path, key: str | None) -> int:
     if problems:
         return BAD
     print(bytes(proof.event).decode())
+    for name, (_, text) in proof.said.items():
+        print(f"{name}: {text}")
     print(f"It is in the log of {proof.statement.size} events signed by {proof.statement.key}.")
     if key is None:
         print("Give --key, kept elsewhere, to know that this is your log's key.")

@@ -50,7 +50,7 @@ class Registry:
         self.units = Units(desk, written)
         self.keys = Keys(desk, self.units)
         self.admin_keys = AdminKeys(desk)
-        self.by = Grant(actor=f"local:{_user()}", role=Role.ADMIN)
+        self.by = Grant(actor=f"local:{user_name()}", role=Role.ADMIN)
 
     @classmethod
     def of(cls, loaded: Loaded) -> Registry:
@@ -88,7 +88,8 @@ def alone(loaded: Loaded) -> bool:
     return loaded.config.server.workers > 1 and loaded.config.redis is None
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Of whoever runs this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
