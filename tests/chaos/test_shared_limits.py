@@ -18,11 +18,13 @@ from typing import Any
 import httpx
 import pytest
 
+from chaos.conftest import SOAK
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 from support.steady_client import SteadyClient, raw_request
 from support.valkey_process import ValkeyProcess, valkey_process
 
+AWAY_S = 60.0 if SOAK else 1.0
 ROOM = 100
 ANSWER = 20
 BODY = json.dumps(
@@ -104,6 +106,11 @@ def test_the_server_away(house: Gateway, valkey: ValkeyProcess) -> None:
         assert "'strict'" in refused.json()["error"]["message"]
         assert int(refused.headers["retry-after"]) >= 1
         assert [ask(house, "lenient").status_code for _ in range(5)] == [200] * 5
+        until = time.monotonic() + AWAY_S
+        while time.monotonic() < until:
+            assert ask(house, "rated").status_code == 200
+            assert ask(house, "strict").status_code == 503
+            time.sleep(0.5)
     finally:
         valkey.go_on()
     until = time.monotonic() + 30

@@ -15,12 +15,17 @@ from support.valkey_process import ValkeyProcess
 
 @asynccontextmanager
 async def shared_counters(
-    valkey: ValkeyProcess, prefix: str, *, by_own_clock: bool = False, timeout_s: float = 5.0
+    valkey: ValkeyProcess,
+    prefix: str,
+    *,
+    by_own_clock: bool = False,
+    timeout_s: float = 5.0,
+    made: type[SharedCounters] = SharedCounters,
 ) -> AsyncIterator[SharedCounters]:
     """Connected, until the block is left."""
     address = RedisAddress.of(valkey.url, None, timeout_s)
     link = RedisLink(address, lambda: (None, None), random.Random(1))
-    counters = SharedCounters(link, prefix, secrets.token_hex(8), by_own_clock=by_own_clock)
+    counters = made(link, prefix, secrets.token_hex(8), by_own_clock=by_own_clock)
     up = asyncio.Event()
 
     async def ready() -> None:

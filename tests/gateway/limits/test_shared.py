@@ -122,7 +122,7 @@ async def test_places_of_a_killed_worker_are_free_again(valkey: ValkeyProcess) -
         bound = clerk.bind(at_once=(at_once(2),))
         assert (await clerk.denied(bound)).why is Why.AT_ONCE
         dead = [m for m in valkey.ask("ZRANGE", "dead:limits:workers", 0, -1)
-                if m.decode() != second._worker]  # fmt: skip
+                if m.decode() != second.worker]  # fmt: skip
         valkey.ask("ZREM", "dead:limits:workers", *dead)  # its life is over
         await clerk.taken(bound)
 

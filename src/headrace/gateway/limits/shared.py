@@ -1,146 +1,92 @@
 """Counters that workers and replicas share, by Redis. The twin of `memory.py`.
 
-Calls that come while one round trip is under way go together in the next: a call costs one at most,
-and under load a small part of one. What a call gives back is told along with the next ones, or
-alone; nobody waits for it. All instants are of the server's clock.
+A worker has shares of the counters that it uses (`shares.py`) and admits from them at once. Calls
+that no share covers ask together, one round trip at a time, and bring shares for those after them;
+what was used and given back is told along with that. Counters near their limit are not shared out:
+their calls cost a round trip, or a part of one under load. All instants are of the server's clock.
 
-While the server is away, each worker goes on by itself: rates and calls at once with its share of
-the limit, by the number of workers that were last known to live; budgets refuse, or let pass the
-share of theirs that is configured for this. What was spent meanwhile is told when it is back.
+While the server is away, each worker goes on by itself: `alone.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from types import CoroutineType
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
-from headrace.data.redis_link import Command, RedisAway, RedisLink
-from headrace.gateway.limits import away
+from headrace.data.redis_link import RedisAway, RedisLink
+from headrace.gateway.limits.alone import Alone
+from headrace.gateway.limits.asking import Asked, SharedBound, reserved_of
 from headrace.gateway.limits.counters import Verdict
 from headrace.gateway.limits.measures import (
-    AtOnce,
     Budget,
-    Denied,
     Measures,
     Need,
-    Rate,
     Standing,
-    Why,
-    amount_of,
     note_budget,
     note_requests,
     note_tokens,
 )
-from headrace.gateway.limits.memory import MOST_TOLD, Bound, MemoryCounters, Taken
+from headrace.gateway.limits.round_trips import (
+    Ask,
+    Report,
+    RoundTrips,
+)
+from headrace.gateway.limits.share_book import ShareBook
+from headrace.gateway.limits.shares import HeldShare, Share, TokensHeld
 
 log = logging.getLogger("headrace.limits")
 
-SCRIPT = Path(__file__).with_name("counters.lua").read_bytes()
-LEASE_S = 1800.0
-"""How long a call may hold what it took. Longer than any call lasts."""
 BEAT_S = 5.0
-"""From one sign of life of this worker to the next."""
-MOST_AT_ONCE = 100
-"""Calls in one round trip."""
-MOST_UNTOLD = 100_000
-"""Settlements that are kept while the server is away."""
-US = 1_000_000
-KEPT_AFTER_S = 2 * 86_400
-FOREVER = 1e17
-
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[int, list[list[Any]]]).decode
-
-
-class SharedBound:
-    """Measures, and how the script is told of them."""
-
-    __slots__ = ("alone", "alone_as", "ends_at", "measures", "spec")
-
-    def __init__(self, measures: Measures) -> None:
-        self.measures = measures
-        self.spec = Raw()
-        self.ends_at = 0.0
-        """Unix seconds until when `spec` is right: keys of budgets hold their period."""
-        self.alone: Bound | None = None
-        """For when the server is away."""
-        self.alone_as: object = None
+"""From one sign of life of this worker to the next; the server believes in it for 15 s."""
+SHARES_LAST_S = 8.0
+"""After a sign of life."""
+TELL_S = 0.2
+"""What nobody waits for is told after this time, if no call asks before."""
+IDLE_S = 1.0
+"""A share that was not used for so long is given back."""
+MOST_ASKED = 100
+MOST_TOLD = 1_000
+"""In one round trip."""
 
 
 class SharedTaken:
-    """What one call holds in Redis."""
+    """What one call holds."""
 
-    __slots__ = ("_bound", "_counters", "_id", "_need", "_spec", "_stakes", "standing")
+    __slots__ = ("_bound", "_budgets", "_counters", "_need", "standing", "tokens")
 
     def __init__(
         self,
         counters: SharedCounters,
         bound: SharedBound,
-        asked: _Asked,
-        stakes: list[Any],
-        standing: Standing,
+        budgets: tuple[tuple[Budget, HeldShare], ...],
+        need: Need,
     ) -> None:
+        """`budgets` are those of the period that it was admitted in."""
         self._counters = counters
         self._bound = bound
-        self._spec = asked.spec
-        self._id = asked.id
-        self._need = asked.need
-        self._stakes = stakes
-        self.standing = standing
+        self._need = need
+        self._budgets = budgets
+        self.tokens: list[TokensHeld] = []
+        self.standing = Standing()
 
     def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
         """See `Taken.settle`."""
-        measures, need = self._bound.measures, self._need
-        if not (measures.tokens or measures.at_once or measures.budgets):
-            return
-        self._counters.tell(
-            (
-                self._spec,
-                self._id,
-                need.tokens,
-                tokens,
-                self._stakes[len(measures.requests) :],
-                need.budget_tokens,
-                need.microusd or 0,
-                microusd,
-                False,
-            ),
-            unix,
-        )
-
-
-class _Asked:
-    """A call that waits for its verdict."""
-
-    __slots__ = ("bound", "id", "need", "spec", "unix", "verdict")
-
-    def __init__(
-        self,
-        bound: SharedBound,
-        id: str,
-        need: Need,
-        unix: float,
-        verdict: asyncio.Future[list[Any]],
-    ) -> None:
-        self.bound = bound
-        self.id = id
-        self.need = need
-        self.spec = bound.spec
-        self.unix = unix
-        self.verdict = verdict
-
-    def packed(self) -> tuple[object, ...]:
-        need = self.need
-        microusd = -1 if need.microusd is None else need.microusd
-        return (self.spec, self.id, need.tokens, need.budget_tokens, microusd, need.bounded)
+        mark = self._counters.mark
+        for held in self.tokens:
+            rate = held.settle(tokens)
+            if rate is not None and (not rate.marked or not rate.allowance):
+                mark(rate, urgent=not rate.allowance)
+        for _, place in self._bound.at_once:
+            if place.put_back(1):
+                mark(place, urgent=True)
+        for budget, share in self._budgets:
+            used = microusd if budget.unit == "usd" else tokens
+            urgent = share.settle(reserved_of(budget, self._need), used)
+            if urgent or not share.marked:
+                mark(share, urgent=urgent)
 
 
 class SharedCounters:
@@ -149,299 +95,273 @@ class SharedCounters:
     def __init__(
         self, link: RedisLink, prefix: str, worker: str, *, by_own_clock: bool = False
     ) -> None:
-        """`worker` is a name of this worker alone, without a colon. `by_own_clock` takes instants
-        from the caller, for tests."""
-        self._link = link
+        """`worker` is a name of this worker alone. `by_own_clock` takes instants from the caller,
+        for tests."""
         self._prefix = f"{prefix}limits:"
-        self._worker = worker
-        self._by_own_clock = by_own_clock
-        self._digest = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest()
-        self._number = 0
-        self._asked: list[_Asked] = []
-        self._budgets: dict[str, tuple[Budget, int, float]] = {}
-        """By key of the budget: as it was last told, and Unix seconds of its period's end."""
-        self._untold: list[tuple[object, ...]] = []
-        self._spent: list[tuple[str, int, int]] = []
-        self._unix = 0.0
-        self._wake = asyncio.Event()
-        self._workers = 1
-        self._local = MemoryCounters()
-        self._outage = 0
-        self._was_up = True
+        self.worker = worker
+        self._trips = RoundTrips(link, self._prefix, worker, by_own_clock)
+        self._alone = Alone(self._spent_alone)
+        self._book = ShareBook(self._prefix)
+        self._asked: list[Asked] = []
+        self._marked: list[Share] = []
+        self._telling: list[Share] = []
+        """Those whose reports the server may not have heard."""
+        self._lent: dict[Share, None] = {}
+        """Those that the server counts something as held of."""
+        self._used_until = 0.0
+        """Monotonic seconds: shares are not used after it."""
+        self._now = self._unix = 0.0
+        """As the last caller said."""
         self._used = False
         """Something was counted: from then on this worker shows that it lives."""
+        self._wake = asyncio.Event()
+        self._bell: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
+        self._looked_at = 0.0
         link.when_up(self._back)
 
     # --- the gate's side
 
     def bind(self, measures: Measures, now: float) -> SharedBound:
-        return SharedBound(measures)
+        return self._book.bind(measures)
 
     def release(self, bound: SharedBound) -> None:
-        if bound.alone is not None:
-            self._local.release(bound.alone)
-            bound.alone = None
+        self._book.leave(bound)
+        self._alone.release(bound)
 
     def sweep(self, now: float, unix: float) -> None:
-        self._local.sweep(now, unix)
+        self._alone.sweep(now, unix)
+        self._book.forget()
+
+    def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
+        """What the server last said was used of budgets, and this worker's calls since then."""
+        return self._book.spent(unix)
 
     def take(
         self, bound: SharedBound, need: Need, now: float, unix: float
     ) -> Verdict | CoroutineType[Any, Any, Verdict]:
-        self._used = True
-        if not self._link.up:
-            return self._alone(bound, need, now, unix)
+        self._now, self._unix = now, unix
+        if unix >= bound.ends_at:
+            self._book.turn_page(bound, unix)
+        if not self._trips.up:
+            return self._alone.take(bound, need, now, unix)
+        if now < self._used_until and bound.covers(need):
+            return self._taken_here(bound, need, now, unix)
         return self._shared(bound, need, now, unix)  # type: ignore[return-value] # it is one
 
-    def tell(self, settlement: tuple[object, ...], unix: float) -> None:
-        """To be told with the next round trip."""
-        if len(self._untold) < MOST_UNTOLD:
-            self._untold.append(settlement)
-        self._unix = unix
-        self._wake.set()
-
-    # --- together
+    def _taken_here(self, bound: SharedBound, need: Need, now: float, unix: float) -> SharedTaken:
+        """All of it is there."""
+        taken = SharedTaken(self, bound, bound.budgets, need)
+        standing = taken.standing
+        for rate, share in bound.requests:
+            share.left -= 1
+            share.used += 1
+            share.touched = True
+            note_requests(standing, rate, share.owed_s(now))
+            if not share.marked:
+                self.mark(share, urgent=False)
+        tokens = need.tokens
+        for rate, share in bound.tokens:
+            share.left -= tokens
+            share.used += tokens
+            share.touched = True
+            taken.tokens.append(share.hold(tokens))
+            note_tokens(standing, rate, share.owed_s(now))
+            if not share.marked:
+                self.mark(share, urgent=False)
+        for _, place in bound.at_once:
+            place.reserve(1)
+        for budget, held in bound.budgets:
+            held.reserve(reserved_of(budget, need))
+            spent = held.spent_in_all
+            if spent >= budget.soft:
+                note_budget(standing, budget, spent, budget.calendar.ends_at(unix))
+        return taken
 
     async def _shared(self, bound: SharedBound, need: Need, now: float, unix: float) -> Verdict:
-        if unix >= bound.ends_at:
-            self._specify(bound, unix)
-        self._number += 1
-        verdict: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        asked = _Asked(bound, f"{self._worker}:{self._number}", need, unix, verdict)
-        self._asked.append(asked)
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._asked.append(Asked(bound, need, unix, verdict))
+        self._used = True
         self._wake.set()
         try:
-            said = await verdict
+            return await verdict
         except asyncio.CancelledError:
-            verdict.cancel()
-            self._undo(asked)
+            if verdict.done() and not verdict.cancelled() and verdict.exception() is None:
+                _let_go(verdict.result(), now, unix)
             raise
         except RedisAway:
-            self._undo(asked)  # it may have been carried out
-            return self._alone(bound, need, now, unix)
-        return self._read(asked, said, unix)
+            return self._alone.take(bound, need, now, unix)
 
-    def _undo(self, asked: _Asked) -> None:
-        need = asked.need
-        self.tell(
-            (asked.spec, asked.id, 0, 0, (), need.budget_tokens, need.microusd or 0, 0, True),
-            asked.unix,
-        )
+    # --- the round trips
 
-    def _specify(self, bound: SharedBound, unix: float) -> None:
-        """The measures as the script takes them."""
-        measures, prefix = bound.measures, self._prefix
-        ends = [budget.calendar.ends_at(unix) for budget in measures.budgets]
-        bound.ends_at = min(ends, default=float("inf"))
-        bound.spec = Raw(
-            _pack(
-                (
-                    [_rate(prefix, rate) for rate in measures.requests],
-                    [(*_rate(prefix, rate), rate.quota) for rate in measures.tokens],
-                    [(f"{prefix}{one.key}", one.most) for one in measures.at_once],
-                    [
-                        (
-                            self._budget_key(budget, end),
-                            budget.cap,
-                            int(budget.unit == "usd"),
-                            int(budget.stop),
-                            int(budget.unpriced == "refuse"),
-                            int((end + KEPT_AFTER_S) * 1000),
-                            int(end),
-                        )
-                        for budget, end in zip(measures.budgets, ends, strict=True)
-                    ],
-                )
-            )
-        )
+    def mark(self, share: Share, *, urgent: bool) -> None:
+        """To be told with the next round trip, which is made at once for what is urgent."""
+        if not share.marked:
+            share.marked = True
+            self._marked.append(share)
+        if urgent:
+            self._wake.set()
+        else:
+            self._ring_in(TELL_S)
 
-    def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
-        """What the server last said was used of budgets, where that was in this period."""
-        for budget, spent, ends_at in list(self._budgets.values()):
-            yield budget, spent if unix < ends_at else 0
+    def _spent_alone(self, share: HeldShare) -> None:
+        self.mark(share, urgent=False)
 
-    def _note_spent(self, budget: Budget, spent: int, unix: float) -> None:
-        known = self._budgets
-        if budget.key not in known and len(known) >= MOST_TOLD:
-            del known[next(iter(known))]
-        known[budget.key] = (budget, spent, budget.calendar.ends_at(unix))
+    def _ring_in(self, seconds: float) -> None:
+        """The next round trip is due then, or before."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._bell is not None:
+            if self._rings_at <= at:
+                return
+            self._bell.cancel()
+        self._rings_at = at
+        self._bell = loop.call_at(at, self._ring)
 
-    def _budget_key(self, budget: Budget, ends_at: float) -> str:
-        return f"{self._prefix}{budget.key}:{int(ends_at)}"
+    def _ring(self) -> None:
+        self._bell = None
+        self._wake.set()
 
-    def _read(self, asked: _Asked, said: list[Any], unix: float) -> Verdict:
-        measures = asked.bound.measures
-        if not said[0]:
-            _, index, why, wait_us, spent = said
-            measure = _all(measures)[int(index)]
-            wait_s = None if wait_us >= FOREVER else wait_us / US
-            return _denied(Why(why), measure, wait_s, int(spent), asked.need, unix)
-        _, stakes, spendings = said
-        standing = Standing()
-        for rate, stake in zip(measures.requests, stakes, strict=False):
-            note_requests(standing, rate, (stake[0] - stake[2]) / US)
-        for rate, stake in zip(measures.tokens, stakes[len(measures.requests) :], strict=True):
-            note_tokens(standing, rate, (stake[0] - stake[2]) / US)
-        for budget, spent in zip(measures.budgets, spendings, strict=True):
-            self._note_spent(budget, int(spent), unix)
-            if spent >= budget.soft:
-                note_budget(standing, budget, int(spent), budget.calendar.ends_at(unix))
-        return SharedTaken(self, asked.bound, asked, stakes, standing)
+    async def _back(self) -> None:
+        self._alone.over()
+        self._wake.set()
 
     async def run(self) -> None:
         """Carries what is asked and told, until it is cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                if not self._used:
-                    continue
-            self._wake.clear()
-            asked = self._asked
-            try:
-                if self._link.up:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._trips.up:
                     await self._round_trip()
                 else:
-                    self._asked = []
-                    self._fail(asked, RedisAway("not connected"))
-            except Exception as fault:
-                # Callers wait for what this task does: it must not end, nor leave them waiting.
-                log.exception("a fault of our own")
-                self._fail(asked, RedisAway(f"a fault of our own: {fault}"))
+                    asked, self._asked = self._asked, []
+                    _fail(asked, RedisAway("not connected"))
+        finally:
+            if self._bell is not None:
+                self._bell.cancel()
 
     async def _round_trip(self) -> None:
-        asked, self._asked = self._asked[:MOST_AT_ONCE], self._asked[MOST_AT_ONCE:]
-        asked = [one for one in asked if not one.verdict.done()]
-        told, self._untold = self._untold[:MOST_UNTOLD_AT_ONCE], self._untold[MOST_UNTOLD_AT_ONCE:]
-        spent, self._spent = self._spent[:MOST_UNTOLD_AT_ONCE], self._spent[MOST_UNTOLD_AT_ONCE:]
-        if self._asked or self._untold or self._spent:
-            self._wake.set()
-        unix = max([self._unix, *(one.unix for one in asked)])
-        job = _pack(
-            {
-                "w": self._worker,
-                "p": self._prefix,
-                "l": LEASE_S,
-                "n": int(unix * US) if self._by_own_clock else 0,
-                "s": told,
-                "x": spent,
-                "t": [one.packed() for one in asked],
-            }
-        )
+        asked, self._asked = self._asked[:MOST_ASKED], self._asked[MOST_ASKED:]
+        if self._telling:  # the answer was lost: first what was told is told again
+            asked, self._asked = [], asked + self._asked
         try:
-            workers, verdicts = _unpack(await self._evaluate(job))
-        except (RedisAway, msgspec.MsgspecError) as error:
-            # What was told may have been heard: a settlement that is told twice finds nothing the
-            # second time, but for rates, which then are owed less than they should be by one call.
-            self._untold = told + self._untold
-            self._spent = spent + self._spent
-            self._fail(asked, RedisAway(str(error)))
-            return
-        self._workers = max(1, workers)
-        for one, verdict in zip(asked, verdicts, strict=True):
-            if one.verdict.done():
-                continue  # its caller has left, and it is undone
-            one.verdict.set_result(verdict)
+            await self._carry([one for one in asked if not one.verdict.done()])
+        except RedisAway as error:
+            self._lost(asked, error)
+        except Exception as fault:
+            # Callers wait for what this task does: it must not end, nor leave them waiting.
+            log.exception("a fault of our own")
+            self._lost(asked, RedisAway(f"a fault of our own: {fault}"))
 
-    async def _evaluate(self, job: bytes) -> bytes:
-        """Raises RedisAway."""
-        for command in (("EVALSHA", self._digest, 0, job), ("EVAL", SCRIPT, 0, job)):
-            sent: Command = command
-            (reply,) = await self._link.ask([sent])
-            if isinstance(reply, bytes):
-                return reply
-            if "NOSCRIPT" not in str(reply) and "NoScript" not in type(reply).__name__:
-                break
-        log.error("redis refused the counters' script", extra={"cause": str(reply)})
-        raise RedisAway(f"the script failed: {reply}")
+    async def _carry(self, asked: list[Asked]) -> None:
+        """One round trip. Raises RedisAway."""
+        now, unix, clock = self._now, self._unix, asyncio.get_running_loop().time()
+        reports: list[Report] = []
+        asks: list[Ask] = []
+        if not self._telling:
+            self._take_in(clock, now)
+            asked = self._reserved(asked, now, unix)
+            asks = [one.packed(clock) for one in asked]
+            self._telling, self._marked = self._marked[:MOST_TOLD], self._marked[MOST_TOLD:]
+            for share in self._telling:
+                share.marked = False
+                reports.append(share.report())
+        answer = await self._trips.make(reports, asks, unix)
+        told, self._telling = self._telling, []
+        self._used_until = now + SHARES_LAST_S
+        self._alone.workers = answer.workers
+        for place, share in enumerate(told):
+            share.heard(None if answer.heard is None else answer.heard[place], now)
+            if share.held:
+                self._lent[share] = None
+        for one, said in zip(asked, answer.verdicts, strict=True):
+            self._conclude(one, said, now, unix)
+        if self._asked or (told and not reports):
+            self._wake.set()
+        elif self._marked:
+            self._ring_in(TELL_S)
+        elif self._used:
+            self._ring_in(IDLE_S if self._lent else BEAT_S)
 
-    def _fail(self, asked: list[_Asked], error: RedisAway) -> None:
+    def _reserved(self, asked: list[Asked], now: float, unix: float) -> list[Asked]:
+        """Those that the server has to be asked about; the others are admitted."""
+        going = []
         for one in asked:
-            if not one.verdict.done():
-                one.verdict.set_exception(error)
+            one.reserve()
+            if not one.lacking:
+                self._conclude(one, (True, ()), now, unix)
+                continue
+            for _, share, _ in one.lacking:
+                self._give_back(share)
+            going.append(one)
+        return going
 
-    async def _back(self) -> None:
-        self._was_up = True
-        self._wake.set()
+    def _take_in(self, clock: float, now: float) -> None:
+        """Shares that lie idle, or that may not be used any more, are to be given back."""
+        if now >= self._used_until:
+            self.give_back()
+        elif clock >= self._looked_at + IDLE_S:
+            self._looked_at = clock
+            for share in list(self._lent):
+                if not share.touched:
+                    self._give_back(share)
+                share.touched = False
+                if not share.held:
+                    del self._lent[share]
 
-    # --- alone
+    def give_back(self) -> None:
+        """All that is left of shares, with the next round trip."""
+        for share in self._lent:
+            self._give_back(share)
 
-    def _alone(self, bound: SharedBound, need: Need, now: float, unix: float) -> Verdict:
-        if self._was_up:
-            self._was_up = False
-            self._outage += 1
-            log.warning(
-                "limits are counted by each worker alone",
-                extra={"detail": f"a share of 1/{self._workers}"},
-            )
-        share = (self._outage, self._workers)
-        if bound.alone is None or bound.alone_as != share:
-            self.release(bound)
-            measures = away.share_of(bound.measures, self._workers, self._outage)
-            bound.alone, bound.alone_as = self._local.bind(measures, now), share
-        for budget in bound.measures.budgets:
-            if budget.stop and not budget.away_share:
-                return Denied(Why.AWAY, budget, away.RETRY_S)
-        verdict = self._local.take(bound.alone, need, now, unix)
-        if isinstance(verdict, Denied):
-            if isinstance(verdict.measure, Budget):
-                return Denied(Why.AWAY, verdict.measure, away.RETRY_S)
-            return verdict
-        return AloneTaken(self, bound, verdict, unix) if bound.measures.budgets else verdict
+    def _give_back(self, share: Share) -> None:
+        if share.left:
+            share.surrender()
+            self.mark(share, urgent=False)
 
-    def spent_alone(self, budget: Budget, amount: int, unix: float) -> None:
-        """What a call cost while the server was away, to be told later."""
-        end = budget.calendar.ends_at(unix)
-        key = self._budget_key(budget, end)
-        self._spent.append((key, amount, int((end + KEPT_AFTER_S) * 1000)))
-        self._wake.set()
+    def _conclude(self, one: Asked, said: Sequence[Any], now: float, unix: float) -> None:
+        """What the server, or the shares, have said of a call."""
+        verdict: Verdict
+        if said[0]:
+            taken = SharedTaken(self, one.bound, one.budgets, one.need)
+            taken.tokens = one.granted(taken.standing, said[1], now, unix)
+            for _, share, _ in one.lacking:
+                if share.held:
+                    self._lent[share] = None
+            for _, share, _ in one.covered:
+                self.mark(share, urgent=False)
+            verdict = taken
+        else:
+            self._put_back(one)
+            verdict = one.denied(said, unix)
+        if not one.verdict.done():
+            one.verdict.set_result(verdict)
+        elif isinstance(verdict, SharedTaken):  # its caller has left
+            verdict.settle(0, 0, now, unix)
+        one.lacking = one.covered = []
 
+    def _put_back(self, one: Asked) -> None:
+        for _, share, amount in one.covered:
+            if share.put_back(amount):
+                self.mark(share, urgent=False)
 
-MOST_UNTOLD_AT_ONCE = 1_000
-
-
-class AloneTaken:
-    """What one call holds of this worker's share, and owes to the shared budgets."""
-
-    __slots__ = ("_bound", "_counters", "_taken", "_unix", "standing")
-
-    def __init__(
-        self, counters: SharedCounters, bound: SharedBound, taken: Taken, unix: float
-    ) -> None:
-        self._counters = counters
-        self._bound = bound
-        self._taken = taken
-        self._unix = unix
-        self.standing = taken.standing
-
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
-        """See `Taken.settle`."""
-        self._taken.settle(tokens, microusd, now, unix)
-        for budget in self._bound.measures.budgets:
-            used = microusd if budget.unit == "usd" else tokens
-            if used:
-                self._counters.spent_alone(budget, used, self._unix)
-
-
-def _rate(prefix: str, rate: Rate) -> tuple[str, float, float]:
-    return f"{prefix}{rate.key}", rate.step_s * US, rate.burst_s * US
+    def _lost(self, asked: list[Asked], error: RedisAway) -> None:
+        """What the server gave, if it did, it is told that it is not held."""
+        for one in asked:
+            self._put_back(one)
+            for _, share, _ in one.lacking:
+                self.mark(share, urgent=False)
+        _fail(asked, error)
 
 
-def _all(measures: Measures) -> tuple[Rate | AtOnce | Budget, ...]:
-    return (*measures.requests, *measures.tokens, *measures.at_once, *measures.budgets)
+def _fail(asked: list[Asked], error: RedisAway) -> None:
+    for one in asked:
+        if not one.verdict.done():
+            one.verdict.set_exception(error)
 
 
-def _denied(
-    why: Why,
-    measure: Rate | AtOnce | Budget,
-    wait_s: float | None,
-    spent: int,
-    need: Need,
-    unix: float,
-) -> Denied:
-    if isinstance(measure, Budget):
-        resets_at = measure.calendar.ends_at(unix)
-        return Denied(why, measure, wait_s, spent, amount_of(measure, need), resets_at)
-    needed = need.tokens if isinstance(measure, Rate) and measure.unit == "tokens" else 1
-    return Denied(why, measure, wait_s, needed=needed)
+def _let_go(verdict: Verdict, now: float, unix: float) -> None:
+    """Its call was given up between the server's word and its next step."""
+    if isinstance(verdict, SharedTaken):
+        verdict.settle(0, 0, now, unix)
