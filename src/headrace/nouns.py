@@ -31,6 +31,8 @@ class Operation(enum.StrEnum):
     """A chat in Anthropic's words."""
     COUNT_TOKENS = "count_tokens"
     """How many tokens the prompt of such a chat has."""
+    RESPONSES = "responses"
+    """A chat in the words of OpenAI's Responses API."""
 
 
 class Priority(enum.IntEnum):
@@ -148,7 +150,7 @@ class Call(Struct, gc=False):
     ip: str = ""
     """The client's address, without its port: of the socket, or what trusted proxies say."""
     max_tokens: Raw = NO_MEMBER
-    """The body's member, as it came."""
+    """The body's member, as it came; `max_output_tokens` of the Responses API."""
     max_completion_tokens: Raw = NO_MEMBER
     """The body's member, as it came."""
     n: Raw = NO_MEMBER

@@ -88,7 +88,7 @@ def _pieces(asked: Asked, behaviour: Behaviour) -> list[str]:
         return cut_into_tokens(behaviour.text)
     if behaviour.echo:
         return cut_into_tokens(without_script(asked.last_user_text))
-    wanted = asked.body.response_format
+    wanted = asked.format
     if wanted is not None and wanted.type == "json_object":
         return cut_into_tokens('{"answer": "The mill wheel turns."}')
     if wanted is not None and wanted.type == "json_schema":

@@ -3,8 +3,9 @@
 Token figures are made from the request, so that anyone can recompute them:
 `tokens_in` = for each message 3 + one token per 4 UTF-8 bytes of its text (rounded up) + 85 per
 image; + the system text, counted alike; + one per 4 bytes of the `tools` JSON as sent; + 3 for the
-answer's start. Embeddings and plain completions count their text only. A script inside the text
-counts as text.
+answer's start. Embeddings and plain completions count their text only. Of the Responses API each
+item of `input` counts as a message, `instructions` as the system text, and a previous response not
+at all. A script inside the text counts as text.
 """
 
 from __future__ import annotations
@@ -39,6 +40,26 @@ class Message(Struct):
         return "".join(part.text or "" for part in self.content or ())
 
 
+class Item(Struct):
+    """An item of the Responses API's `input`."""
+
+    type: str = "message"
+    role: str | None = None
+    content: str | list[Part] | None = None
+    output: str | list[Part] | None = None
+    arguments: str = ""
+
+    @property
+    def message(self) -> Message:
+        return Message(self.role or "", self.content or self.output or self.arguments)
+
+
+class TextConfig(Struct):
+    """The Responses API's `text`."""
+
+    format: dict[str, Any] | None = None
+
+
 class StreamOptions(Struct):
     include_usage: bool | None = None
 
@@ -57,6 +78,11 @@ class Body(Struct):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    text: TextConfig | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    store: bool | None = None
     n: int | None = None
     tools: Raw = Raw(b"")
     tool_choice: str | dict[str, Any] | None = None
@@ -86,13 +112,14 @@ class BadBodyError(ValueError):
 class Asked:
     """One request, read. `script_text` is the text that may carry an inline script."""
 
-    __slots__ = ("body", "model", "route", "tokens_in")
+    __slots__ = ("body", "items", "model", "route", "tokens_in")
 
     def __init__(self, route: Route, body: Body) -> None:
         self.route = route
         self.body = body
         self.model = body.model or route.deployment
-        self.tokens_in = _tokens_in(body)
+        self.items = _items(body.input) if route.api == "responses" else []
+        self.tokens_in = _tokens_in(body, self.items)
 
     @property
     def stream(self) -> bool:
@@ -105,12 +132,21 @@ class Asked:
 
     @property
     def max_tokens(self) -> int | None:
-        return self.body.max_completion_tokens or self.body.max_tokens
+        body = self.body
+        return body.max_output_tokens or body.max_completion_tokens or body.max_tokens
+
+    @property
+    def format(self) -> ResponseFormat | None:
+        """The form that the answer must have, in the words of a chat."""
+        form = None if self.body.text is None else self.body.text.format
+        if form is None:
+            return self.body.response_format
+        return ResponseFormat(form.get("type", "text"), {"schema": form.get("schema")})
 
     @property
     def last_user_text(self) -> str:
         """The text a script is looked for in, and that `echo` repeats."""
-        for message in reversed(self.body.messages):
+        for message in reversed(self.body.messages or self.items):
             if message.role == "user":
                 return message.text
         for text in (self.body.prompt, self.body.input):
@@ -166,22 +202,33 @@ def texts_of(text: str | list[Any]) -> list[str]:
     return [item if isinstance(item, str) else " ".join(map(str, item)) for item in text]
 
 
-def _tokens_in(body: Body) -> int:
+def _items(given: str | list[Any] | None) -> list[Message]:
+    if not isinstance(given, list):
+        return [Message("user", given)]
+    return [msgspec.convert(item, Item, strict=False).message for item in given]
+
+
+def _tokens_in(body: Body, items: list[Message]) -> int:
+    if items:
+        return _tokens_of_chat(items, body.instructions, body.tools)
     if body.input is not None:
         return sum(map(count_tokens, texts_of(body.input)))
     if body.prompt is not None:
         return sum(map(count_tokens, texts_of(body.prompt)))
+    return _tokens_of_chat(body.messages, body.system, body.tools)
+
+
+def _tokens_of_chat(messages: list[Message], system: str | list[Part] | None, tools: Raw) -> int:
     total = 3
-    for message in body.messages:
+    for message in messages:
         content = message.content
         if isinstance(content, str):
             total += _TOKENS_PER_MESSAGE + count_tokens(content)
         else:
             total += _TOKENS_PER_MESSAGE + _tokens_of_parts(content or [])
-    if body.system is not None:
-        system = body.system
+    if system is not None:
         total += count_tokens(system) if isinstance(system, str) else _tokens_of_parts(system)
-    return total + (len(body.tools) + 3) // 4
+    return total + (len(tools) + 3) // 4
 
 
 def _tokens_of_parts(parts: list[Part]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from headrace_upstream import anthropic, google, openai
+from headrace_upstream import anthropic, google, openai, responses
 from headrace_upstream.asked import Asked
 from headrace_upstream.behaviour import Behaviour
 from headrace_upstream.faults import (
@@ -205,6 +205,8 @@ def _error_event(scene: Scene, message: str) -> Event:
         return anthropic.error_event(message)
     if scene.asked.route.dialect == "google":
         return google.error_event(message)
+    if scene.asked.route.api == "responses":
+        return responses.error_event(message)
     return openai.error_event(message)
 
 
@@ -234,7 +236,7 @@ def _endless_events(rest: Iterable[Event], fault: Endless, pace: Pace) -> Iterat
 
 
 def _lengthened(data: bytes, size: int) -> bytes:
-    for key in (b'"content":"', b'"text":"', b'"partial_json":"', b'"arguments":"'):
+    for key in (b'"content":"', b'"text":"', b'"partial_json":"', b'"arguments":"', b'"delta":"'):
         at = data.find(key)
         if at >= 0:
             at += len(key)

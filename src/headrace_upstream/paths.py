@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 Dialect = Literal["openai", "azure", "anthropic", "google", "mistral", "ollama"]
 Api = Literal[
-    "chat", "chat_stream", "completions", "embeddings", "messages", "count_tokens", "models",
-    "unknown",
+    "chat", "chat_stream", "completions", "embeddings", "responses", "messages", "count_tokens",
+    "models", "unknown",
 ]  # fmt: skip
 
 
@@ -26,12 +26,15 @@ _EXACT: dict[str, Route] = {
     "/v1/chat/completions": Route("openai", "chat"),
     "/v1/completions": Route("openai", "completions"),
     "/v1/embeddings": Route("openai", "embeddings"),
+    "/v1/responses": Route("openai", "responses"),
     "/v1/models": Route("openai", "models"),
     "/v1/messages": Route("anthropic", "messages"),
     "/v1/messages/count_tokens": Route("anthropic", "count_tokens"),
     "/openai/v1/chat/completions": Route("azure", "chat"),
     "/openai/v1/completions": Route("azure", "completions"),
     "/openai/v1/embeddings": Route("azure", "embeddings"),
+    "/openai/v1/responses": Route("azure", "responses"),
+    "/openai/responses": Route("azure", "responses"),
     "/openai/v1/models": Route("azure", "models"),
     "/openai/models": Route("azure", "models"),
 }

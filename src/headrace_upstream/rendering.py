@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from headrace_upstream import anthropic, azure, google, mistral, ollama, openai
+from headrace_upstream import anthropic, azure, google, mistral, ollama, openai, responses
 from headrace_upstream.answer import Answer, answer_to
 from headrace_upstream.asked import Asked, Reader
 from headrace_upstream.behaviour import Behaviour
@@ -69,6 +69,8 @@ def render(asked: Asked, behaviour: Behaviour) -> Rendering:
 
 
 def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
+    if asked.route.api == "responses":
+        return responses.whole(asked, answer)
     if asked.route.dialect == "anthropic":
         return anthropic.whole(answer)
     if asked.route.dialect == "google":
@@ -85,6 +87,8 @@ def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
 
 
 def _events(asked: Asked, answer: Answer) -> list[Event]:
+    if asked.route.api == "responses":
+        return responses.events(asked, answer)
     if asked.route.dialect == "anthropic":
         return anthropic.events(answer)
     if asked.route.dialect == "google":

@@ -28,6 +28,7 @@ _COMPLETION_APIS = frozenset(
         "chat_stream",
         "completions",
         "embeddings",
+        "responses",
         "messages",
         "count_tokens",
     )

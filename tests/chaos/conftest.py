@@ -57,6 +57,13 @@ backends:
     url: "{url}"
     credential: env:ANTHROPIC_KEY
     timeouts: {{first_token_s: 0.5, idle_s: 0.5, whole_s: 0.5}}
+  responding:
+    {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o, responses: true}}
+  hasty-responding:
+    provider: openai
+    url: "{url}/v1"
+    responses: true
+    timeouts: {{first_token_s: 0.5, idle_s: 0.5, whole_s: 0.5}}
   fresh: {{provider: openai, url: "{fresh}/v1"}}
   closed: {{provider: openai, url: "http://127.0.0.1:{closed}/v1"}}
   unknown-host: {{provider: openai, url: "http://no-such-host.invalid/v1"}}
@@ -68,6 +75,8 @@ models:
   hasty-dated: {{pools: [[hasty-dated]], retry: {{attempts: 1}}}}
   claude: {{pools: [[claude]], retry: {{attempts: 1}}}}
   hasty-claude: {{pools: [[hasty-claude]], retry: {{attempts: 1}}}}
+  responding: {{pools: [[responding]], retry: {{attempts: 1}}}}
+  hasty-responding: {{pools: [[hasty-responding]], retry: {{attempts: 1}}}}
   fresh: {{pools: [[fresh]], retry: {{attempts: 1}}}}
   closed: {{pools: [[closed]], retry: {{attempts: 1}}}}
   unknown-host: {{pools: [[unknown-host]], retry: {{attempts: 1}}}}
@@ -89,7 +98,8 @@ def upstream(scripted_session: ScriptedThread, gateway: Gateway) -> ScriptedThre
     scripted_session.reset()
     headers = {"authorization": f"Bearer {gateway.key}"}
     with httpx.Client(verify=False, headers=headers) as client:
-        for model in ("plain", "dated", "claude", "hasty", "hasty-dated", "hasty-claude"):
+        models = ("plain", "dated", "claude", "responding")
+        for model in (*models, "hasty", *(f"hasty-{name}" for name in models[1:])):
             body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
             answer = client.post(f"{gateway.url}/chat/completions", json=body)
             assert answer.status_code == 200, answer.text

@@ -20,7 +20,7 @@ TEXT = "".join(PIECES)
 COUNT = 10_000 if SOAK else 1
 """At least this many streams in each dialect; every offset is cut at least once."""
 AT_ONCE = 16
-_OWN = re.compile(rb'"id":"(chatcmpl-|msg_)[0-9a-f]+"|"created":\d+')
+_OWN = re.compile(rb'"(item_)?id":"(chatcmpl-|msg_|resp_|resp_hr)[0-9a-f]+"|"created(_at)?":\d+')
 
 
 def _comparable(answer: Answer) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from chaos.conftest import SOAK
-from chaos.wire import AZURE, DONE, PAIRS, Dialect, ask, carried
+from chaos.wire import AZURE, COMPLETED, DONE, PAIRS, Dialect, ask, asking, carried
 from support.accounts import settled
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script
@@ -37,7 +37,7 @@ def _stream_bytes(upstream: ScriptedThread, dialect: Dialect) -> bytes:
     script = carried(dialect.wire == "anthropic", {"tokens": TOKENS})
     body = {
         "model": dialect.model,
-        "messages": [{"role": "user", "content": "Hello"}],
+        **asking(dialect.wire == "responses"),
         "stream": True,
         "stream_options": {"include_usage": True},
         **script,
@@ -49,7 +49,7 @@ def _cuts(whole: bytes, dialect: Dialect) -> list[int]:
     """Offsets: before all, inside and after the role's event, after each event, in the middle of
     each, right before the terminal one, and with the last byte alone missing; the rest by dice."""
     ends = [at + 2 for at in range(len(whole)) if whole.startswith(b"\n\n", at)]
-    assert whole.endswith(dialect.upstream_end)
+    assert dialect.is_complete_upstream(whole)
     named = [0, *ends[:-1], *[end - 40 for end in ends], len(whole) - 1, len(whole) - 2]
     dice = random.Random(2)
     more = [dice.randrange(len(whole)) for _ in range(max(0, COUNT - len(named)))]
@@ -76,7 +76,8 @@ async def sdk(gateway: Gateway) -> AsyncIterator[dict[str, Client]]:
         }
 
 
-async def _read_all(client: Client, model: str, script: dict[str, Any]) -> None:
+async def _read_all(client: Client, dialect: Dialect, script: dict[str, Any]) -> None:
+    model = dialect.model
     if isinstance(client, anthropic.AsyncAnthropic):
         async with client.messages.stream(
             model=model,
@@ -85,6 +86,12 @@ async def _read_all(client: Client, model: str, script: dict[str, Any]) -> None:
             metadata={"user_id": own_script(**script)},
         ) as events:
             await events.until_done()
+        return
+    if dialect.is_responses:
+        async with client.responses.stream(
+            model=model, input="Hello", user=own_script(**script)
+        ) as response:
+            await response.until_done()
         return
     stream = await client.chat.completions.create(
         model=model,
@@ -97,12 +104,12 @@ async def _read_all(client: Client, model: str, script: dict[str, Any]) -> None:
             pass
 
 
-async def _read_whole(client: Client, model: str, script: dict[str, Any]) -> None:
+async def _read_whole(client: Client, dialect: Dialect, script: dict[str, Any]) -> None:
     """This upstream ends a connection after a clean end without a word, and these models allow one
     attempt: a call that comes just then fails before it begins."""
     for _ in range(TRIES):
         try:
-            return await _read_all(client, model, script)
+            return await _read_all(client, dialect, script)
         except ERRORS as error:
             if getattr(error, "status_code", 200) != 503:
                 raise
@@ -124,9 +131,10 @@ async def test_cut_streams(
     """Each cut twice: by the SDK, which must raise, and on the raw socket. A clean end after the
     finish reason and the usage is no cut: only the terminal event is missing."""
     whole = _stream_bytes(upstream, dialect)
+    marks = {"anthropic": b"text_delta", "responses": b"output_text.delta"}
     first_content = (
-        whole.index(b"text_delta")
-        if dialect.wire == "anthropic"
+        whole.index(marks[dialect.wire])
+        if dialect.wire in marks
         else whole.index(b'"content":"', whole.index(b'"role"') + 40)
     )
     slots = asyncio.Semaphore(AT_ONCE)
@@ -138,22 +146,23 @@ async def test_cut_streams(
         script = {"tokens": TOKENS, "fault": {"kind": "cut", "how": how, "at_byte": at}}
         if how == "clean_end" and at >= all_there:
             async with slots:
-                await _read_whole(sdk[dialect.name], dialect.model, script)
+                await _read_whole(sdk[dialect.name], dialect, script)
                 for _ in range(TRIES):
                     answer = await ask(gateway, dialect, stream=True, script=script)
                     if answer.status == 200:
                         break
             assert answer.error is None, at
-            assert answer.body.endswith(dialect.end), at
+            assert dialect.is_complete(answer.body), at
             complete.append(at)
             return
         async with slots:
             with pytest.raises(ERRORS) as caught:
-                await _read_all(sdk[dialect.name], dialect.model, script)
+                await _read_all(sdk[dialect.name], dialect, script)
             answer = await ask(gateway, dialect, stream=True, script=script)
         assert isinstance(caught.value.body, dict), at
         assert DONE not in answer.raw, at
         assert b"message_stop" not in answer.raw, at
+        assert COMPLETED not in answer.raw, at
         assert answer.error is not None, at
         assert answer.error["request_id"] == answer.header("x-request-id"), at
         if answer.is_stream:
@@ -198,14 +207,19 @@ async def test_all_but_done(
     dialect: Dialect,
 ) -> None:
     """Every token, the finish reason and the usage came, and the body ended as it should; only the
-    terminal event did not come. The client gets one."""
-    await _read_all(sdk[dialect.name], dialect.model, {"fault": "missing_done"})
+    terminal event did not come. The client gets one, but of a response, whose last event is the
+    only one to say how it ended."""
+    if dialect.wire == "responses":
+        with pytest.raises(ERRORS, match="broke off"):
+            await _read_all(sdk[dialect.name], dialect, {"fault": "missing_done"})
+        return
+    await _read_all(sdk[dialect.name], dialect, {"fault": "missing_done"})
     whole = await ask(gateway, dialect, stream=True, script={})
     answer = await ask(gateway, dialect, stream=True, script={"fault": "missing_done"})
     assert answer.error is None
     assert answer.text == whole.text
     assert answer.body.count(dialect.end) == 1
-    assert answer.body.endswith(dialect.end)
+    assert dialect.is_complete(answer.body)
     assert len(answer.events) == len(whole.events)
 
 
@@ -218,12 +232,12 @@ async def test_uncut_streams_are_complete(
 ) -> None:
     """The same, without a cut and with one right behind the last byte, is no fault."""
     whole = _stream_bytes(upstream, dialect)
-    await _read_all(sdk[dialect.name], dialect.model, {"tokens": TOKENS})
+    await _read_all(sdk[dialect.name], dialect, {"tokens": TOKENS})
     for how in HOW:
         script = {
             "tokens": TOKENS,
             "fault": {"kind": "cut", "how": how, "at_byte": len(whole)},
         }
         answer = await ask(gateway, dialect, stream=True, script=script)
-        assert answer.body.endswith(dialect.end), how
+        assert dialect.is_complete(answer.body), how
         assert answer.error is None

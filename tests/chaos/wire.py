@@ -12,7 +12,9 @@ from support.scripted import own_script
 
 DONE = b"data: [DONE]\n\n"
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+COMPLETED = b"event: response.completed\n"
 MESSAGES = "/v1/messages"
+RESPONSES = "/v1/responses"
 
 
 class Dialect(NamedTuple):
@@ -32,13 +34,34 @@ class Dialect(NamedTuple):
         return self.path == MESSAGES
 
     @property
+    def is_responses(self) -> bool:
+        """The client speaks that of the Responses API."""
+        return self.path == RESPONSES
+
+    @property
     def end(self) -> bytes:
-        """What alone completes a stream of the client's dialect."""
-        return STOP if self.is_anthropic else DONE
+        """What alone completes a stream of the client's dialect, or begins what does."""
+        return STOP if self.is_anthropic else COMPLETED if self.is_responses else DONE
 
     @property
     def upstream_end(self) -> bytes:
-        return STOP if self.wire == "anthropic" else DONE
+        """What may be missing of a complete stream of the upstream's."""
+        return {"anthropic": STOP, "responses": b""}.get(self.wire, DONE)
+
+    def is_complete(self, body: bytes) -> bool:
+        """Whether a stream of the client's dialect ends as a complete one does."""
+        return _ends(body, self.end)
+
+    def is_complete_upstream(self, body: bytes) -> bool:
+        ends = {"anthropic": STOP, "responses": COMPLETED}
+        return _ends(body, ends.get(self.wire, DONE))
+
+
+def _ends(body: bytes, end: bytes) -> bool:
+    if end != COMPLETED:
+        return body.endswith(end)
+    last = body[body.rindex(b"event: ") :]
+    return last.startswith(COMPLETED) and last.endswith(b"}\n\n") and last.count(b"\n\n") == 1
 
 
 OPENAI = Dialect("openai", "/v1/chat/completions", "plain", "authorization: Bearer {key}")
@@ -57,7 +80,13 @@ TRANSLATED = (
     Dialect("anthropic-openai", MESSAGES, "plain", _X_KEY),
     Dialect("anthropic-azure", MESSAGES, "dated", _X_KEY, upstream_path=AZURE.upstream_path),
 )
-PAIRS = (*DIALECTS, ANTHROPIC, *TRANSLATED)
+RESPONDING = (
+    Dialect("responses", RESPONSES, "responding", _BEARER, "responses", RESPONSES),
+    Dialect("responses-openai", RESPONSES, "plain", _BEARER),
+    Dialect("responses-azure", RESPONSES, "dated", _BEARER, upstream_path=AZURE.upstream_path),
+    Dialect("responses-anthropic", RESPONSES, "claude", _BEARER, "anthropic", MESSAGES),
+)
+PAIRS = (*DIALECTS, ANTHROPIC, *TRANSLATED, *RESPONDING)
 """Of a client's dialect and a backend's."""
 
 
@@ -108,6 +137,8 @@ class Answer(NamedTuple):
     def text(self) -> str:
         """The content of a stream's first choices, put together."""
         chunks = [json.loads(event) for event in self.events if event != b"[DONE]"]
+        if chunks and str(chunks[0].get("type")).startswith("response."):
+            return "".join(c["delta"] for c in chunks if c["type"] == "response.output_text.delta")
         if chunks and "type" in chunks[0]:
             deltas = [c["delta"] for c in chunks if c["type"] == "content_block_delta"]
             return "".join(delta.get("text", "") for delta in deltas)
@@ -124,7 +155,7 @@ class Answer(NamedTuple):
         error = last.get("error")
         if not isinstance(error, dict):
             return None
-        if last.get("type") == "error":  # Anthropic's shape
+        if "details" in error:  # Anthropic's shape
             code = error["details"]["error_code"]
             return {**error, "code": code, "request_id": last["request_id"]}
         return error
@@ -136,6 +167,12 @@ class Answer(NamedTuple):
 
 def _with_lf(body: bytes) -> bytes:
     return body.replace(b"\r\n", b"\n")
+
+
+def asking(responses: bool) -> dict[str, Any]:
+    """The member of a body that asks."""
+    hello = [{"role": "user", "content": "Hello"}]
+    return {"input": hello} if responses else {"messages": hello}
 
 
 def carried(anthropic: bool, script: dict[str, Any]) -> dict[str, Any]:
@@ -155,11 +192,8 @@ def request_bytes(
     **fields: Any,
 ) -> bytes:
     """A request that carries its own script; the connection closes after its answer."""
-    body: dict[str, Any] = {
-        "model": model or dialect.model,
-        "messages": [{"role": "user", "content": "Hello"}],
-        **fields,
-    }
+    body: dict[str, Any] = {"model": model or dialect.model, **asking(dialect.is_responses)}
+    body |= fields
     if stream:
         body["stream"] = True
     if dialect.is_anthropic:

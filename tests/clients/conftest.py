@@ -46,6 +46,12 @@ backends:
     {{provider: azure_openai, url: "{url}", deployment: west, api_version: v1,
      credential: env:AZURE_KEY, model: gpt-4o}}
   patient: {{provider: openai, url: "{url}/v1", credential: env:PROVIDER_KEY}}
+  responding:
+    {{provider: openai, url: "{url}/v1", credential: env:PROVIDER_KEY, model: gpt-4o-mini,
+     responses: true}}
+  dated-responding:
+    {{provider: azure_openai, url: "{url}", deployment: east, credential: env:AZURE_KEY,
+     api_version: 2025-04-01-preview, model: gpt-4o}}
   claude:
     {{provider: anthropic, url: "{url}", credential: env:ANTHROPIC_KEY,
      priced_as: anthropic/claude-sonnet-4-5}}
@@ -68,6 +74,8 @@ backends:
 models:
 {busy_models}
   patient: {{pools: [[patient]]}}
+  responding: {{pools: [[responding]], retry: {{attempts: 1}}}}
+  azure-responding: {{pools: [[dated-responding]], retry: {{attempts: 1}}}}
   gpt-4o: {{pools: [[plain]], retry: {{attempts: 1}}}}
   gpt-4o-mini: {{pools: [[plain]], retry: {{attempts: 1}}}}
   text-embedding-3-small: {{pools: [[plain]], retry: {{attempts: 1}}}}

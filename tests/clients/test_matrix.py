@@ -20,7 +20,7 @@ from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
-PROVIDERS = {
+CHATS = {
     "OpenAI": "gpt-4o",
     "Azure OpenAI": "azure-dated",
     "Anthropic": "claude-sonnet",
@@ -29,7 +29,16 @@ PROVIDERS = {
     "Ollama": "ollama",
     "vLLM": "vllm",
 }
-CLIENTS = ("openai", "AzureOpenAI", "anthropic")
+RESPONDING = "openai, responses"
+RESPONSES = {
+    "OpenAI": "responding",
+    "Azure OpenAI": "azure-responding",
+    "A server of chats alone": "gpt-4o",
+    **{name: CHATS[name] for name in ("Anthropic", "Google", "Mistral", "Ollama", "vLLM")},
+}
+CLIENTS = {"openai": CHATS, "AzureOpenAI": CHATS, "anthropic": CHATS, RESPONDING: RESPONSES}
+"""Each client's providers, and the models that lead to them."""
+PAIRS = [(client, provider) for client, providers in CLIENTS.items() for provider in providers]
 YES, DROPPED, REFUSED = "yes", "left out, told", "refused"
 ABSENT = "–"
 """The client's own API has no way to ask for it."""
@@ -47,6 +56,9 @@ class Got(NamedTuple):
 
     @property
     def text(self) -> str:
+        if "output" in self.body:
+            content = [c for item in self.body["output"] for c in item.get("content") or ()]
+            return "".join(part["text"] for part in content)
         if "choices" in self.body:
             return self.body["choices"][0]["message"]["content"] or ""
         return "".join(b.get("text", "") for b in self.body.get("content", ()))
@@ -55,9 +67,10 @@ class Got(NamedTuple):
 class Caller:
     """One SDK before one provider. `ask` makes a whole call, `stream` gives the final answer."""
 
-    def __init__(self, sdk: Any, model: str, upstream: ScriptedThread) -> None:
+    def __init__(self, sdk: Any, client: str, model: str, upstream: ScriptedThread) -> None:
         self._sdk = sdk
         self._model = model
+        self.responds = client == RESPONDING
         self.upstream = upstream
 
     @property
@@ -65,11 +78,15 @@ class Caller:
         return isinstance(self._sdk, anthropic.Anthropic)
 
     def _members(self, content: Any, members: dict[str, Any]) -> dict[str, Any]:
+        if self.responds:
+            asked = {"model": self._model, "input": [{"role": "user", "content": content}]}
+            return asked | members
         asked = {"model": self._model, "messages": [{"role": "user", "content": content}]}
         return asked | ({"max_tokens": 500} if self.is_anthropic else {}) | members
 
     def ask(self, content: Any = "Hello", **members: Any) -> Got:
         api = self._sdk.messages if self.is_anthropic else self._sdk.chat.completions
+        api = self._sdk.responses if self.responds else api
         try:
             raw = api.with_raw_response.create(**self._members(content, members))
         except (openai.BadRequestError, anthropic.BadRequestError) as error:
@@ -84,6 +101,9 @@ class Caller:
         if self.is_anthropic:
             with self._sdk.messages.stream(**asked) as events:
                 return Got(YES, events.get_final_message().model_dump())
+        if self.responds:
+            with self._sdk.responses.stream(**asked) as events:
+                return Got(YES, events.get_final_response().model_dump())
         asked["stream_options"] = {"include_usage": True}
         with self._sdk.chat.completions.stream(**asked) as events:
             return Got(YES, events.get_final_completion().model_dump())
@@ -94,6 +114,8 @@ class Caller:
 
 
 def _calls(got: Got) -> int:
+    if "output" in got.body:
+        return sum(item["type"] == "function_call" for item in got.body["output"])
     if "choices" in got.body:
         return len(got.body["choices"][0]["message"]["tool_calls"] or ())
     return sum(block["type"] == "tool_use" for block in got.body["content"])
@@ -102,6 +124,8 @@ def _calls(got: Got) -> int:
 def _tools(c: Caller) -> dict[str, Any]:
     if c.is_anthropic:
         return {"tools": [{"name": "weather", "input_schema": SCHEMA}]}
+    if c.responds:
+        return {"tools": [{"type": "function", "name": "weather", "parameters": SCHEMA}]}
     return {"tools": [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}]}
 
 
@@ -122,7 +146,8 @@ def streamed(c: Caller) -> str:
 def usage(c: Caller) -> str:
     c.upstream.script({"usage": {"input": 20, "output": 9, "cached": 5}})
     used = c.stream().body["usage"]
-    of_cache = (used.get("prompt_tokens_details") or {}).get("cached_tokens")
+    details = used.get("prompt_tokens_details") or used.get("input_tokens_details") or {}
+    of_cache = details.get("cached_tokens")
     cached = used.get("cache_read_input_tokens", of_cache)
     assert cached == 5
     assert used.get("completion_tokens", used.get("output_tokens")) == 9
@@ -132,6 +157,8 @@ def usage(c: Caller) -> str:
 def system(c: Caller) -> str:
     if c.is_anthropic:
         got = c.ask(system="Be short.")
+    elif c.responds:
+        got = c.ask(instructions="Be short.")
     else:
         messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hi"}]
         got = c.ask(messages=messages)
@@ -158,7 +185,11 @@ def picture(c: Caller) -> str:
     source = {"type": "base64", "media_type": "image/png", "data": PNG}
     url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     part = {"type": "image", "source": source} if c.is_anthropic else url
-    got = c.ask([{"type": "text", "text": "What?"}, part])
+    text = {"type": "text", "text": "What?"}
+    if c.responds:
+        text["type"] = "input_text"
+        part = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
+    got = c.ask([text, part])
     assert PNG in c.sent()
     return got.outcome
 
@@ -167,6 +198,8 @@ def picture_by_url(c: Caller) -> str:
     url = "https://example.com/a.png"
     image = {"type": "image", "source": {"type": "url", "url": url}}
     part = image if c.is_anthropic else {"type": "image_url", "image_url": {"url": url}}
+    if c.responds:
+        part = {"type": "input_image", "image_url": url}
     got = c.ask([part])
     assert url in c.sent()
     return got.outcome
@@ -175,7 +208,7 @@ def picture_by_url(c: Caller) -> str:
 def document(c: Caller) -> str:
     source = {"type": "base64", "media_type": "application/pdf", "data": PDF}
     file = {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
-    part = {"type": "file", "file": file}
+    part = {"type": "input_file", **file} if c.responds else {"type": "file", "file": file}
     got = c.ask([{"type": "document", "source": source} if c.is_anthropic else part])
     assert PDF in c.sent()
     return got.outcome
@@ -184,6 +217,8 @@ def document(c: Caller) -> str:
 def schema(c: Caller) -> str:
     if c.is_anthropic:
         got = c.ask(output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+    elif c.responds:
+        got = c.ask(text={"format": {"type": "json_schema", "name": "place", "schema": SCHEMA}})
     else:
         named = {"name": "place", "schema": SCHEMA}
         got = c.ask(response_format={"type": "json_schema", "json_schema": named})
@@ -192,6 +227,8 @@ def schema(c: Caller) -> str:
 
 
 def any_json(c: Caller) -> str:
+    if c.responds:
+        return c.ask(text={"format": {"type": "json_object"}}).outcome
     return c.ask(response_format={"type": "json_object"}).outcome
 
 
@@ -212,11 +249,15 @@ def seed(c: Caller) -> str:
 
 
 def logprobs(c: Caller) -> str:
+    if c.responds:
+        return c.ask(top_logprobs=2).outcome
     return c.ask(logprobs=True).outcome
 
 
 def effort(c: Caller) -> str:
     said = {"output_config": {"effort": "low"}} if c.is_anthropic else {"reasoning_effort": "low"}
+    if c.responds:
+        said = {"reasoning": {"effort": "low"}}
     got = c.ask(**said)
     assert '"low"' in c.sent().lower() or '"thinkingBudget":1024' in c.sent()
     return got.outcome
@@ -273,7 +314,10 @@ FEATURES: dict[str, Feature] = {
     "conversation too long, told": too_long,
     "a cut stream is an error": cut,
 }
-NOT_OF_ANTHROPIC = ("JSON mode", "seed", "log probabilities")
+NOT_OF_CLIENT = {
+    "anthropic": ("JSON mode", "seed", "log probabilities"),
+    RESPONDING: ("stop sequences", "cache marks", "seed"),
+}
 LOST: dict[tuple[str, ...], str] = {
     ("JSON mode", "Anthropic"): REFUSED,
     ("seed", "Anthropic"): DROPPED,
@@ -287,9 +331,14 @@ LOST: dict[tuple[str, ...], str] = {
     ("cache marks", "Mistral"): DROPPED,
     ("end user", "Mistral"): DROPPED,
     ("end user", "Ollama"): DROPPED,
+    ("documents (PDF)", "Google", RESPONDING): DROPPED,
     ("cache marks", "Google"): DROPPED,
     ("end user", "Google"): DROPPED,
     ("log probabilities", "Google"): REFUSED,
+    **{
+        ("log probabilities", name, RESPONDING): REFUSED
+        for name in ("A server of chats alone", "Mistral", "Ollama", "vLLM")
+    },
 }
 """What is not simply `yes`, by feature, provider and, where they differ, client."""
 
@@ -298,13 +347,12 @@ LOST: dict[tuple[str, ...], str] = {
 def results() -> Iterator[dict[tuple[str, str, str], str]]:
     made: dict[tuple[str, str, str], str] = {}
     yield made
-    cells = len(FEATURES) * len(CLIENTS) * len(PROVIDERS)
+    cells = len(FEATURES) * len(PAIRS)
     if os.environ.get("HEADRACE_DOCS") == "1" and len(made) == cells:
         PAGE.write_text(page(made))
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(("client", "provider"), PAIRS)
 @pytest.mark.parametrize("feature", FEATURES)
 def test_cell(
     gateway: Gateway,
@@ -314,11 +362,11 @@ def test_cell(
     client: str,
     provider: str,
 ) -> None:
-    if client == "anthropic" and feature in NOT_OF_ANTHROPIC:
+    if feature in NOT_OF_CLIENT.get(client, ()):
         results[feature, client, provider] = ABSENT
         return
     with _sdk(client, gateway) as sdk:
-        got = FEATURES[feature](Caller(sdk, PROVIDERS[provider], upstream))
+        got = FEATURES[feature](Caller(sdk, client, CLIENTS[client][provider], upstream))
     expected = LOST.get((feature, provider, client)) or LOST.get((feature, provider), YES)
     assert got == expected
     results[feature, client, provider] = got
@@ -351,14 +399,15 @@ def page(results: dict[tuple[str, str, str], str]) -> str:
 
 
 def _table(client: str, results: dict[tuple[str, str, str], str]) -> list[str]:
+    providers = CLIENTS[client]
     cells = {
-        f: " | ".join(results[f, client, provider] for provider in PROVIDERS) for f in FEATURES
+        f: " | ".join(results[f, client, provider] for provider in providers) for f in FEATURES
     }
     return [
         f"## `{client}`",
         "",
-        f"| | {' | '.join(PROVIDERS)} |",
-        "|---" * (len(PROVIDERS) + 1) + "|",
+        f"| | {' | '.join(providers)} |",
+        "|---" * (len(providers) + 1) + "|",
         *(f"| {feature} | {said} |" for feature, said in cells.items()),
         "",
     ]

@@ -66,6 +66,10 @@ class OpenAIBackend(
     """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
     operations: list[Operation] | None = None
     """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    responses: bool | None = None
+    """Whether it has the Responses API, to which such calls then pass through; others are
+    translated to chats. Leave out for what is known: OpenAI's own URL has it,
+    other servers are not asked for it."""
     timeouts: Timeouts = Timeouts()
     """How long this backend may take."""
 
@@ -98,6 +102,10 @@ class AzureOpenAIBackend(
     """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
     operations: list[Operation] | None = None
     """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    responses: bool | None = None
+    """Whether it has the Responses API, to which such calls then pass through; others are
+    translated to chats. Leave out for what is known: API version `v1` and those
+    from 2025-03-01 on have it."""
     timeouts: Timeouts = Timeouts()
     """How long this backend may take."""
 

@@ -17,9 +17,10 @@ class TokenCapRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     name: str | None = None
     """Shown in refusals; leave out for a name made of the rest."""
     only: dict[str, str | list[str]] = field(default_factory=dict)
-    """Which calls it is for: values by `type` (of request), `operation` (chat, completions or
-    messages), `model`, `key`, `user`, `team`, `tenant`, or `tag:NAME`. Leave out for all. The type
-    is the key's tag `request_type`, else what the client says in `x-headrace-request-type`."""
+    """Which calls it is for: values by `type` (of request), `operation` (chat, completions,
+    messages or responses), `model`, `key`, `user`, `team`, `tenant`, or `tag:NAME`. Leave out for
+    all. The type is the key's tag `request_type`, else what the client says in
+    `x-headrace-request-type`."""
     default: Tokens | None = None
     """Written into calls that name no maximum themselves."""
     most: Tokens | None = None

@@ -22,7 +22,7 @@ DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 CAP_DIMENSIONS = ("type", "operation", "model", "key", "user", "team", "tenant")
 TAG = "tag:"
 ANY_MODEL = "*"
-OPERATIONS = ("chat", "completions", "messages")
+OPERATIONS = ("chat", "completions", "messages", "responses")
 
 
 class LimitRules:
@@ -117,7 +117,9 @@ class LimitRules:
                 self._located.problem(
                     (*path, "only", "operation"),
                     f"{quoted(value)} is no operation with `max_tokens`",
-                    suggestion(value, OPERATIONS, "Write chat, completions or messages."),
+                    suggestion(
+                        value, OPERATIONS, "Write chat, completions, messages or responses."
+                    ),
                 )
         if rule.default is None and rule.most is None:
             self._located.problem(

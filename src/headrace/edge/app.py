@@ -28,6 +28,8 @@ _CLIENT_ID = re.compile(rb"[A-Za-z0-9-]{8,64}\Z")
 
 ESTIMATED = b"x-headrace-estimated: input_tokens\r\n"
 _WHOLE_ONLY = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
+_TELLS_USAGE = frozenset({Operation.MESSAGES, Operation.RESPONSES})
+"""Their streams always do."""
 _VIOLATIONS = {
     Violation.MALFORMED: Reason.BAD_REQUEST,
     Violation.BODY_TOO_LARGE: Reason.BODY_TOO_LARGE,
@@ -143,7 +145,7 @@ class App:
             body_model=asked.model,
             body=exchange.body,
             stream=bool(asked.stream) and operation not in _WHOLE_ONLY,
-            wants_usage=operation is Operation.MESSAGES
+            wants_usage=operation in _TELLS_USAGE
             or (options is not None and bool(options.include_usage)),
             caller=caller,
             received_at=time.monotonic(),
@@ -154,7 +156,7 @@ class App:
             headers=exchange.headers,
             fixed_sampling=asked.fixed_sampling,
             ip=ip,
-            max_tokens=asked.max_tokens,
+            max_tokens=asked.limit,
             max_completion_tokens=asked.max_completion_tokens,
             n=asked.n,
             request_type=said.request_type,

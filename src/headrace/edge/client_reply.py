@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.edge import anthropic, openai
+from collections.abc import Callable
+
+from headrace.edge import anthropic, openai, responses
 from headrace.errors import Refused
 from headrace.nouns import Call
 from headrace.platform.http.exchange import Exchange, Interrupted
@@ -20,7 +22,7 @@ class ClientReply:
         self.call: Call | None = None
         """What is answered, once it is known."""
         self.committed = False
-        self.send = exchange.send
+        self.send: Callable[[bytes], None] = exchange.send
 
     @property
     def interrupted_by_drain(self) -> bool:
@@ -76,3 +78,25 @@ class AnthropicReply(ClientReply):
         headers = openai.error_headers(refused) + self._own_lines() + about
         self._exchange.respond(status, headers, anthropic.error_body(refused, self._call_id))
         return status
+
+
+class ResponsesReply(ClientReply):
+    """The same of the Responses API: its events have names and numbers, and so has a fault."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, exchange: Exchange, call_id: str) -> None:
+        super().__init__(exchange, call_id)
+        self._last = b""
+        self.send = self._send
+
+    def _send(self, events: bytes) -> None:
+        self._last = events
+        self._exchange.send(events)
+
+    def refuse(self, refused: Refused, about: bytes) -> int:
+        if not self.committed:
+            return super().refuse(refused, about)
+        number = responses.number_after(self._last)
+        self._exchange.end(responses.error_event(refused, self._call_id, number))
+        return 200

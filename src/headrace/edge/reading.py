@@ -33,11 +33,30 @@ class Asked(Struct, gc=False):
     n: Raw = NO_MEMBER
 
     @property
+    def limit(self) -> Raw:
+        """The most tokens of the answer, by its usual name."""
+        return self.max_tokens
+
+    @property
     def fixed_sampling(self) -> bool:
         """The client wants the same answer each time."""
         if self.seed and bytes(self.seed) != b"null":
             return True
         return bool(self.temperature) and bytes(self.temperature) in _ZEROS
+
+
+class ResponseAsked(Asked, gc=False):
+    """The same of a request for a response."""
+
+    max_output_tokens: Raw = NO_MEMBER
+    previous_response_id: str | None = None
+    store: bool | None = None
+    background: bool | None = None
+    conversation: Raw = NO_MEMBER
+
+    @property
+    def limit(self) -> Raw:
+        return self.max_output_tokens
 
 
 class StreamOptions(Struct):
@@ -48,12 +67,14 @@ class StreamOptions(Struct):
 
 _ZEROS = frozenset({b"0", b"0.0", b"0.00", b"-0", b"0e0"})
 _decoder = msgspec.json.Decoder(Asked)
+_responses = msgspec.json.Decoder(ResponseAsked)
 _NEEDED = {
     Operation.CHAT: ("messages", ord("[")),
     Operation.COMPLETIONS: ("prompt", None),
     Operation.EMBEDDINGS: ("input", None),
     Operation.MESSAGES: ("messages", ord("[")),
     Operation.COUNT_TOKENS: ("messages", ord("[")),
+    Operation.RESPONSES: ("input", None),
 }
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -70,7 +91,7 @@ def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
     try:
         if not body.isascii():
             body.decode()
-        asked = _decoder.decode(body)
+        asked = (_responses if operation is Operation.RESPONSES else _decoder).decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except UnicodeDecodeError as error:
@@ -89,10 +110,71 @@ def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
         )
     name, opening = _NEEDED[operation]
     value: Raw = getattr(asked, name)
+    if type(asked) is ResponseAsked:
+        check_response(asked)
     if not value or (opening and memoryview(value)[0] != opening):
         kind = "a list of messages" if name == "messages" else "what to work on"
         raise Refused(Reason.BAD_REQUEST, f"The body needs {name!r}: {kind}.", param=name)
     return asked
+
+
+_NULL = b"null"
+_REFERENCE = "item_reference"
+
+
+class _Item(Struct, gc=False):
+    type: object = None
+    role: object = None
+
+
+_items = msgspec.json.Decoder(list[_Item])
+
+
+def check_response(asked: ResponseAsked) -> None:
+    """What of the Responses API would go past accounts and tenants. Raises Refused(BAD_REQUEST)."""
+    if asked.background:
+        raise Refused(
+            Reason.BAD_REQUEST,
+            "'background' is not done here: what such an answer uses would be known to nobody. "
+            "Leave it out, and take the answer as a stream if it takes long.",
+            param="background",
+        )
+    if asked.conversation and bytes(asked.conversation) != _NULL:
+        raise Refused(
+            Reason.BAD_REQUEST,
+            "'conversation' is not done here: conversations of a provider are shared by all who "
+            "use its key. Go on with 'previous_response_id', or send all items.",
+            param="conversation",
+        )
+    if asked.previous_response_id is not None:
+        raise Refused(
+            Reason.BAD_REQUEST,
+            "'previous_response_id' is not followed here yet: send all items.",
+            param="previous_response_id",
+        )
+    if _has_reference(bytes(asked.input)):
+        raise Refused(
+            Reason.BAD_REQUEST,
+            "An 'item_reference' is not followed here: items of a provider are shared by all who "
+            "use its key. Go on with 'previous_response_id', or send the item itself.",
+            param="input",
+        )
+
+
+def _has_reference(value: bytes) -> bool:
+    """Whether an item stands for one that the provider keeps: it says so, or has but an id."""
+    if not value.startswith(b"["):
+        return False
+    try:
+        items = _items.decode(value)
+    except (msgspec.MsgspecError, RecursionError):
+        raise Refused(
+            Reason.BAD_REQUEST, "'input' must be text or a list of items.", param="input"
+        ) from None
+    # The bytes too: of two members of one name, readers differ on which one holds.
+    return b'"item_reference"' in value or any(
+        item.type == _REFERENCE or (item.type is None and item.role is None) for item in items
+    )
 
 
 def check_nesting(body: bytes, depth_limit: int) -> None:

@@ -32,6 +32,7 @@ _OPERATIONS = {
     b"/chat/completions": Operation.CHAT,
     b"/completions": Operation.COMPLETIONS,
     b"/embeddings": Operation.EMBEDDINGS,
+    b"/responses": Operation.RESPONSES,
 }
 _EXACT: dict[bytes, Route] = {
     b"/healthz": Route(Dialect.OPENAI, Page.ALIVE),
@@ -41,11 +42,14 @@ _EXACT: dict[bytes, Route] = {
     b"/openai/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
     b"/v1/messages": Route(Dialect.ANTHROPIC, Operation.MESSAGES),
     b"/v1/messages/count_tokens": Route(Dialect.ANTHROPIC, Operation.COUNT_TOKENS),
+    b"/openai/responses": Route(Dialect.AZURE_OPENAI, Operation.RESPONSES),
     **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _OPERATIONS.items()},
     **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _OPERATIONS.items()},
 }
 _MESSAGES = b"/v1/messages"
-_OPENAIS_OWN = (b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/openai/")
+_OPENAIS_OWN = (
+    b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/v1/responses", b"/openai/",
+)  # fmt: skip
 _MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
 _DEPLOYMENT = re.compile(
     rb"/openai/deployments/([^/?#]{1,384})(/chat/completions|/completions|/embeddings)\Z"
@@ -62,9 +66,9 @@ def route_of(method: bytes, target: bytes) -> Route:
         raise Refused(
             Reason.UNKNOWN_ROUTE,
             f"There is nothing at {shown}. Point your client's base URL at `/v1` of this gateway; "
-            "it serves /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models, Azure "
-            "OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and Anthropic's "
-            "/v1/messages, for which the base URL has no `/v1`.",
+            "it serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings and "
+            "/v1/models, Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and "
+            "Anthropic's /v1/messages, for which the base URL has no `/v1`.",
         )
     allowed = b"POST" if isinstance(route.asks, Operation) else b"GET"
     if method != allowed and not (method == b"HEAD" and allowed == b"GET"):

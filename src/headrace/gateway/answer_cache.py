@@ -50,6 +50,8 @@ def key_of(call: Call, scope: str = "") -> CacheKey | None:
     read = canonical.canonical(call.body)
     if read is None or not _repeatable(read.members):
         return None
+    if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
+        return None
     digest = canonical.digest(call, read, scope)
     return CacheKey(call.caller.tenant, digest, call.operation)
 
@@ -57,13 +59,20 @@ def key_of(call: Call, scope: str = "") -> CacheKey | None:
 def _repeatable(members: dict[str, object]) -> bool:
     if any(members.get(name) for name in _UNREPEATABLE):
         return False
-    messages = members.get("messages")
+    messages = members.get("messages") or members.get("input")
     if not isinstance(messages, list):
         return True
     return not any(
-        isinstance(m, dict) and (m.get("role") in ("tool", "function") or m.get("tool_calls"))
+        isinstance(m, dict)
+        and (m.get("role") in ("tool", "function") or m.get("tool_calls") or _of_tools(m))
         for m in messages
     )
+
+
+def _of_tools(item: dict[str, object]) -> bool:
+    """An item of the Responses API that a tool has made or is called by."""
+    kind = item.get("type")
+    return isinstance(kind, str) and kind.rpartition("_")[2] in ("call", "output")
 
 
 async def answer_for(

@@ -2,7 +2,8 @@
 
 Whole answers become streams and streams become whole for chat completions of plain text alone
 (https://platform.openai.com/docs/api-reference/chat-streaming): what carries tool calls, audio or
-log probabilities exists only in the form in which it came, and so do Anthropic's messages.
+log probabilities exists only in the form in which it came, and so do Anthropic's messages and
+responses of the Responses API.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def stopped(recorded: Recorded, operation: Operation) -> bool:
         return len(objects) == 1 and isinstance(objects[0], dict) and bool(objects[0].get("data"))
     if operation is Operation.MESSAGES:
         return any(isinstance(found, dict) and _has_ended(found) for found in objects)
+    if operation is Operation.RESPONSES:
+        return any(_response_of(found).get("status") == "completed" for found in objects)
     finishes: dict[Any, Any] = {}
     for found in objects:
         choices = found.get("choices") if isinstance(found, dict) else None
@@ -65,6 +68,12 @@ def _has_ended(found: dict[str, Any]) -> bool:
     delta = found.get("delta")
     stop = found.get("stop_reason") or (isinstance(delta, dict) and delta.get("stop_reason"))
     return stop == "end_turn"
+
+
+def _response_of(found: Any) -> dict[str, Any]:
+    """A whole response, or that of one of its events; {} if it is neither."""
+    response = found.get("response", found) if isinstance(found, dict) else None
+    return response if isinstance(response, dict) else {}
 
 
 def as_asked(recorded: Recorded, call: Call) -> Recorded | None:
@@ -105,7 +114,10 @@ def _objects(recorded: Recorded) -> list[Any]:
 
 
 def _shows_usage(objects: list[Any]) -> bool:
-    return any(isinstance(found, dict) and found.get("usage") for found in objects)
+    return any(
+        isinstance(found, dict) and (found.get("usage") or _response_of(found).get("usage"))
+        for found in objects
+    )
 
 
 def _text_of_whole(answer: Any) -> _Text:

@@ -26,7 +26,7 @@ from headrace.nouns import Operation
 from headrace.platform.http.messages import Origin
 from headrace.platform.secrets import Secrets
 from headrace.services.anthropic import AnthropicService
-from headrace.services.azure_openai import azure_openai_service
+from headrace.services.azure_openai import azure_openai_service, has_responses
 from headrace.services.google import GoogleService
 from headrace.services.local.admission import Admission
 from headrace.services.local.catalogue import resolve
@@ -37,12 +37,19 @@ from headrace.services.ollama import OllamaService
 from headrace.services.openai import PATHS, OpenAIService
 from headrace.services.openai_like import OpenAILikeService
 from headrace.services.service import Service
-from headrace.services.translated import AnthropicForOpenAI, OpenAIForAnthropic
+from headrace.services.translated import (
+    AnthropicForOpenAI,
+    AnthropicForResponses,
+    OpenAIForAnthropic,
+    OpenAIForResponses,
+)
 from headrace.services.vllm import VllmService
 
 _LIKE_OPENAI: Mapping[type, tuple[type[OpenAILikeService], str]] = MappingProxyType(
     {MistralBackend: (MistralService, "mistral"), OllamaBackend: (OllamaService, "ollama")}
 )
+OPENAI_HOST = "api.openai.com"
+"""Of servers that speak OpenAI's API, the one that has all of it."""
 
 
 class BackendServices:
@@ -77,6 +84,10 @@ class BackendServices:
             return AnthropicForOpenAI(service, policy, backend.max_tokens)
         if operation is Operation.MESSAGES and service.serves(Operation.CHAT):
             return OpenAIForAnthropic(service, policy)
+        if operation is Operation.RESPONSES and isinstance(backend, AnthropicBackend):
+            return AnthropicForResponses(service, policy, backend.max_tokens)
+        if operation is Operation.RESPONSES and service.serves(Operation.CHAT):
+            return OpenAIForResponses(service, policy)
         return None
 
     def _service(self, name: str, backend: AnyBackend) -> Service:
@@ -92,7 +103,9 @@ class BackendServices:
                     api_version=backend.api_version,
                     priced_as=backend.model,
                     include_usage=backend.include_usage,
-                    operations=_operations(backend.operations),
+                    operations=_operations(
+                        backend.operations, _responses(backend, has_responses(backend.api_version))
+                    ),
                 )
             case AnthropicBackend():
                 provider, priced_model = _priced(backend.priced_as, "anthropic")
@@ -149,7 +162,10 @@ class BackendServices:
             provider=provider,
             priced_as=priced_model,
             include_usage=backend.include_usage,
-            operations=_operations(backend.operations),
+            operations=_operations(
+                backend.operations,
+                _responses(backend, urlsplit(backend.url).hostname == OPENAI_HOST),
+            ),
         )
 
     def _openai_like(self, backend: MistralBackend | OllamaBackend) -> Service:
@@ -198,5 +214,17 @@ def _priced(written: str | None, provider: str) -> tuple[str, str | None]:
     return named, model
 
 
-def _operations(names: Sequence[str] | None) -> frozenset[Operation]:
-    return frozenset(PATHS if names is None else map(Operation, names))
+def _operations(
+    names: Sequence[str] | None, more: frozenset[Operation] = frozenset()
+) -> frozenset[Operation]:
+    """What the operator wrote, or all that every such server is tried for; and `more`."""
+    usual = PATHS.keys() - {Operation.RESPONSES}
+    return frozenset(usual if names is None else map(Operation, names)) | more
+
+
+def _responses(backend: OpenAIBackend | AzureOpenAIBackend, known: bool) -> frozenset[Operation]:
+    """The Responses API, if the operator says that the backend has it, or it is known to."""
+    has = backend.responses
+    if has is None:
+        has = known and (backend.operations is None or "chat" in backend.operations)
+    return frozenset({Operation.RESPONSES} if has else ())

@@ -172,8 +172,11 @@ def _whose(unit: UnitRecord) -> str:
 
 def _operations(names: Iterable[str]) -> frozenset[Operation]:
     found = frozenset(map(Operation, names))
-    # Who may chat may ask how long the prompt is.
-    return found | {Operation.COUNT_TOKENS} if Operation.CHAT in found else found
+    # Who may chat may do so in any dialect, and ask how long the prompt is.
+    return found | _CHATS if Operation.CHAT in found else found
+
+
+_CHATS = {Operation.MESSAGES, Operation.COUNT_TOKENS, Operation.RESPONSES}
 
 
 def _all_of(allowed: Iterable[Collection[str] | None]) -> frozenset[str] | None:

@@ -68,6 +68,12 @@ def digest(call: Call, read: Canonical, scope: str = "") -> bytes:
     return total.digest()
 
 
+def is_alone(members: dict[str, Any]) -> bool:
+    """Whether a request for a response asks for one that nobody keeps and that follows on none.
+    The API keeps them where nothing is said."""
+    return members.get("store") is False and not members.get("previous_response_id")
+
+
 def features(call: Call) -> bytes:
     """What beside the body decides what a call asks for."""
     return features_of(call) if call.operation is Operation.MESSAGES else b""

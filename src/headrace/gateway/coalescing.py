@@ -50,6 +50,8 @@ def key_of(call: Call, mode: Mode, scope: str = "") -> FlightKey | None:
     read = canonical.canonical(call.body)
     if read is None or read.members.get("store"):
         return None
+    if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
+        return None
     if mode == "fixed_sampling" and not _same_each_time(call, read):
         return None
     digest = canonical.digest(call, read, scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from headrace.gateway.recording import replay
 from headrace.gateway.reply import Reply
 from headrace.gateway.steps import GiveUp
 from headrace.nouns import Call, Operation
-from headrace.services.dialects import anthropic_message
+from headrace.services.dialects import anthropic_message, responses_message
 
 FINAL = frozenset(
     {
@@ -29,7 +30,14 @@ FINAL = frozenset(
     }
 )
 """The client's own request is at fault: nothing stands in for its answer."""
-_CHATS = frozenset({Operation.CHAT, Operation.MESSAGES})
+_WRITERS = MappingProxyType(
+    {
+        Operation.MESSAGES: (anthropic_message.whole, anthropic_message.events),
+        Operation.RESPONSES: (responses_message.whole, responses_message.events),
+    }
+)
+"""Of a sentence as a whole answer and as a stream, beside chats in OpenAI's words."""
+_CHATS = frozenset({Operation.CHAT, *_WRITERS})
 DEFAULT_RETRY_AFTER_S = 5.0
 RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 """A longer answer is not recorded to be kept."""
@@ -62,14 +70,12 @@ async def fall_back(
     progress.reason = refused.reason.value
     progress.answered_by = "message"
     about = b"x-headrace-answered-by: message\r\nx-should-retry: false\r\n"
-    anthropics = call.operation is Operation.MESSAGES
+    whole, events = _WRITERS.get(call.operation, (_whole, _events))
     if call.stream:
         reply.begin(about)
-        reply.end((anthropic_message.events if anthropics else _events)(call, refused.detail))
+        reply.end(events(call, refused.detail))
     else:
-        reply.whole(
-            (anthropic_message.whole if anthropics else _whole)(call, refused.detail), about
-        )
+        reply.whole(whole(call, refused.detail), about)
 
 
 def refusal(chosen: Chosen, give_up: GiveUp) -> Refused:

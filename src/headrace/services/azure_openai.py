@@ -9,18 +9,26 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+import msgspec
+
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin
-from headrace.services.openai import OpenAIService
+from headrace.services.openai import PATHS, OpenAIService
 
 V1 = "v1"
 
 
 class AzureDeployment(OpenAIService):
-    """One deployment under `/openai/deployments/NAME`: the path names the model, not the body."""
+    """One deployment under `/openai/deployments/NAME`: the path names the model, not the body, but
+    for responses, which are asked for at `/openai/responses`."""
 
-    def _name(self, call: Call) -> None:
-        return None
+    def _name(self, call: Call) -> msgspec.Raw | None:
+        return self._model_json if call.operation is Operation.RESPONSES else None
+
+
+def has_responses(api_version: str) -> bool:
+    """Whether the Responses API is in this version: `v1`, or one of 2025-03-01-preview or later."""
+    return api_version == V1 or api_version[:10] >= "2025-03-01"
 
 
 def azure_openai_service(
@@ -47,10 +55,14 @@ def azure_openai_service(
             include_usage=include_usage,
             operations=operations,
         )
+    named = f"/deployments/{quote(deployment, safe='')}"
+    paths = {operation: named + own for operation, own in PATHS.items()}
     return AzureDeployment(
         origin=origin,
-        path=f"{path}/openai/deployments/{quote(deployment, safe='')}",
+        path=f"{path}/openai",
+        paths=paths | {Operation.RESPONSES: PATHS[Operation.RESPONSES]},
         headers=headers,
+        model=deployment,
         provider="azure",
         priced_as=priced_as or deployment,
         include_usage=include_usage,

@@ -16,11 +16,15 @@ from headrace.services.dialects import (
     anthropic_asking,
     openai_answering,
     openai_asking,
+    responses_answering,
+    responses_asking,
 )  # fmt: skip
 from headrace.services.dialects.anthropic_events import AnthropicWriter
 from headrace.services.dialects.neutral import Answered, Asked, Delta
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.dialects.openai_events import OpenAIWriter
+from headrace.services.dialects.responses_answering import Frame
+from headrace.services.dialects.responses_events import ResponsesWriter
 from headrace.services.service import EventRead, Splitter, StreamReader, WholeRead
 from headrace.services.translated import TranslatedStream, Writer, read_whole
 
@@ -31,7 +35,7 @@ class ClientWords(NamedTuple):
     """How clients of one dialect ask for a chat and are answered."""
 
     read: Callable[[dict[str, Any]], Asked]
-    written: Callable[[Answered], dict[str, Any]]
+    written: Callable[[Answered, Call], dict[str, Any]]
     writer: Callable[[Call], Writer]
 
 
@@ -39,11 +43,18 @@ CLIENTS: Mapping[Operation, ClientWords] = MappingProxyType(
     {
         Operation.CHAT: ClientWords(
             openai_asking.read,
-            openai_answering.written,
+            lambda answer, call: openai_answering.written(answer),
             lambda call: OpenAIWriter(shows_usage=call.wants_usage),
         ),
         Operation.MESSAGES: ClientWords(
-            anthropic_asking.read, anthropic_answering.written, lambda call: AnthropicWriter()
+            anthropic_asking.read,
+            lambda answer, call: anthropic_answering.written(answer),
+            lambda call: AnthropicWriter(),
+        ),
+        Operation.RESPONSES: ClientWords(
+            responses_asking.read,
+            lambda answer, call: responses_answering.written(answer, Frame.of(call)),
+            lambda call: ResponsesWriter(Frame.of(call)),
         ),
     }
 )
@@ -100,7 +111,8 @@ class InterpretedService:
         words = CLIENTS.get(call.operation)
         if words is None:
             return self._read_another(call, body)
-        return read_whole(self._answered(call, body), words.written)
+        written = words.written
+        return read_whole(self._answered(call, body), lambda answer: written(answer, call))
 
     def enter(self, now: float) -> int:
         """Places here are the provider's business."""

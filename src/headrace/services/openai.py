@@ -5,17 +5,20 @@ https://platform.openai.com/docs/api-reference. Cannot express: nothing, bodies 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin, WireRequest, encode_head
-from headrace.services import openai_wire
+from headrace.services import openai_wire, responses_wire
 from headrace.services.service import StreamReader, WholeRead
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
     Operation.COMPLETIONS: "/completions",
     Operation.EMBEDDINGS: "/embeddings",
+    Operation.RESPONSES: "/responses",
 }
 USER_AGENT = b"headrace"
 
@@ -36,8 +39,10 @@ class OpenAIService:
         priced_as: str | None = None,
         include_usage: bool = True,
         operations: frozenset[Operation] = frozenset(PATHS),
+        paths: Mapping[Operation, str] = PATHS,
         query: str = "",
     ) -> None:
+        """`paths` are what stands between `path` and `query`."""
         self.provider = provider
         self.priced_as = priced_as or model
         self._origin = origin
@@ -53,7 +58,7 @@ class OpenAIService:
             *headers,
         ]
         self._heads = {
-            operation: encode_head(b"POST", (path + PATHS[operation] + query).encode(), common)
+            operation: encode_head(b"POST", (path + paths[operation] + query).encode(), common)
             for operation in operations
         }
 
@@ -84,6 +89,8 @@ class OpenAIService:
         return None
 
     def stream_reader(self, call: Call) -> StreamReader:
+        if call.operation is Operation.RESPONSES:
+            return responses_wire.ResponsesStreamReader()
         return openai_wire.OpenAIStreamReader(
             hide_usage=self._include_usage and not call.wants_usage,
             asks_usage=self._include_usage or call.wants_usage,
@@ -95,6 +102,8 @@ class OpenAIService:
         return data
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        if call.operation is Operation.RESPONSES:
+            return responses_wire.read_whole(body)
         return openai_wire.read_whole(call, body)
 
     def enter(self, now: float) -> int:

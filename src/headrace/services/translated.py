@@ -17,6 +17,8 @@ from headrace.services.dialects import (
     openai_answering,
     openai_asked,
     openai_asking,
+    responses_answering,
+    responses_asking,
 )  # fmt: skip
 from headrace.services.dialects.anthropic_events import AnthropicEvents, AnthropicWriter
 from headrace.services.dialects.neutral import (
@@ -31,6 +33,8 @@ from headrace.services.dialects.neutral import (
 )  # fmt: skip
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
+from headrace.services.dialects.responses_answering import Frame
+from headrace.services.dialects.responses_events import ResponsesWriter
 from headrace.services.openai import OpenAIService
 from headrace.services.openai_wire import DONE
 from headrace.services.service import EventRead, Service, StreamReader, WholeRead
@@ -154,6 +158,61 @@ class PlainEvents(OpenAIEvents):
     def read(self, data: bytes) -> list[Delta]:
         """Raises BadAnswer."""
         return super().read(self._plain(data))
+
+
+class AnthropicForResponses(_Translated):
+    """A backend of Anthropic's, asked by clients of OpenAI's Responses API."""
+
+    _operation = Operation.MESSAGES
+
+    def __init__(self, inner: Service, policy: Policy, max_tokens: int) -> None:
+        super().__init__(inner, policy)
+        self._max_tokens = max_tokens
+
+    def serves(self, operation: Operation) -> bool:
+        return operation is Operation.RESPONSES
+
+    def request(self, call: Call) -> WireRequest:
+        lost = Omissions(self._policy, "Anthropic's API")
+        asked = responses_asking.read(_objects.decode(call.body))
+        body = anthropic_asking.written(asked, call.model, lost, self._max_tokens)
+        return self._request(call, body, lost)
+
+    def stream_reader(self, call: Call) -> StreamReader:
+        return TranslatedStream(AnthropicEvents(), ResponsesWriter(Frame.of(call)), MESSAGE_STOP)
+
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        return _read_response(anthropic_answering.read(body), call)
+
+
+class OpenAIForResponses(_Translated):
+    """A backend that has chats alone, asked by clients of OpenAI's Responses API."""
+
+    _operation = Operation.CHAT
+
+    def __init__(self, inner: Service, policy: Policy) -> None:
+        super().__init__(inner, policy)
+        self._plain = inner.plain if isinstance(inner, OpenAIService) else _as_it_is
+        self._limit_member = LIMIT_MEMBERS.get(inner.provider, "max_tokens")
+
+    def serves(self, operation: Operation) -> bool:
+        return operation is Operation.RESPONSES
+
+    def request(self, call: Call) -> WireRequest:
+        lost = Omissions(self._policy, "OpenAI's chat API")
+        asked = responses_asking.read(_objects.decode(call.body))
+        body = openai_asked.written(asked, call.model, lost, self._limit_member)
+        return self._request(call, body, lost)
+
+    def stream_reader(self, call: Call) -> StreamReader:
+        return TranslatedStream(PlainEvents(self._plain), ResponsesWriter(Frame.of(call)), DONE)
+
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        return _read_response(openai_answering.read(self._plain(body)), call)
+
+
+def _read_response(answered: Answered | bytes, call: Call) -> WholeRead:
+    return read_whole(answered, lambda answer: responses_answering.written(answer, Frame.of(call)))
 
 
 def asked_in_anthropics_words(body: bytes) -> Asked:

@@ -35,6 +35,19 @@ def test_images_by_class_and_not_by_bytes() -> None:
     assert IMAGE_MOST < high.most < IMAGE_MOST + 500
 
 
+def test_images_and_files_of_the_responses_api() -> None:
+    """As those of chats."""
+
+    def likely(part: dict[str, Any]) -> int:
+        item = {"role": "user", "content": [part]}
+        return prompt_size(json.dumps({"model": "m", "input": [item]}).encode()).likely
+
+    assert likely({"type": "input_image", "image_url": IMAGE, "detail": "low"}) < 85 + 60
+    assert likely({"type": "input_image", "image_url": IMAGE}) < 1105 + 60
+    data = "data:application/pdf;base64," + "A" * 20_000
+    assert 1_000 < likely({"type": "input_file", "file_data": data}) < 1_000 + 60
+
+
 def test_sound_and_files() -> None:
     sound = size({"type": "input_audio", "input_audio": {"data": "A" * 320_000, "format": "wav"}})
     assert 100 <= sound.likely < 200

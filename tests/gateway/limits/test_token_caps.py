@@ -14,6 +14,7 @@ from headrace.gateway.limits.token_caps import TokenCaps
 from headrace.nouns import Call, Caller, Operation
 from support.replies import call
 
+MEMBER = "max_output_tokens"
 SUMMARY = Caller(key_id="k", tags=(("request_type", "summary"),))
 
 
@@ -117,3 +118,18 @@ def test_the_rest_of_the_body_stays_as_it_is() -> None:
     asked = call(body)
     TokenCaps([TokenCapRule(default=7)]).apply(asked)
     assert asked.body == body[:-1] + b',"max_tokens":7}'
+
+
+def test_responses_have_a_member_of_their_own() -> None:
+    def responding(limit: int | None) -> dict[str, Any]:
+        body = {"model": "o3", "input": "Hi", **({} if limit is None else {MEMBER: limit})}
+        asked = call(json.dumps(body).encode(), max_tokens=Raw(json.dumps(limit).encode()))
+        asked.operation = Operation.RESPONSES
+        TokenCaps([TokenCapRule(default=100, most=500, written_as="max_tokens")]).apply(asked)
+        read: dict[str, Any] = json.loads(asked.body)
+        assert json.loads(bytes(asked.max_tokens)) == read[MEMBER], "what is reserved is sent"
+        return {k: v for k, v in read.items() if k.startswith("max_")}
+
+    assert responding(None) == {MEMBER: 100}
+    assert responding(501) == {MEMBER: 500}
+    assert responding(7) == {MEMBER: 7}

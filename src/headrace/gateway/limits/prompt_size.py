@@ -69,7 +69,9 @@ class Parts(Struct, frozen=True, gc=False):
 def parts_of(members: Any) -> Parts:
     """Of a request's members."""
     data_bytes = likely = most = 0
-    messages = members.get("messages") if isinstance(members, dict) else None
+    messages = None
+    if isinstance(members, dict):
+        messages = members.get("messages") or members.get("input")
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
@@ -81,9 +83,11 @@ def parts_of(members: Any) -> Parts:
     return Parts(data_bytes, likely, most)
 
 
-def _part(part: Mapping[str, Any]) -> tuple[int, PromptSize]:
+def _part(part: dict[str, Any]) -> tuple[int, PromptSize]:
     """How many bytes of the body are its data, and the tokens that these stand for."""
     image = part.get("image_url")
+    if isinstance(image, str):
+        image = part | {"url": image}  # the Responses API's shape
     if isinstance(image, Mapping):
         url, detail = image.get("url"), image.get("detail")
         data = len(url) if isinstance(url, str) and url.startswith("data:") else 0
@@ -97,7 +101,7 @@ def _part(part: Mapping[str, Any]) -> tuple[int, PromptSize]:
     if isinstance(sound, Mapping) and isinstance(sound.get("data"), str):
         data = len(sound["data"])
         return data, PromptSize(data // SOUND_BYTES_PER_TOKEN, data)
-    file = part.get("file")
+    file = part.get("file", part)
     if isinstance(file, Mapping) and isinstance(file.get("file_data"), str):
         data = len(file["file_data"])
         return data, PromptSize(data // FILE_BYTES_PER_TOKEN, data)

@@ -17,7 +17,10 @@ REQUEST_TYPE = "request_type"
 """The key's tag that says what its calls are for."""
 _NEW_ONLY = ("o1", "o3", "o4", "gpt-5")
 """Families of models that refuse `max_tokens`."""
-_CAPPED = (Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES)
+_CAPPED = (Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES)
+_USUAL = "max_tokens"
+_NEWER = "max_completion_tokens"
+_OF_RESPONSES = "max_output_tokens"
 
 
 class Cap(Struct, frozen=True, gc=False):
@@ -51,10 +54,8 @@ class TokenCaps:
         if cap is None:
             return
         changed: dict[str, Raw] = {}
-        for member, raw in (
-            ("max_tokens", call.max_tokens),
-            ("max_completion_tokens", call.max_completion_tokens),
-        ):
+        usual = _OF_RESPONSES if call.operation is Operation.RESPONSES else _USUAL
+        for member, raw in ((usual, call.max_tokens), (_NEWER, call.max_completion_tokens)):
             if not _said(raw):
                 continue
             asked = number(raw)
@@ -70,10 +71,8 @@ class TokenCaps:
             members = members_of(call.body)
             members.update(changed)
             call.body = written(members)
-            call.max_tokens = changed.get("max_tokens", call.max_tokens)
-            call.max_completion_tokens = changed.get(
-                "max_completion_tokens", call.max_completion_tokens
-            )
+            call.max_tokens = changed.get(usual, call.max_tokens)
+            call.max_completion_tokens = changed.get(_NEWER, call.max_completion_tokens)
 
     def _cap_of(self, call: Call) -> Cap | None:
         caller = call.caller
@@ -149,13 +148,15 @@ def _said(raw: Raw) -> bool:
 
 
 def _member(call: Call, cap: Cap) -> str:
+    if call.operation is Operation.RESPONSES:
+        return _OF_RESPONSES
     if call.operation is Operation.MESSAGES:
-        return "max_tokens"  # Anthropic's dialect has no other
+        return _USUAL  # Anthropic's dialect has no other
     if cap.written_as is not None:
         return cap.written_as
     if call.operation is Operation.CHAT and call.model.rpartition("/")[2].startswith(_NEW_ONLY):
-        return "max_completion_tokens"
-    return "max_tokens"
+        return _NEWER
+    return _USUAL
 
 
 def _refusal(cap: Cap, member: str, asked: int | None) -> Refused:

@@ -85,14 +85,14 @@ def _count(members: Any, encoding: Encoding) -> int | None:
     if not isinstance(members, dict):
         return None
     total = PER_CALL
-    for name in ("tools", "functions", "response_format"):
+    for name in ("tools", "functions", "response_format", "text"):
         if members.get(name):
             total += encoding.count(msgspec.json.encode(members[name]).decode())
     messages = members.get("messages")
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
             total += PER_MESSAGE + sum(encoding.count(text) for text in _texts(message))
-    for name in ("prompt", "input"):
+    for name in ("prompt", "input", "instructions"):
         texts = members.get(name)
         for text in texts if isinstance(texts, list) else (texts,):
             if isinstance(text, str):

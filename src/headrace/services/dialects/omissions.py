@@ -14,13 +14,13 @@ HARMLESS = frozenset(
         # tuning
         "seed", "logit_bias", "frequency_penalty", "presence_penalty", "top_k", "temperature",
         "verbosity", "prediction", "reasoning_effort", "thinking", "effort", "service_tier",
-        "speed", "detail",
+        "speed", "detail", "truncation", "max_tool_calls", "phase",
         # marks for the provider's own records and caches
         "store", "metadata", "user", "safety_identifier", "prompt_cache_key",
         "prompt_cache_retention", "cache_control", "diagnostics",
         # of a conversation: what the text beside it says too, or what only its own provider reads
         "name", "is_error", "citations", "annotations", "thinking_blocks", "reasoning_content",
-        "eager_input_streaming", "input_examples", "title",
+        "eager_input_streaming", "input_examples", "title", "encrypted_content",
     }
 )  # fmt: skip
 """Without these the answer is of the same kind. Last parts of members' names."""

@@ -201,7 +201,7 @@ def _read_part(part: dict[str, Any], where: str) -> Part | None:
             url = text_of(image.get("url"), f"{where}.image_url.url")
             detail = image.get("detail")
             detail = None if detail == "auto" else detail
-            media_type, data = _data_url(url)
+            media_type, data = data_url(url)
             if data is None:
                 return Image(url=url, detail=detail, cache=cache)
             return Image(media_type=media_type, data=data, detail=detail, cache=cache)
@@ -218,22 +218,23 @@ def _read_file(file: dict[str, Any], where: str, cache: Any) -> Part:
         id = text_of(file["file_id"], f"{where}.file.file_id")
         return Document("file", id, title=title, cache=cache)
     url = text_of(file.get("file_data"), f"{where}.file.file_data")
-    media_type, data = _data_url(url)
+    media_type, data = data_url(url)
     if data is None:
         raise wrong(f"{where}.file.file_data", "a data URL: `data:application/pdf;base64,...`")
     if media_type == "text/plain":
-        return Document("text", _plain(data, where), title=title, cache=cache)
+        return Document("text", plain(data, f"{where}.file.file_data"), title=title, cache=cache)
     return Document("base64", data, media_type, title, cache=cache)
 
 
-def _plain(data: str, where: str) -> str:
+def plain(data: str, where: str) -> str:
+    """The text that base64 holds. Raises Refused(BAD_REQUEST)."""
     try:
         return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise wrong(f"{where}.file.file_data", "base64 of UTF-8 text") from None
+        raise wrong(where, "base64 of UTF-8 text") from None
 
 
-def _data_url(url: str) -> tuple[str | None, str | None]:
+def data_url(url: str) -> tuple[str | None, str | None]:
     """Media type and base64 of a data URL; None for another."""
     if not url.startswith("data:"):
         return None, None

@@ -1,0 +1,170 @@
+"""OpenAI's Responses API, read as little as policy needs.
+
+Whole responses and their events: https://platform.openai.com/docs/api-reference/responses and
+https://platform.openai.com/docs/api-reference/responses-streaming. All that is forwarded keeps its
+bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headrace.nouns import Usage
+from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
+
+NULL = b"null"
+COMPLETED = "completed"
+INCOMPLETE = "incomplete"
+
+
+class _InputDetails(Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class UsageRead(Struct, gc=False):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+    @property
+    def tokens(self) -> Usage:
+        of_input = self.input_tokens_details or _InputDetails()
+        of_output = self.output_tokens_details or _OutputDetails()
+        return Usage(
+            self.input_tokens or 0,
+            self.output_tokens or 0,
+            of_input.cached_tokens or 0,
+            of_output.reasoning_tokens or 0,
+            cache_write_tokens=of_input.cache_write_tokens or 0,
+        )
+
+
+class _Why(Struct, gc=False):
+    reason: str | None = None
+
+
+class _Response(Struct, gc=False):
+    status: str | None = None
+    output: list[Raw] | None = None
+    usage: UsageRead | None = None
+    incomplete_details: _Why | None = None
+    error: Raw = Raw(b"")
+
+    @property
+    def finish(self) -> str:
+        """Why it ended."""
+        if self.status == INCOMPLETE and self.incomplete_details is not None:
+            return self.incomplete_details.reason or INCOMPLETE
+        return self.status or COMPLETED
+
+    @property
+    def tokens(self) -> Usage | None:
+        return None if self.usage is None else self.usage.tokens
+
+
+class _Item(Struct, gc=False):
+    type: str = ""
+
+
+class _Event(Struct, gc=False):
+    type: str
+    response: _Response | None = None
+    item: _Item | None = None
+    error: Raw = Raw(b"")
+
+
+_wholes = msgspec.json.Decoder(_Response, strict=False)
+_events = msgspec.json.Decoder(_Event, strict=False)
+
+EMPTY_ITEMS = frozenset({"message", "reasoning"})
+"""Items that begin with nothing in them: what they say comes in deltas."""
+_BEFORE_CONTENT = frozenset(
+    {
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.content_part.added",
+        "response.reasoning_summary_part.added",
+    }
+)
+_FAULTS = ("response.failed", "response.cancelled")
+_DELTA = b'{"type":"response.output_text.delta"'
+
+
+def read_whole(body: bytes) -> WholeRead:
+    """Reads a 200. Raises BadAnswer if it is no response that has ended."""
+    try:
+        whole = _wholes.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadAnswer(f"not an answer: {error}") from error
+    if whole.error and bytes(whole.error) != NULL:
+        return WholeRead(usage=None, error=bytes(whole.error))
+    if whole.output is None or whole.status not in (None, COMPLETED, INCOMPLETE):
+        raise BadAnswer("a JSON object without the answer's members")
+    return WholeRead(whole.tokens, whole.finish)
+
+
+class ResponsesStreamReader(StreamReader):
+    """Reads the events of a response. All reach the client as they came, but for a fault."""
+
+    __slots__ = ()
+
+    def read(self, event: bytes, data: bytes | None) -> EventRead:
+        """Raises BadAnswer."""
+        if data is None:
+            return EventRead(event)
+        if data.startswith(_DELTA):  # nearly every event; that it is JSON is all that matters
+            check_json(data)
+            return EventRead(event, content=True)
+        if data == b"[DONE]":
+            return EventRead(b"")  # what some servers send behind the end decides nothing
+        try:
+            read = _events.decode(data)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise BadAnswer(f"not an event: {error}") from error
+        kind = read.type
+        if kind in ("response.completed", "response.incomplete"):
+            return _end(event, read)
+        if kind == "error":
+            shown = bytes(read.error) if read.error else data
+            return EventRead(b"", special=True, error=shown)
+        if kind in _FAULTS:
+            shown = data if read.response is None else bytes(read.response.error) or data
+            return EventRead(b"", special=True, error=shown)
+        if kind == "response.output_item.added":
+            return EventRead(event, read.item is not None and read.item.type not in EMPTY_ITEMS)
+        known = kind.startswith("response.") and kind not in _BEFORE_CONTENT
+        return EventRead(event, content=known)
+
+
+def _end(event: bytes, read: _Event) -> EventRead:
+    response = read.response
+    if response is None:
+        raise BadAnswer("an end without its response")
+    if response.error and bytes(response.error) != NULL:
+        return EventRead(b"", special=True, error=bytes(response.error))
+    return EventRead(
+        event, special=True, terminal=True, finish=response.finish, usage=response.tokens
+    )
+
+
+class _Any(Struct, gc=False):
+    """An object of which nothing matters."""
+
+
+_anything = msgspec.json.Decoder(_Any)
+
+
+def check_json(data: bytes) -> None:
+    """Raises BadAnswer."""
+    try:
+        _anything.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadAnswer(f"not an event: {error}") from error
