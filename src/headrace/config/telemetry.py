@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -73,5 +73,8 @@ class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     there is an admin port."""
     tenant_labels: Annotated[int, Meta(ge=0, le=10_000)] = 100
     """Tenants that metrics tell apart; all further ones are counted as `other`."""
+    logs: Literal["json", "text"] | None = None
+    """Write a line for each call into the log: as JSON like all others, or as text for eyes. Leave
+    out to log only what a person should look at."""
     traces: AnyTraces | None = None
     """Where spans of calls and of their attempts go; leave out for none."""

@@ -156,7 +156,7 @@ class Worker:
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._gauge = PressureGauge(self._feel, Memory(), wait_s=wire.turns.wait_s)
         self._issuer_keys = KeyStore(environ)
-        self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets)
+        self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
         self._control = Control(self._parts, store_folder(loaded), self._snapshot)
         self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
@@ -240,6 +240,9 @@ class Worker:
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
             self._audit.log.scrub = self._logs.scrubber.scrub
         return ConfiguredRuntime(pipeline, config.server, self._registry)
+
+    def _scrub(self, text: str) -> str:
+        return text if self._logs is None else self._logs.scrubber.scrub(text)
 
     def _snapshot(self) -> Snapshot | None:
         return self._telemetry.snapshot(self._app.runtime.pipeline.gate)

@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import assert_never
+from collections.abc import Callable
+from typing import Any, assert_never
 
 from headrace.config.schema import Config
 from headrace.config.telemetry import AnyTraces, AzureMonitorTraces, ConsoleTraces, OtlpTraces
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
+from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text
 from headrace.gateway.telemetry.genai_spans import spans_of
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.moment import moment
@@ -19,27 +21,37 @@ from headrace.gateway.telemetry.observer import Observer
 from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.gateway.telemetry.tracing import Kept, Tracer
 from headrace.platform.secrets import Secrets
+from headrace.platform.telemetry.lines import write_lines
 from headrace.platform.telemetry.spans import SpanExporter
 from headrace.platform.telemetry.spool import Spool
 
 SPANS_EVERY_S = 1.0
 CALLS_IN_A_BATCH = 256
+LINES_EVERY_S = 0.2
+LINES_IN_A_BATCH = 256
+LINES_QUEUED = 50_000
+"""Whoever reads the log may stop for seconds."""
+STDERR = 2
 
 
 class WorkerTelemetry:
     """Nothing of it is there where the configuration wants none."""
 
-    def __init__(self, config: Config, parts: Parts, secrets: Secrets) -> None:
+    def __init__(
+        self, config: Config, parts: Parts, secrets: Secrets, scrub: Callable[[str], str]
+    ) -> None:
         """Raises Setup for a secret that cannot be read, or an exporter that is not installed."""
         self._parts = parts
         self._worker = f"{os.getpid()}-{time.time_ns():x}"
-        self._spools: list[Spool[Kept]] = []
+        self._spools: list[Spool[Any]] = []
         self._exporter: SpanExporter | None = None
         self.meters = Meters(config.telemetry.tenant_labels) if measures(config) else None
         traces = config.telemetry.traces
         tracer = None if traces is None else self._tracer(traces, secrets)
-        if self.meters is not None or tracer is not None:
-            parts.observer = Observer(self.meters, tracer)
+        form = config.telemetry.logs
+        lines = None if form is None else self._lines(as_json if form == "json" else as_text, scrub)
+        if self.meters is not None or tracer is not None or lines is not None:
+            parts.observer = Observer(self.meters, tracer, lines)
 
     def start(self) -> None:
         for spool in self._spools:
@@ -84,6 +96,18 @@ class WorkerTelemetry:
             slow_s=traces.slow_s,
             propagates=traces.propagate,
         )
+
+    def _lines(
+        self, form: Callable[[CallLine], str], scrub: Callable[[str], str]
+    ) -> Callable[[CallLine], None]:
+        def write(lines: list[CallLine]) -> None:
+            text = scrub("\n".join(map(form, lines)))
+            write_lines(STDERR, text.encode("utf-8", "replace").split(b"\n"))
+
+        spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,
+                      every_s=LINES_EVERY_S)  # fmt: skip
+        self._spools.append(spool)
+        return spool.put
 
 
 def exporter_of(traces: AnyTraces, secrets: Secrets, instance: str) -> SpanExporter:

@@ -5,10 +5,12 @@ Told from the event loop, so that each part does little there and the rest elsew
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 
 from headrace.gateway.progress import Progress
 from headrace.gateway.steps import Go
+from headrace.gateway.telemetry.call_lines import CallLine, line_of
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.trace import Trace
 from headrace.gateway.telemetry.tracing import Tracer
@@ -18,9 +20,16 @@ from headrace.nouns import Call
 class Observer:
     """What a worker measures."""
 
-    def __init__(self, meters: Meters | None, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        meters: Meters | None,
+        tracer: Tracer | None = None,
+        tell: Callable[[CallLine], None] | None = None,
+    ) -> None:
+        """`tell` takes a line for each call and must not wait."""
         self._meters = meters
         self._tracer = tracer
+        self._tell = tell
 
     def begin(self, call: Call) -> Trace | None:
         """The beginning of a call, if it has one of its own."""
@@ -33,6 +42,8 @@ class Observer:
             self._meters.settled(call, progress, usage, now)
         if self._tracer is not None:
             self._tracer.settled(call, progress, usage, now)
+        if self._tell is not None:
+            self._tell(line_of(call, progress, usage, now, time.time()))
 
     def tried(self, attempts: Collection[Go]) -> None:
         """All attempts of a call that met with trouble."""

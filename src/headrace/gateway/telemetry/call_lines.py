@@ -1,0 +1,103 @@
+"""One line for each call: who, what, how it ended, how long it took, what it cost. Pure.
+
+Only the fields of `CallLine` are told: no word of a prompt or an answer, no header, no text of an
+upstream. Names that a client chose are among them, so lines are scrubbed before they are written.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from headrace.gateway.progress import Progress
+from headrace.nouns import Call, Usage
+
+
+class CallLine(Struct, frozen=True, gc=False, omit_defaults=True):
+    """Times are in milliseconds, `time` in Unix seconds until it is written."""
+
+    time: float | str
+    call: str
+    """The correlation id."""
+    operation: str
+    model: str
+    key: str
+    tenant: str
+    status: int
+    finish: str
+    answered_by: str
+    attempts: int
+    took_ms: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None = None
+    first_token_ms: float | None = None
+    backend: str | None = None
+    reason: str | None = None
+    team: str | None = None
+    user: str | None = None
+    stream: bool = False
+    trace: str | None = None
+    event: str = ""
+    """Of a record of the log: `call`."""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def line_of(call: Call, progress: Progress, usage: Usage, now: float, unix: float) -> CallLine:
+    """`now` is monotonic seconds, `unix` Unix seconds."""
+    caller, target, first = call.caller, progress.target, progress.first_content_at
+    cost, trace = progress.cost_microusd, progress.trace
+    received = call.received_at
+    return CallLine(
+        unix,
+        call.id,
+        call.operation,
+        call.model,
+        caller.key_id,
+        caller.tenant,
+        progress.status,
+        progress.finish,
+        progress.answered_by or ("nobody" if target is None else "upstream"),
+        progress.attempts,
+        round((now - received) * 1e3, 2),
+        usage.input_tokens,
+        usage.output_tokens,
+        None if cost is None else cost / 1e6,
+        round((first - received) * 1e3, 2) if call.stream and first is not None else None,
+        None if target is None else target.name,
+        progress.reason,
+        caller.team,
+        caller.user,
+        call.stream,
+        None if trace is None else f"{trace.trace_id:032x}",
+    )
+
+
+def as_json(line: CallLine) -> str:
+    """One object, as the other lines of the log are."""
+    at = _instant(line).isoformat(timespec="milliseconds")
+    told = msgspec.structs.replace(line, time=at, event="call")
+    return _encode(told).decode()
+
+
+def as_text(line: CallLine) -> str:
+    """For eyes. Names stand quoted, so that none can look like another part of the line."""
+    at = f"{_instant(line):%H:%M:%S.%f}"[:-3]
+    first = "" if line.first_token_ms is None else f" first {line.first_token_ms:.0f} ms"
+    cost = "" if line.cost_usd is None else f" ${line.cost_usd:.6f}"
+    why = "" if line.reason is None else f" {line.reason}"
+    by = line.backend if line.answered_by == "upstream" else line.answered_by
+    return (
+        f"{at} {line.status} {line.finish}{why} {line.operation} {line.model[:128]!a} by {by} "
+        f"{line.took_ms:.0f} ms{first} {line.input_tokens}+{line.output_tokens} tokens{cost} "
+        f"key={line.key} call={line.call}"
+    )
+
+
+def _instant(line: CallLine) -> datetime:
+    assert isinstance(line.time, float)
+    return datetime.fromtimestamp(line.time, UTC)
