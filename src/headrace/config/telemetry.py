@@ -33,8 +33,7 @@ class TraceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class OtlpTraces(
     TraceTerms, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="to", tag="otlp"
 ):
-    """Traces to a collector, by OpenTelemetry's protocol over HTTP. Needs
-    `pip install 'headrace[otel]'`."""
+    """Traces to a collector, by OpenTelemetry's protocol over HTTP."""
 
     url: str = "http://127.0.0.1:4318"
     """The collector; `/v1/traces` is added if no path is written."""

@@ -13,7 +13,7 @@ from headrace.config.schema import Config
 from headrace.config.telemetry import AnyTraces, AzureMonitorTraces, ConsoleTraces, OtlpTraces
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
-from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text
+from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed
 from headrace.gateway.telemetry.genai_spans import spans_of
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.moment import moment
@@ -22,6 +22,7 @@ from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.gateway.telemetry.tracing import Kept, Tracer
 from headrace.platform.secrets import Secrets
 from headrace.platform.telemetry.lines import write_lines
+from headrace.platform.telemetry.otlp import OtlpExporter
 from headrace.platform.telemetry.spans import SpanExporter
 from headrace.platform.telemetry.spool import Spool
 
@@ -101,8 +102,9 @@ class WorkerTelemetry:
         self, form: Callable[[CallLine], str], scrub: Callable[[str], str]
     ) -> Callable[[CallLine], None]:
         def write(lines: list[CallLine]) -> None:
-            text = scrub("\n".join(map(form, lines)))
-            write_lines(STDERR, text.encode("utf-8", "replace").split(b"\n"))
+            write_lines(
+                STDERR, [form(scrubbed(x, scrub)).encode("utf-8", "replace") for x in lines]
+            )
 
         spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,
                       every_s=LINES_EVERY_S)  # fmt: skip
@@ -119,7 +121,7 @@ def exporter_of(traces: AnyTraces, secrets: Secrets, instance: str) -> SpanExpor
     match traces:
         case OtlpTraces():
             headers = {name: secrets.get(ref, now) for name, ref in traces.headers.items()}
-            return otel.otlp_exporter(traces.url, headers, traces.timeout_s, resource)
+            return OtlpExporter(traces.url, headers, traces.timeout_s, resource)
         case AzureMonitorTraces():
             text = secrets.get(traces.connection_string, now)
             return otel.azure_monitor_exporter(text, resource)

@@ -6,6 +6,7 @@ upstream. Names that a client chose are among them, so lines are scrubbed before
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -74,6 +75,19 @@ def line_of(call: Call, progress: Progress, usage: Usage, now: float, unix: floa
         caller.user,
         call.stream,
         None if trace is None else f"{trace.trace_id:032x}",
+    )
+
+
+def scrubbed(line: CallLine, scrub: Callable[[str], str]) -> CallLine:
+    """Without secrets in what a client or an operator wrote; all else is ours. One search for all
+    of these costs a fifth of one in the whole line."""
+    written = (line.call, line.model, line.key, line.tenant, line.team or "", line.user or "")
+    together = "\0".join(written)
+    if scrub(together) == together:
+        return line
+    call, model, key, tenant, team, user = map(scrub, written)
+    return msgspec.structs.replace(
+        line, call=call, model=model, key=key, tenant=tenant, team=team or None, user=user or None
     )
 
 

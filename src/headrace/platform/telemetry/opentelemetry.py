@@ -1,4 +1,4 @@
-"""Exporters of OpenTelemetry's SDK, behind our own queue: of the SDK only the encoding and the
+"""Exporters for OpenTelemetry's SDK, behind our own queue: of the SDK only the encoding and the
 transport are used. Needs the extra `otel`, for Azure Monitor `azure-monitor`."""
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from headrace import __version__
 from headrace.errors import Setup
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExportResult
-
-TRACES_PATH = "/v1/traces"
 
 
 class _Taker(Protocol):
@@ -75,26 +72,6 @@ class SdkExporter:
             end_time=span.end_ns,
             instrumentation_scope=self._scope,
         )
-
-
-def otlp_exporter(
-    url: str, headers: Mapping[str, Secret], timeout_s: float, resource: Mapping[str, str]
-) -> SdkExporter:
-    """To a collector, by HTTP with protobuf. Raises Setup if it is not installed."""
-    try:
-        from opentelemetry.exporter.otlp.proto.http import Compression
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    except ImportError as error:
-        raise _missing("otlp", "otel") from error
-    _quiet("opentelemetry")
-    endpoint = url if urlsplit(url).path.strip("/") else url.rstrip("/") + TRACES_PATH
-    taker = OTLPSpanExporter(
-        endpoint,
-        headers={name: secret.reveal() for name, secret in headers.items()},
-        timeout=timeout_s,
-        compression=Compression.Gzip,
-    )
-    return SdkExporter(taker, resource)
 
 
 def azure_monitor_exporter(connection_string: Secret, resource: Mapping[str, str]) -> SdkExporter:

@@ -1,0 +1,155 @@
+"""Spans in OpenTelemetry's protocol, by HTTP with protobuf:
+https://opentelemetry.io/docs/specs/otlp/. Written by hand, since the SDK's encoder takes 70 µs for
+each span where this takes a quarter; tests decode what it writes with the official package.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from headrace import __version__
+from headrace.platform.secrets import Secret
+from headrace.platform.telemetry.spans import ExportFailed, Span, SpanKind, Value
+
+TRACES_PATH = "/v1/traces"
+FAST = 1
+"""Of gzip's levels: the names of attributes repeat, so that it gains as much as any."""
+RETRIED = frozenset({429, 502, 503, 504})
+"""As the protocol says; all else is final."""
+FIRST_WAIT_S = 0.5
+
+_TIMES = struct.Struct("<BQBQ").pack
+_DOUBLE = struct.Struct("<Bd").pack
+_FLAGS = struct.Struct("<HI").pack
+_SAMPLED, _KNOWS_REMOTE, _IS_REMOTE = 0x001, 0x100, 0x200
+_KINDS = {SpanKind.SERVER: b"\x30\x02", SpanKind.CLIENT: b"\x30\x03"}
+_FAILED = b"\x7a\x02\x18\x02"
+"""Field 15, a status: its field 3, the code, is ERROR."""
+
+
+class OtlpExporter:
+    """Posts batches to one collector."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, Secret], timeout_s: float, resource: Mapping[str, str]
+    ) -> None:
+        """`timeout_s` is for one batch, repetitions included."""
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._path = parts.path if parts.path.strip("/") else TRACES_PATH
+        if parts.query:
+            self._path += f"?{parts.query}"
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._headers = dict(headers)
+        self._timeout_s = timeout_s
+        self._closed = threading.Event()
+        told: dict[str, Value] = {**resource, "service.version": __version__}
+        self._resource = _field(1, b"".join(_attributes(told, 1)))
+        self._scope = _field(1, _text(1, "headrace") + _text(2, __version__))
+
+    def export(self, spans: Sequence[Span]) -> None:
+        """Raises ExportFailed."""
+        scope_spans = self._scope + b"".join(_field(2, encoded(span)) for span in spans)
+        request = _field(1, self._resource + _field(2, scope_spans))
+        body, until, wait_s = gzip.compress(request, FAST), time.monotonic(), FIRST_WAIT_S
+        until += self._timeout_s
+        while True:
+            failure = self._post(body, max(0.1, until - time.monotonic()))
+            if failure is None:
+                return
+            if time.monotonic() + wait_s >= until or self._closed.wait(wait_s):
+                raise ExportFailed(failure)
+            wait_s *= 2
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _post(self, body: bytes, timeout_s: float) -> str | None:
+        """Why it may be tried again; None if the batch was taken. Raises ExportFailed."""
+        made: http.client.HTTPConnection
+        if self._tls is None:
+            made = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        else:
+            made = http.client.HTTPSConnection(
+                self._host, self._port, timeout=timeout_s, context=self._tls
+            )
+        headers = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
+        headers |= {name: secret.reveal() for name, secret in self._headers.items()}
+        try:
+            made.request("POST", self._path, body, headers)
+            status = made.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            made.close()
+        if 200 <= status < 300:
+            return None
+        if status in RETRIED:
+            return f"status {status}"
+        raise ExportFailed(f"the collector answered {status}")
+
+
+def encoded(span: Span) -> bytes:
+    """The message `Span`."""
+    parent = span.parent_id
+    flags = _SAMPLED | _KNOWS_REMOTE
+    if parent is not None and span.parent_is_remote:
+        flags |= _IS_REMOTE
+    return b"".join(
+        (
+            b"\x0a\x10",
+            span.trace_id.to_bytes(16, "big"),
+            b"\x12\x08",
+            span.span_id.to_bytes(8, "big"),
+            _text(3, span.trace_state) if span.trace_state else b"",
+            b"" if parent is None else b"\x22\x08" + parent.to_bytes(8, "big"),
+            _text(5, span.name),
+            _KINDS[span.kind],
+            _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
+            *_attributes(span.attributes, 9),
+            _FAILED if span.failed else b"",
+            _FLAGS(0x0185, flags),
+        )
+    )
+
+
+def _attributes(attributes: Mapping[str, Value], number: int) -> Iterable[bytes]:
+    """Each as a `KeyValue` in the field of that number."""
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            any_value = _text(1, value)
+        elif isinstance(value, bool):
+            any_value = b"\x10\x01" if value else b"\x10\x00"
+        elif isinstance(value, int):
+            any_value = b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+        else:
+            any_value = _DOUBLE(0x21, value)
+        yield _field(number, _text(1, name) + _field(2, any_value))
+
+
+def _text(number: int, text: str) -> bytes:
+    return _field(number, text.encode("utf-8", "replace"))
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A field of bytes; `number` is at most 15."""
+    size = len(data)
+    if size < 0x80:
+        return b"%c%c%b" % (number << 3 | 2, size, data)
+    return b"%c%b%b" % (number << 3 | 2, _varint(size), data)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
