@@ -15,7 +15,7 @@ from headrace.gateway.callers import Known
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.identity import Identity, fingerprint
 from headrace.gateway.keyring import Keyring
-from headrace.gateway.models import Chosen, Models
+from headrace.gateway.models import Chosen, Models, attempt_until
 from headrace.nouns import Caller, Operation
 from support.replies import call
 
@@ -126,3 +126,14 @@ def test_names_are_shown_short_and_without_control_characters(name: str) -> None
 def test_names_are_those_that_the_caller_may_ask_for() -> None:
     assert WITH_ANY.names(ANYONE) == ["embed", "gpt-4o"]
     assert WITH_ANY.names(BOUND) == ["gpt-4o"]
+
+
+def test_an_attempt_leaves_time_for_the_next() -> None:
+    deadline = now = 100.0
+    deadline += 60.0
+    for made, most_s in ((0, 40.0), (1, 13.4), (2, 6.7)):
+        until = attempt_until(made, 3, now, deadline)
+        assert 0.0 < until - now <= most_s
+        now = until
+    assert now == deadline
+    assert attempt_until(0, 1, 100.0, deadline) == deadline

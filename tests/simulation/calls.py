@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headrace.errors import Refused
 from headrace.gateway.failure import Failure
 from headrace.gateway.fleet import BackendState
+from headrace.gateway.models import attempt_until
 from headrace.gateway.plan import CallPlan
 from headrace.gateway.steps import Go, Wait
 from headrace.nouns import Priority
@@ -22,7 +23,7 @@ FIRST_TOKEN_S = 15.0
 WHOLE_S = 60.0
 IDLE_S = 30.0
 ATTEMPTS_WORTH = 2
-"""The defaults of `Timeouts`, and how the gateway makes a deadline of them."""
+"""The defaults of `Timeouts`, and how the gateway makes a deadline for a first token of them."""
 
 
 class OneCall:
@@ -30,7 +31,7 @@ class OneCall:
 
     __slots__ = ("_answer", "_go", "_hour", "_serial", "asked", "backends", "bad", "began",
                  "darkness", "deadline", "ended", "first_s", "number", "plan", "priority", "rest_s",
-                 "stream", "waits")  # fmt: skip
+                 "stream", "tries", "waits")  # fmt: skip
 
     def __init__(self, hour: Hour, number: int) -> None:
         rng, now = hour.rng, hour.clock.now
@@ -48,12 +49,12 @@ class OneCall:
         self.priority = (
             Priority.NORMAL if dice < 0.7 else Priority.BATCH if dice < 0.9 else Priority.CRITICAL
         )
-        patience_s = ATTEMPTS_WORTH * (FIRST_TOKEN_S if self.stream else WHOLE_S)
+        patience_s = ATTEMPTS_WORTH * FIRST_TOKEN_S if self.stream else WHOLE_S
         self.deadline = now + patience_s
         self.plan: CallPlan | None = None
         self.asked: list[Go] = []
         self.backends: tuple[BackendState, ...] = ()
-        self.waits = 0
+        self.tries = self.waits = 0
         self.ended: End | None = None
         self.darkness: Darkness | None = None
 
@@ -73,6 +74,7 @@ class OneCall:
             return
         gateway.running[self] = None
         self.backends = gateway.backends
+        self.tries = min(len(self.backends), gateway.route.retry.attempts)
         deadline = self.deadline + hour.late_s
         self.plan = CallPlan(gateway.fleet, gateway.route, now, deadline, stream=self.stream)
         if hour.rng.random() < 0.02:
@@ -217,8 +219,10 @@ class OneCall:
 
     def _patience_s(self, now: float) -> float:
         """How long an attempt that begins now may take to its first token or its end."""
-        patience_s = FIRST_TOKEN_S if self.stream else WHOLE_S
-        return max(0.001, min(patience_s, self.deadline - now))
+        if self.stream:
+            return max(0.001, min(FIRST_TOKEN_S, self.deadline - now))
+        until = attempt_until(len(self.asked) - 1, self.tries, now, self.deadline)
+        return max(0.001, until - now)
 
     def _end(self, end: End, why: str = "") -> None:
         hour = self._hour

@@ -30,7 +30,8 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     idle_s: Seconds = 30.0
     """Between two events of a stream, or two parts of a whole answer's body."""
     whole_s: Seconds = 60.0
-    """Of a whole answer: to its end."""
+    """Of a whole answer: to its end, over all attempts. One that need not be the last has two
+    thirds of what is left."""
     stream_s: Seconds = 600.0
     """Of a stream: to its end."""
 

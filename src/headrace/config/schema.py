@@ -106,7 +106,8 @@ class ModelTimeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     idle_s: Seconds | None = None
     """Between two events of a stream."""
     whole_s: Seconds | None = None
-    """Of a whole answer: to its end."""
+    """Of a whole answer: to its end, over all attempts. One that need not be the last has two
+    thirds of what is left."""
     stream_s: Seconds | None = None
     """Of a stream: to its end."""
 

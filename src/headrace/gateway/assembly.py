@@ -26,7 +26,7 @@ from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps
-from headrace.gateway.models import Chosen, Models, Patience, Target
+from headrace.gateway.models import ATTEMPT_SHARE, Chosen, Models, Patience, Target
 from headrace.gateway.own_prices import own_prices
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
@@ -43,8 +43,8 @@ SHORTEST_KEY = 16
 GENERATED = "generated"
 SLOW_SHARE = 2 / 3
 ATTEMPTS_WORTH = 2
-"""A client waits as long as so many attempts may take: a backend that is silent to its end must
-leave time for another."""
+"""A client waits for the first token as long as so many attempts may take: a backend that is silent
+to its end must leave time for another."""
 
 
 def assemble(
@@ -162,11 +162,15 @@ def _chosen(
         return None
     wider = [name for name in model.context_fallback if name in able]
     names = {name for tier in (*tiers, wider) for name in tier}
+    timeouts = {
+        name: model.timeouts.over(backends.config.backends[name].timeouts) for name in names
+    }
+    whole_s = max(t.whole_s for t in timeouts.values())
     targets = {
         name: Target(
             name=name,
             service=able[name],
-            patience=_patience(model.timeouts.over(backends.config.backends[name].timeouts)),
+            patience=_patience(timeouts[name], whole_s),
             region=backends.config.backends[name].region,
             model=_model_of(backends.config.backends[name]),
         )
@@ -183,7 +187,8 @@ def _chosen(
         affinity=model.balance.affinity,
         affinity_header=model.balance.affinity_header.lower().encode(),
         first_token_s=ATTEMPTS_WORTH * max(p.first_token_s for p in patience),
-        whole_s=ATTEMPTS_WORTH * max(p.whole_s for p in patience),
+        whole_s=whole_s,
+        tries=min(len(targets), model.retry.attempts),
         resume=model.resume and operation is Operation.CHAT,
         hedging=Hedging(model.hedge) if model.hedge.enabled else None,
     )
@@ -195,12 +200,16 @@ def _model_of(backend: AnyBackend) -> str | None:
     return backend.model
 
 
-def _patience(timeouts: Timeouts) -> Patience:
+def _patience(timeouts: Timeouts, overall_s: float) -> Patience:
+    alone_s, sharing_s = timeouts.whole_s, min(timeouts.whole_s, ATTEMPT_SHARE * overall_s)
     return Patience(
         connect_s=timeouts.connect_s,
         first_token_s=timeouts.first_token_s,
         idle_s=timeouts.idle_s,
         whole_s=timeouts.whole_s,
         stream_s=timeouts.stream_s,
-        usual=WireTimeouts(timeouts.connect_s, timeouts.whole_s, timeouts.idle_s),
+        usual=tuple(
+            WireTimeouts(timeouts.connect_s, whole_s, timeouts.idle_s)
+            for whole_s in (alone_s, sharing_s)
+        ),
     )

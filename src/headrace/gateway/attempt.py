@@ -34,6 +34,8 @@ Committed = Callable[[float], None]
 UNCOUNTED_BYTES = 1024 * 1024
 """What one stream may hold of an event without being counted with others."""
 LEAST_S = 0.001
+ABOUT = 0.999
+"""A call is a moment old when it is sent: what is this near to a usual time limit is that."""
 TAIL_S = 1.0
 """How long the end of a complete stream is waited for, to keep its connection."""
 
@@ -142,8 +144,9 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
 
 
 def _timeouts(patience: Patience, left_s: float) -> Timeouts:
-    if left_s == patience.whole_s and patience.usual is not None:
-        return patience.usual
+    for usual in patience.usual:
+        if ABOUT * usual.first_byte_s <= left_s <= usual.first_byte_s:
+            return usual
     return Timeouts(min(patience.connect_s, left_s), left_s, patience.idle_s)
 
 

@@ -20,6 +20,16 @@ REGION_SETS = 256
 """Sets of regions whose choice of backends is remembered: keys have few."""
 
 
+ATTEMPT_SHARE = 2 / 3
+"""Of the time that is left, for an attempt at a whole answer that need not be the last."""
+
+
+def attempt_until(made: int, tries: int, now: float, deadline: float) -> float:
+    """The instant by which an attempt at a whole answer must end, after `made` others of at most
+    `tries`: what it leaves is for the next, if there can be one. Monotonic seconds."""
+    return deadline if made + 1 >= tries else now + ATTEMPT_SHARE * (deadline - now)
+
+
 class Patience(Struct, frozen=True):
     """Seconds that a backend may take; see `config.schema.Timeouts`."""
 
@@ -28,8 +38,9 @@ class Patience(Struct, frozen=True):
     idle_s: float
     whole_s: float
     stream_s: float
-    usual: Timeouts | None = None
-    """Those of a whole answer with all its time, made once."""
+    usual: tuple[Timeouts, ...] = ()
+    """Those of a whole answer with all its time, and with what is its share while others can be
+    asked, made once."""
 
 
 class Target(Struct, frozen=True):
@@ -57,6 +68,8 @@ class Chosen(Struct, frozen=True):
     """Seconds that a client waits for a stream's first token, over all attempts."""
     whole_s: float
     """Seconds that a client waits for a whole answer, over all attempts."""
+    tries: int = 1
+    """Backends that one call can ask."""
     resume: bool = False
     """Another backend may go on with a stream that broke off."""
     hedging: Hedging | None = None
@@ -70,7 +83,8 @@ class Chosen(Struct, frozen=True):
         route = self.route.only(targets.keys())
         if route is None:
             return None
-        return structs.replace(self, route=route, targets=targets)
+        tries = min(self.tries, len(targets))
+        return structs.replace(self, route=route, targets=targets, tries=tries)
 
 
 ByModel = Mapping[str, Mapping[Operation, Chosen]]

@@ -15,7 +15,7 @@ from headrace.gateway.attempt import Attempt
 from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.identity import Identity
 from headrace.gateway.limits.gate import Gate
-from headrace.gateway.models import Chosen, Models
+from headrace.gateway.models import Chosen, Models, attempt_until
 from headrace.gateway.parts import Parts
 from headrace.gateway.plan import CallPlan
 from headrace.gateway.progress import Progress
@@ -124,13 +124,14 @@ class Pipeline:
         failure: Failure | None = None
         try:
             while True:
-                step = plan.next(time.monotonic(), failure)
+                now = time.monotonic()
+                step = plan.next(now, failure)
                 if type(step) is Go:
                     target = chosen.targets[step.backend.name]
-                    load = step.backend.load
-                    one = Attempt(
-                        target, call, progress, parts.wire, deadline, load, parts.unfinished
-                    )
+                    load, until = step.backend.load, deadline
+                    if chosen.tries > 1 and not call.stream:
+                        until = attempt_until(progress.attempts, chosen.tries, now, deadline)
+                    one = Attempt(target, call, progress, parts.wire, until, load, parts.unfinished)
                     if chosen.resume:
                         failure = await resuming.attempt(
                             one, plan, chosen, reply, parts.metering, self._attempt
