@@ -14,6 +14,7 @@ from headrace import allowances
 from headrace.config import (
     admin_oidc,
     backends,
+    caching,
     caps,
     exporting,
     oidc,

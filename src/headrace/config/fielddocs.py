@@ -9,6 +9,7 @@ from headrace import allowances
 from headrace.config import (
     admin_oidc,
     backends,
+    caching,
     caps,
     exporting,
     oidc,
@@ -35,6 +36,7 @@ def field_docs() -> dict[str, dict[str, str]]:
         admin_oidc,
         policies,
         sharing,
+        caching,
         storing,
         telemetry,
         exporting,

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.admin_oidc import AdminTokens
 from headrace.config.backends import AnyBackend, Seconds, Timeouts
+from headrace.config.caching import CachePolicy
 from headrace.config.caps import Counting, TokenCapRule
 from headrace.config.exporting import AnyExport
 from headrace.config.oidc import Oidc
@@ -163,6 +164,8 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     plain text. Two answers are spliced: what follows may repeat or contradict what was said."""
     hedge: HedgePolicy = HedgePolicy()
     """Asking a second backend for a whole answer that takes long."""
+    cache: CachePolicy = CachePolicy()
+    """Whether calls get an answer that was made for an earlier one."""
     coalesce: Mode | None = None
     """Whether equal calls in flight share one answer; leave out to take
     `resilience.coalescing.mode`."""

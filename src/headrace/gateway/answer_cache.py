@@ -48,7 +48,7 @@ def key_of(call: Call, scope: str = "") -> CacheKey | None:
     results, since what they did or saw has changed, that searches the web, or that the provider
     shall store. `scope` is what else the answer hangs on."""
     read = canonical.canonical(call.body)
-    if read is None or not _repeatable(read.members):
+    if read is None or not repeatable(read.members):
         return None
     if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
         return None
@@ -56,7 +56,7 @@ def key_of(call: Call, scope: str = "") -> CacheKey | None:
     return CacheKey(call.caller.tenant, digest, call.operation)
 
 
-def _repeatable(members: dict[str, object]) -> bool:
+def repeatable(members: dict[str, object]) -> bool:
     if any(members.get(name) for name in _UNREPEATABLE):
         return False
     messages = members.get("messages") or members.get("input")

@@ -17,6 +17,7 @@ from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import Config, Model
 from headrace.errors import Setup
 from headrace.gateway.backend_services import BackendServices
+from headrace.gateway.cache.given_again import GivenAgain
 from headrace.gateway.callers import Known, known_by_terms
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
@@ -68,6 +69,10 @@ def assemble(
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
+    if any(model.cache.answers != "off" for model in config.models.values()):
+        parts.cache = parts.cache or GivenAgain(resilience.kept_answers)
+        if any(model.cache.answers == "semantic" for model in config.models.values()):
+            parts.cache.take_embeddings()
     parts.prices.take_own(own_prices(config.prices))
     registered.write(written_units(config), own)
     return Pipeline(identity, models, parts, _gate(config, parts, registered))
@@ -190,6 +195,7 @@ def _chosen(
         whole_s=whole_s,
         tries=min(len(targets), model.retry.attempts),
         resume=model.resume and operation is Operation.CHAT,
+        cache=None if model.cache.answers == "off" else model.cache,
         hedging=Hedging(model.hedge) if model.hedge.enabled else None,
     )
 

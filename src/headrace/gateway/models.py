@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, structs
 
+from headrace.config.caching import CachePolicy
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
 from headrace.gateway.fleet import Route
@@ -72,6 +73,8 @@ class Chosen(Struct, frozen=True):
     """Backends that one call can ask."""
     resume: bool = False
     """Another backend may go on with a stream that broke off."""
+    cache: CachePolicy | None = None
+    """Answers of earlier calls are given again; None if they are not."""
     hedging: Hedging | None = None
     """A second backend may be asked for a whole answer that is late."""
 

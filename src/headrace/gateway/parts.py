@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.attempt import Unfinished
+from headrace.gateway.cache.given_again import GivenAgain
 from headrace.gateway.fleet import Fleet
 from headrace.gateway.limits.counters import Counters
 from headrace.gateway.limits.token_counting import PromptCounter
@@ -37,5 +38,7 @@ class Parts(Struct):
     """Who measures; None if nobody wants to know."""
     unfinished: Unfinished = field(default_factory=Unfinished)
     """Large events of all streams."""
+    cache: GivenAgain | None = None
+    """Answers given again; None until a configuration has it on."""
     running: int = 0
     """Calls that are being served."""

@@ -12,6 +12,7 @@ from headrace.errors import Reason, Refused
 from headrace.gateway import answer_cache, attempt, last_resort, race, resuming
 from headrace.gateway.about import about, explained
 from headrace.gateway.attempt import Attempt
+from headrace.gateway.cache import asking
 from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.identity import Identity
 from headrace.gateway.limits.gate import Gate
@@ -19,7 +20,8 @@ from headrace.gateway.models import Chosen, Models, attempt_until
 from headrace.gateway.parts import Parts
 from headrace.gateway.plan import CallPlan
 from headrace.gateway.progress import Progress
-from headrace.gateway.recording import Recorder
+from headrace.gateway.recorded import Recorded
+from headrace.gateway.recording import Recorder, replay
 from headrace.gateway.reply import Reply
 from headrace.gateway.session import session_of
 from headrace.gateway.steps import GiveUp, Go, Wait
@@ -59,7 +61,9 @@ class Pipeline:
             chosen = self.models.choose(call)
             if self.gate is not None and (waiting := self.gate.admit(call, chosen)) is not None:
                 await waiting
-            if chosen.fallback.cache:
+            if chosen.cache is not None:
+                await self._given_again(call, chosen, reply, progress)
+            elif chosen.fallback.cache:
                 await self._kept(call, chosen, reply, progress)
             else:
                 await self._answered(call, chosen, None, reply, progress)
@@ -87,16 +91,43 @@ class Pipeline:
             if waiting is not None:
                 await waiting
 
-    async def _kept(self, call: Call, chosen: Chosen, reply: Reply, progress: Progress) -> None:
-        """Keeps the answer for the day when no backend can give one."""
-        answers, key = self.parts.answers, answer_cache.key_of(call)
+    async def _given_again(
+        self, call: Call, chosen: Chosen, reply: Reply, progress: Progress
+    ) -> None:
+        """Answers as an earlier call was answered, or keeps the answer for later ones."""
+        cache, policy = self.parts.cache, chosen.cache
+        assert cache is not None
+        assert policy is not None
+        asked = asking.asked(call, policy)
+        if asked is None:
+            await self._kept(call, chosen, reply, progress)
+            return
+        hit = await cache.find(asked, call, policy, time.time())
+        if hit is not None:
+            await replay(hit, reply, progress, answer_cache.CACHE)
+            return
+        recorded = await self._kept(call, chosen, reply, progress)
+        if recorded is not None:
+            now = time.time()
+            await cache.keep(asked, recorded, call, now + policy.keep_s, now)
+
+    async def _kept(
+        self, call: Call, chosen: Chosen, reply: Reply, progress: Progress
+    ) -> Recorded | None:
+        """Keeps the answer for the day when no backend can give one, and returns it if it is
+        complete."""
+        answers = self.parts.answers
+        key = answer_cache.key_of(call) if chosen.fallback.cache else None
         recorder = Recorder(last_resort.RECORD_LIMIT_BYTES, direct=reply)
         await self._answered(call, chosen, key, recorder, progress)
         self.parts.metering.price(call, progress)
         recorder.cost_microusd = progress.cost_microusd
         recorded = None if progress.resumes else recorder.recorded(progress.usage)
-        if key is not None and recorded is not None and progress.finish == "complete":
+        if recorded is None or progress.finish != "complete":
+            return None
+        if key is not None:
             await answers.put(key, recorded, time.monotonic())
+        return recorded
 
     async def _answered(
         self,

@@ -1,0 +1,99 @@
+"""What is kept: within bounds, by worth, by partition, to its end."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import msgspec
+import pytest
+
+from headrace.config.caching import CachePolicy
+from headrace.config.sharing import AnswerCachePolicy
+from headrace.gateway.cache.asking import asked, partition_of
+from headrace.gateway.cache.given_again import GivenAgain
+from headrace.gateway.recorded import Recorded
+from headrace.nouns import Call, Caller
+from support.replies import call
+
+EXACT = CachePolicy(answers="exact")
+NOW = 1_000_000.0
+
+
+def answer(text: str = "Hello", cost_microusd: int | None = 10, finish: str = "stop") -> Recorded:
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": finish,
+    }
+    body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    return Recorded(b"", json.dumps(body).encode(), cost_microusd=cost_microusd)
+
+
+def asking(question: str, tenant: str = "a") -> Call:
+    body = {"model": "m", "messages": [{"role": "user", "content": question}]}
+    made = call(body=json.dumps(body).encode())
+    return msgspec.structs.replace(made, caller=Caller(key_id="k", tenant=tenant))
+
+
+async def keep(cache: GivenAgain, one: Call, recorded: Recorded, until: float = NOW + 60) -> bool:
+    wanted = asked(one, EXACT)
+    assert wanted is not None
+    return await cache.keep(wanted, recorded, one, until, NOW)
+
+
+async def found(cache: GivenAgain, one: Call, now: float = NOW) -> Recorded | None:
+    wanted = asked(one, EXACT)
+    assert wanted is not None
+    return await cache.find(wanted, one, EXACT, now)
+
+
+async def test_an_answer_ends_and_is_purged_by_partition() -> None:
+    cache = GivenAgain(AnswerCachePolicy())
+    for tenant in "ab":
+        assert await keep(cache, asking("one", tenant), answer(tenant))
+    assert await found(cache, asking("one")) is not None
+    assert await found(cache, asking("one"), now=NOW + 60) is None
+    assert cache.purge(partition_of(Caller(key_id="k", tenant="a"), "tenant")) == 1
+    assert await found(cache, asking("one", "a")) is None
+    assert await found(cache, asking("one", "b")) is not None
+    assert cache.purge() == 1
+    assert len(cache) == cache.kept_bytes == 0
+
+
+async def test_bounds_hold_and_what_saves_most_stays() -> None:
+    bounds = AnswerCachePolicy(most_answers=50)
+    cache = GivenAgain(bounds, random.Random(1))
+    dear = [asking(f"dear {i}") for i in range(20)]
+    for one in dear:
+        assert await keep(cache, one, answer(cost_microusd=1_000_000))
+    for i in range(500):
+        await keep(cache, asking(f"cheap {i}"), answer(cost_microusd=1))
+    assert len(cache) == 50
+    kept = [await found(cache, one) for one in dear]
+    assert sum(one is not None for one in kept) == len(dear)
+
+
+async def test_bytes_are_bounded_and_counted() -> None:
+    cache = GivenAgain(AnswerCachePolicy(most_bytes=10_000, answer_bytes=5_000))
+    assert not await keep(cache, asking("too long"), answer("x" * 6_000))
+    for i in range(30):
+        assert await keep(cache, asking(f"question {i % 20}"), answer("x" * (100 * (i % 9))))
+        assert cache.kept_bytes <= 10_000
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "tool_calls"])
+async def test_answers_that_are_not_whole_are_not_kept(finish: str) -> None:
+    cache = GivenAgain(AnswerCachePolicy())
+    assert not await keep(cache, asking("one"), answer(finish=finish))
+
+
+def test_names_cannot_pass_for_other_partitions() -> None:
+    callers = [
+        Caller(key_id='b","c', tenant="a"),
+        Caller(key_id="c", tenant='a","b'),
+        Caller(key_id="c", tenant="a", team="b"),
+        Caller(key_id="b", tenant="a"),
+    ]
+    assert len({partition_of(caller, "team") for caller in callers}) == len(callers)
+    assert partition_of(callers[0], "shared") == partition_of(callers[1], "shared")
