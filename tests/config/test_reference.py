@@ -75,6 +75,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             allowances,
             units,
             admin_oidc,
+            caching,
         )
     }
     names = [struct.__name__ for struct in structs()]
