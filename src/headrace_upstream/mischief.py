@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from headrace_upstream import anthropic, google, openai, responses
+from headrace_upstream import anthropic, bedrock, google, openai, responses
 from headrace_upstream.asked import Asked
 from headrace_upstream.behaviour import Behaviour
 from headrace_upstream.faults import (
@@ -203,6 +203,8 @@ def _stall(scene: Scene, fault: Stall, pace: Pace) -> Iterator[Beat]:
 def _error_event(scene: Scene, message: str) -> Event:
     if scene.asked.route.dialect == "anthropic":
         return anthropic.error_event(message)
+    if scene.asked.route.dialect == "bedrock":
+        return bedrock.error_event(message)
     if scene.asked.route.dialect == "google":
         return google.error_event(message)
     if scene.asked.route.api == "responses":
@@ -214,7 +216,7 @@ def _malformed(fault: BadSse, pace: Pace, rest: list[Event] | Iterable[Event]) -
     following = next(iter(rest), openai.DONE)
     match fault.form:
         case "bad_json":
-            return pace.wire(Event(b'{"id": "chatcmpl-', following.name))
+            return pace.wire(Event(b'{"id": "chatcmpl-', following.name, framed=following.framed))
         case "garbage":
             return b"\xff\xfe\x00 not a field \xc3\x28\n\n"
         case "no_blank_line":
@@ -229,7 +231,9 @@ def _malformed(fault: BadSse, pace: Pace, rest: list[Event] | Iterable[Event]) -
 def _endless_events(rest: Iterable[Event], fault: Endless, pace: Pace) -> Iterator[Beat]:
     """The first token's event over and over, its text lengthened to `event_bytes`."""
     model = next((event for event in rest if event.tokens), openai.DONE)
-    one = pace.wire(Event(_lengthened(model.data, fault.event_bytes), model.name))
+    one = pace.wire(
+        Event(_lengthened(model.data, fault.event_bytes), model.name, framed=model.framed)
+    )
     for _ in range(-(-fault.bytes // len(one))):
         yield Send(one, 1)
     yield from pace.play([event for event in rest if not event.tokens])

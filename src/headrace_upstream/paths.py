@@ -6,7 +6,7 @@ import re
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
-Dialect = Literal["openai", "azure", "anthropic", "google", "mistral", "ollama"]
+Dialect = Literal["openai", "azure", "anthropic", "google", "mistral", "ollama", "bedrock"]
 Api = Literal[
     "chat", "chat_stream", "completions", "embeddings", "responses", "messages", "count_tokens",
     "models", "unknown",
@@ -53,6 +53,7 @@ _DEPLOYMENT_APIS: dict[str, Api] = {
 }
 
 
+_BEDROCK = re.compile(r"/model/([^/]+)/(converse|converse-stream)\Z")
 _GOOGLE = re.compile(r"/v1(?:beta)?/models/([^/:]+):([A-Za-z]+)\Z")
 _GOOGLE_APIS: dict[str, Api] = {
     "generateContent": "chat",
@@ -70,6 +71,9 @@ def route_of(path: str) -> Route:
         return Route("azure", _DEPLOYMENT_APIS[match[2]], unquote(match[1]))
     if match := _GOOGLE.match(path):
         return Route("google", _GOOGLE_APIS.get(match[2], "unknown"), unquote(match[1]))
+    if match := _BEDROCK.match(path):
+        api: Api = "chat" if match[2] == "converse" else "chat_stream"
+        return Route("bedrock", api, unquote(match[1]))
     if path.startswith("/v1/models/"):
         return Route("openai", "models")
     return Route("openai", "unknown")

@@ -20,6 +20,16 @@ _ANTHROPIC_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_AWS_ERRORS = {
+    400: "ValidationException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+}
 _GOOGLE_STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -47,6 +57,7 @@ _SENTENCES = {
 class Refusal(NamedTuple):
     status: int
     body: dict[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def refusal(
@@ -63,6 +74,10 @@ def refusal(
         kind = kind or _ANTHROPIC_TYPES.get(status, "api_error")
         error: dict[str, Any] = {"type": kind, "message": message}
         return Refusal(status, {"type": "error", "error": error, "request_id": "req_scripted"})
+    if dialect == "bedrock":
+        name = kind or _AWS_ERRORS.get(status, "InternalServerException")
+        errortype = f"{name}:http://internal.amazon.com/coral/com.amazon.bedrock/"
+        return Refusal(status, {"message": message}, (("x-amzn-errortype", errortype),))
     if dialect == "google":
         word = kind or _GOOGLE_STATUSES.get(status, "UNKNOWN")
         return Refusal(status, {"error": {"code": status, "message": message, "status": word}})
@@ -88,6 +103,7 @@ def rate_limited(
         "exceeded token rate limit of your current OpenAI S0 pricing tier.",
         "anthropic": "This request would exceed your organization's rate limit of 50 requests "
         "per minute.",
+        "bedrock": "Too many requests, please wait before trying again.",
         "mistral": "Requests rate limit exceeded",
         "ollama": "too many requests",
         "google": "You exceeded your current quota, please check your plan and billing details.",
@@ -95,6 +111,8 @@ def rate_limited(
     message = message or words[dialect]
     if dialect == "openai":
         return refusal(dialect, status, message, "requests", "rate_limit_exceeded")
+    if dialect == "bedrock":
+        return refusal(dialect, status, message)
     if dialect == "mistral":
         return refusal(dialect, status, message, "rate_limited", "1300")
     if dialect == "google":
@@ -127,6 +145,9 @@ def _retry_info(delay_s: float | None) -> list[dict[str, Any]]:
 
 
 def money(dialect: Dialect, fault: Money) -> Refusal:
+    if dialect == "bedrock" and fault.form is None:
+        message = "Your request exceeds the service quota for your account."
+        return refusal(dialect, 400, message, "ServiceQuotaExceededException")
     if dialect == "google" and fault.form is None:
         spent = refusal(dialect, 429, "You exceeded your current quota.")
         spent.body["error"]["details"] = [_violation("PerDay")]
@@ -177,8 +198,8 @@ def content_filtered(dialect: Dialect) -> Refusal:
 
 def context_too_long(dialect: Dialect, fault: ContextTooLong) -> Refusal:
     limit, tokens = fault.limit, fault.tokens
-    if fault.form == "bedrock":
-        return Refusal(400, {"message": "Input is too long for requested model."})
+    if fault.form == "bedrock" or dialect == "bedrock":
+        return refusal("bedrock", 400, "Input is too long for requested model.")
     if fault.form == "request_too_large":
         message = "Request exceeds the maximum allowed number of bytes."
         return refusal(dialect, 413, message, "request_too_large")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from headrace_upstream import anthropic, azure, google, mistral, ollama, openai, responses
+from headrace_upstream import anthropic, azure, bedrock, google, mistral, ollama, openai, responses
 from headrace_upstream.answer import Answer, answer_to
 from headrace_upstream.asked import Asked, Reader
 from headrace_upstream.behaviour import Behaviour
@@ -16,7 +16,12 @@ from headrace_upstream.template import Event, Rendering
 
 _MOST_KEPT = 1024
 READERS: Mapping[str, Reader] = MappingProxyType(
-    {"google": google.body_of, "mistral": mistral.body_of, "ollama": ollama.body_of}
+    {
+        "google": google.body_of,
+        "mistral": mistral.body_of,
+        "ollama": ollama.body_of,
+        "bedrock": bedrock.body_of,
+    }
 )
 
 
@@ -64,7 +69,8 @@ def render(asked: Asked, behaviour: Behaviour) -> Rendering:
         return Rendering(JSON, 0, msgspec.json.encode(counted))
     answer = answer_to(asked, behaviour)
     if asked.stream:
-        return Rendering(EVENT_STREAM, answer.tokens_out, events=_events(asked, answer))
+        kind = bedrock.EVENT_STREAM if route.dialect == "bedrock" else EVENT_STREAM
+        return Rendering(kind, answer.tokens_out, events=_events(asked, answer))
     return Rendering(JSON, answer.tokens_out, msgspec.json.encode(_whole(asked, answer)))
 
 
@@ -75,6 +81,8 @@ def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
         return anthropic.whole(answer)
     if asked.route.dialect == "google":
         return google.blocked(answer) if answer.filter == "blocked" else google.whole(answer)
+    if asked.route.dialect == "bedrock":
+        return bedrock.whole(answer)
     if asked.route.api == "completions":
         return openai.whole_completion(asked, answer)
     if asked.route.dialect == "azure":
@@ -95,6 +103,8 @@ def _events(asked: Asked, answer: Answer) -> list[Event]:
         if answer.filter == "blocked":
             return [Event(msgspec.json.encode(google.blocked(answer)), terminal=True)]
         return google.events(answer)
+    if asked.route.dialect == "bedrock":
+        return bedrock.events(answer)
     if asked.route.api == "completions":
         return openai.events_of(openai.completion_chunks(asked, answer))
     if asked.route.dialect == "azure":

@@ -47,7 +47,7 @@ def substitute(fault: AnyFault | None, dialect: Dialect, model: str, now_s: floa
             return refused(refusals.money(dialect, fault), fault)
         case ContextTooLong():
             return refused(refusals.context_too_long(dialect, fault), fault)
-        case ContentFilter(form="refused") if dialect not in ("anthropic", "google"):
+        case ContentFilter(form="refused") if dialect not in ("anthropic", "google", "bedrock"):
             return refused(refusals.content_filtered(dialect), fault)
         case Reset():
             return Reply(framing="none", beats=[End("rst")], fault=fault.kind)
@@ -73,7 +73,8 @@ def refused(
     """A refusal as a reply."""
     body = msgspec.json.encode(refusal.body)
     kind = fault.kind if fault else None
-    return _whole(body, refusal.status, b"application/json", kind, headers)
+    more = [*refusal.headers, *(headers or ())]
+    return _whole(body, refusal.status, b"application/json", kind, more)
 
 
 def _whole(

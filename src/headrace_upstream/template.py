@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from headrace_upstream.aws_frame import framed
+
 SEQ = "@sequence@of@the@call@@@"
 CREATED = 4_000_000_001
 TOKENS_IN = 987_654_321_001
@@ -38,8 +40,12 @@ class Event(Struct, frozen=True):
     name: bytes = b""
     tokens: int = 0
     terminal: bool = False
+    framed: bool = False
+    """A message of AWS's event streams, whose checksums are of what it says in the end."""
 
     def wire(self, eol: bytes = b"\n") -> bytes:
+        if self.framed:
+            return framed(self.name, self.data)
         head = b"event: %b%b" % (self.name, eol) if self.name else b""
         return b"%bdata: %b%b%b" % (head, self.data, eol, eol)
 
@@ -92,12 +98,14 @@ class Rendering:
 
     def filled_events(self, filling: Filling) -> list[Event]:
         return [
-            Event(fill(event.data, filling), event.name, event.tokens, event.terminal)
+            Event(fill(event.data, filling), event.name, event.tokens, event.terminal, event.framed)
             for event in self.events
         ]
 
     def burst(self, filling: Filling) -> bytes:
         """The whole chunked stream, each event its own chunk."""
+        if self.events and self.events[0].framed:
+            return b"".join(chunk(e.wire()) for e in self.filled_events(filling)) + LAST_CHUNK
         return b"".join(
             [
                 chunk(fill(text, filling)) if unframed else fill_fixed(text, filling)

@@ -19,6 +19,8 @@ NARROW_KEY = "narrow-key-0123456789abcdef"
 PROVIDER_KEY = "sk-provider-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
+AWS_KEY_ID = "AKIA0123456789ABCDEF"
+AWS_SECRET = "aws0123456789abcdef0123456789abcdef01234"
 GOOGLE_KEY = "AIza0123456789abcdef0123456789abcdef"
 BODY_LIMIT = 1024 * 1024
 BUSY_BACKENDS = 8
@@ -69,6 +71,12 @@ backends:
      model: mistral-large-latest}}
   ollama: {{provider: ollama, url: "{url}/ollama/v1", model: "llama3.2:3b"}}
   vllm: {{provider: vllm, url: "{url}/v1"}}
+  bedrock:
+    {{provider: bedrock, url: "{url}", aws_region: eu-central-1, credential: env:PROVIDER_KEY,
+     model: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"}}
+  bedrock-signed:
+    {{provider: bedrock, url: "{url}", aws_region: eu-central-1, access_key_id: env:AWS_KEY_ID,
+     secret_access_key: env:AWS_SECRET, model: "amazon.nova-lite-v1:0"}}
   gemini-any: {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY}}
 {busy_backends}
 models:
@@ -80,6 +88,8 @@ models:
   gpt-4o-mini: {{pools: [[plain]], retry: {{attempts: 1}}}}
   text-embedding-3-small: {{pools: [[plain]], retry: {{attempts: 1}}}}
   claude-sonnet: {{pools: [[claude]], retry: {{attempts: 1}}}}
+  bedrock: {{pools: [[bedrock]], retry: {{attempts: 1}}}}
+  bedrock-nova: {{pools: [[bedrock-signed]], retry: {{attempts: 1}}}}
   mistral: {{pools: [[mistral]], retry: {{attempts: 1}}}}
   ollama: {{pools: [[ollama]], retry: {{attempts: 1}}}}
   vllm: {{pools: [[vllm]], retry: {{attempts: 1}}}}
@@ -139,6 +149,8 @@ def gateway(
         "AZURE_KEY": AZURE_KEY,
         "ANTHROPIC_KEY": ANTHROPIC_KEY,
         "GOOGLE_KEY": GOOGLE_KEY,
+        "AWS_KEY_ID": AWS_KEY_ID,
+        "AWS_SECRET": AWS_SECRET,
     }
     url = scripted_session.url
     config = CONFIG.format(

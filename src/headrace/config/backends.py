@@ -20,6 +20,15 @@ PricedAs = Annotated[
 ]
 
 
+AwsRegion = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z]{2,4}(-[a-z]{2,16}){1,3}-[0-9]{1,2}$",
+        description="a region of AWS, such as `us-east-1`",
+    ),
+]
+
+
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long an upstream may take."""
 
@@ -253,6 +262,43 @@ class VllmBackend(
     """How long this backend may take."""
 
 
+class BedrockBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="bedrock",
+):
+    """AWS Bedrock's Converse API. It needs a `credential`, or an access key and
+    `pip install 'headrace[bedrock]'`."""
+
+    aws_region: AwsRegion
+    """AWS's region, such as `eu-central-1`."""
+    url: str | None = None
+    """The endpoint; leave out for `https://bedrock-runtime.REGION.amazonaws.com`."""
+    credential: SecretRef | None = None
+    """Where an API key of Bedrock is: `env:NAME` or `file:PATH`."""
+    access_key_id: SecretRef | None = None
+    """Where the id of an access key is, in place of `credential`."""
+    secret_access_key: SecretRef | None = None
+    """Where the access key's secret is."""
+    session_token: SecretRef | None = None
+    """Where the session token of a temporary access key is."""
+    model: str | None = None
+    """Bedrock's id of the model or inference profile, such as
+    `eu.anthropic.claude-sonnet-4-5-20250929-v1:0`; leave out to pass on the client's name."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `aws/anthropic.claude-sonnet-4-5-20250929-v1:0`. Leave out to
+    take AWS's by the model's id."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
 class LocalBackend(
     Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider", tag="local"
 ):
@@ -279,8 +325,15 @@ AnyBackend = (
     | AzureOpenAIBackend
     | AnthropicBackend
     | GoogleBackend
+    | BedrockBackend
     | MistralBackend
     | OllamaBackend
     | VllmBackend
     | LocalBackend
 )
+
+
+def secrets_of(backend: AnyBackend) -> list[str]:
+    """References to all secrets that a backend needs."""
+    names = ("credential", "access_key_id", "secret_access_key", "session_token")
+    return [ref for name in names if (ref := getattr(backend, name, None)) is not None]

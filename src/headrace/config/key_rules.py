@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.config.backends import LocalBackend
+from headrace.config.backends import secrets_of
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
@@ -27,9 +27,9 @@ class KeyRules:
     def check(self) -> None:
         used: dict[str, str] = {}
         upstream = {
-            backend.credential: name
+            reference: name
             for name, backend in self._config.backends.items()
-            if not isinstance(backend, LocalBackend) and backend.credential is not None
+            for reference in secrets_of(backend)
         }
         for name, key in self._config.keys.items():
             path: KeyPath = ("keys", name, "secret")

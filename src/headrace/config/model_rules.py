@@ -8,6 +8,7 @@ from __future__ import annotations
 from headrace.config.backends import (
     AnthropicBackend,
     AnyBackend,
+    BedrockBackend,
     GoogleBackend,
     LocalBackend,
     MistralBackend,
@@ -112,7 +113,7 @@ class ModelRules:
     def _does(self, name: str, operation: str) -> bool:
         """Whether a backend may be asked for it, as far as the file tells."""
         backend = self._backends.get(name)
-        if isinstance(backend, AnthropicBackend):
+        if isinstance(backend, AnthropicBackend | BedrockBackend):
             return operation == "chat"
         if isinstance(backend, GoogleBackend):
             return operation in ("chat", "embeddings")

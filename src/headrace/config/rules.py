@@ -9,6 +9,7 @@ from headrace.config.admin_rules import check_admin
 from headrace.config.backends import (
     AnthropicBackend,
     AzureOpenAIBackend,
+    BedrockBackend,
     GoogleBackend,
     MistralBackend,
     OllamaBackend,
@@ -41,7 +42,7 @@ from headrace.config.urls import (
 
 LIKE_OPENAI = MistralBackend | OllamaBackend | VllmBackend
 """Backends of servers that speak OpenAI's API, by a name of their own."""
-PASSING = OpenAIBackend | AnthropicBackend | GoogleBackend | LIKE_OPENAI
+PASSING = OpenAIBackend | AnthropicBackend | GoogleBackend | LIKE_OPENAI | BedrockBackend
 """Backends that may go without a model's name."""
 
 
@@ -130,6 +131,8 @@ class Rules:
                     self._url((*path, "url"), backend.url, anthropic_url_fault(backend.url))
                 case GoogleBackend():
                     self._url((*path, "url"), backend.url, google_url_fault(backend.url))
+                case BedrockBackend():
+                    self._bedrock(backend, path)
             if getattr(backend, "operations", None) == []:
                 self._located.problem(
                     (*path, "operations"),
@@ -137,6 +140,18 @@ class Rules:
                     "Remove the line to let all be tried.",
                 )
             check_timeouts(backend.timeouts, (*path, "timeouts"), self._located)
+
+    def _bedrock(self, backend: BedrockBackend, path: KeyPath) -> None:
+        if backend.url is not None:
+            self._url((*path, "url"), backend.url, url_fault(backend.url))
+        key = (backend.access_key_id, backend.secret_access_key)
+        if (backend.credential is None) == (None in key) or key.count(None) == 1:
+            self._located.problem(
+                path,
+                "Bedrock needs either a `credential` or an access key",
+                "Write `credential: env:AWS_BEARER_TOKEN_BEDROCK`, or `access_key_id` and "
+                "`secret_access_key`.",
+            )
 
     def _url(self, path: KeyPath, url: str, fault: tuple[str, str] | None) -> None:
         if fault is not None:

@@ -12,6 +12,7 @@ from headrace.config.backends import (
     AnthropicBackend,
     AnyBackend,
     AzureOpenAIBackend,
+    BedrockBackend,
     GoogleBackend,
     LocalBackend,
     MistralBackend,
@@ -26,7 +27,9 @@ from headrace.nouns import Operation
 from headrace.platform.http.messages import Origin
 from headrace.platform.secrets import Secrets
 from headrace.services.anthropic import AnthropicService
+from headrace.services.aws_signing import AwsKey, Sign, signer
 from headrace.services.azure_openai import azure_openai_service, has_responses
+from headrace.services.bedrock import BedrockService, bearing
 from headrace.services.google import GoogleService
 from headrace.services.local.admission import Admission
 from headrace.services.local.catalogue import resolve
@@ -128,6 +131,8 @@ class BackendServices:
                     priced_as=priced_model,
                     policy=self.config.translation.unsupported,
                 )
+            case BedrockBackend():
+                return self._bedrock(backend)
             case MistralBackend() | OllamaBackend():
                 return self._openai_like(backend)
             case VllmBackend():
@@ -167,6 +172,34 @@ class BackendServices:
                 _responses(backend, urlsplit(backend.url).hostname == OPENAI_HOST),
             ),
         )
+
+    def _bedrock(self, backend: BedrockBackend) -> Service:
+        region = backend.aws_region
+        ending = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        url = backend.url or f"https://bedrock-runtime.{region}.{ending}"
+        provider, priced_model = _priced(backend.priced_as, "aws")
+        return BedrockService(
+            origin=Origin.of(url),
+            path=_path(url),
+            sign=self._signer(backend),
+            model=backend.model,
+            provider=provider,
+            priced_as=priced_model,
+            policy=self.config.translation.unsupported,
+        )
+
+    def _signer(self, backend: BedrockBackend) -> Sign:
+        if backend.credential is not None:
+            return bearing(self._secret(backend.credential))
+        id, secret, token = (
+            None if reference is None else self._secret(reference).decode()
+            for reference in (
+                backend.access_key_id,
+                backend.secret_access_key,
+                backend.session_token,
+            )
+        )
+        return signer(AwsKey(id or "", secret or "", token), backend.aws_region)
 
     def _openai_like(self, backend: MistralBackend | OllamaBackend) -> Service:
         kind, name = _LIKE_OPENAI[type(backend)]

@@ -145,7 +145,8 @@ def refusal_of_status(
             "fine; whoever runs the gateway has to mend it.",
             cause=cause,
         )
-    if status in (429, 402) or (status == 400 and _says(fault, _NO_CREDIT)):
+    quota = headers.get(b"x-amzn-errortype", b"").startswith(b"ServiceQuotaExceeded")
+    if status in (429, 402) or quota or (status == 400 and _says(fault, _NO_CREDIT)):
         return Refused(
             Reason.UPSTREAM_BUSY,
             "The model is at its provider's limit just now. Please try again shortly.",

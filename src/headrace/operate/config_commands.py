@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from headrace.config.backends import secrets_of
 from headrace.config.exporting import WebhookExport
 from headrace.config.loading import Loaded, load, locate
 from headrace.config.problems import ConfigError, Problem
@@ -65,9 +66,7 @@ def _check_secrets(loaded: Loaded) -> None:
     config = loaded.config
     references = [key.secret for key in config.keys.values()]
     for backend in config.backends.values():
-        reference = getattr(backend, "credential", None)
-        if reference is not None:
-            references.append(reference)
+        references += secrets_of(backend)
     if config.redis is not None and config.redis.password is not None:
         references.append(config.redis.password)
     store = config.store
