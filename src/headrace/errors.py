@@ -23,6 +23,7 @@ class Reason(enum.Enum):
     REGION_FORBIDDEN = "region_not_allowed"
     OPERATION_FORBIDDEN = "operation_not_allowed"
     UNKNOWN_MODEL = "model_not_found"
+    UNKNOWN_RESPONSE = "previous_response_not_found"
     UNSUPPORTED_OPERATION = "unsupported_operation"
     TOKENS_OVER_CAP = "max_tokens_too_large"
     RATE_LIMITED = "rate_limit_exceeded"

@@ -157,6 +157,12 @@ class Call(Struct, gc=False):
     """The body's member, as it came: answers to one prompt."""
     request_type: str | None = None
     """What kind of request it is, as the client says: `x-headrace-request-type`."""
+    previous: str | None = None
+    """The response that it goes on with, where the gateway has put that into the body."""
+    backend: str | None = None
+    """The only one that may answer: it keeps the response that this call goes on with."""
+    tokens_before: int = 0
+    """Of what that backend keeps: they are read again."""
     hold: Hold | None = None
     """Set when it was admitted, taken away when it is settled."""
     reserved: Reserved | None = None

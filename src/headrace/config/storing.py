@@ -33,6 +33,10 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How large the journal may grow while the ledger's database is away."""
     when_full: Literal["refuse", "go_on"] = "refuse"
     """What then happens to calls: they are refused with 503, or go on until the disk is full."""
+    responses_keep_hours: Annotated[float, Meta(ge=0, le=8760)] = 24.0
+    """For how long a response of the Responses API is kept, with all that was asked, for calls that
+    go on with it by `previous_response_id`; what a client sends with `store: false` is not kept at
+    all. 0 keeps nothing of anybody."""
     journal_keep_hours: Annotated[float, Meta(ge=0, le=8760)] = 1.0
     """For how long the journal's files are kept after all of them is in the ledger, for
     `headrace ledger verify`; but no more of them than `journal_limit_mib`."""

@@ -8,12 +8,13 @@ import re
 import time
 from typing import Protocol
 
-from headrace.edge import anthropic, openai, reading
+from headrace.edge import anthropic, kept_responses, openai, reading
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.head import Head, head_of
 from headrace.edge.headers import Said
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
+from headrace.gateway import conversations
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.shedding import priority_of
@@ -93,11 +94,16 @@ class App:
             reply.refuse(refused, b"")
             return
         if call is None:
+            if head.route is not None and head.route.asks is Page.RESPONSE:
+                await kept_responses.answer(exchange, head.route, call_id, ip, head, runtime, reply)
             return
         reply.call = call
         if call.operation is Operation.COUNT_TOKENS and not runtime.pipeline.models.counts(call):
             tokens = prompt_size(call.body).likely
             reply.whole(anthropic.count_body(tokens), ESTIMATED)
+            return
+        if call.operation is Operation.RESPONSES:
+            await conversations.answer(call, reply, runtime.pipeline)
             return
         await runtime.pipeline.answer(call, reply)
 
@@ -156,7 +162,7 @@ class App:
             headers=exchange.headers,
             fixed_sampling=asked.fixed_sampling,
             ip=ip,
-            max_tokens=asked.limit,
+            max_tokens=asked.max_tokens,
             max_completion_tokens=asked.max_completion_tokens,
             n=asked.n,
             request_type=said.request_type,
@@ -165,6 +171,8 @@ class App:
     def _page(
         self, exchange: Exchange, route: Route, page: Page, call_id: str, ip: str, said: Said
     ) -> None:
+        if page is Page.RESPONSE:
+            return  # which is awaited
         headers = b"%bx-request-id: %b\r\n" % (openai.JSON_TYPE, call_id.encode())
         if page is Page.ALIVE:
             exchange.respond(200, headers, b'{"status":"alive"}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from msgspec.structs import fields
 
 from headrace.errors import Reason, Refused
@@ -33,11 +33,6 @@ class Asked(Struct, gc=False):
     n: Raw = NO_MEMBER
 
     @property
-    def limit(self) -> Raw:
-        """The most tokens of the answer, by its usual name."""
-        return self.max_tokens
-
-    @property
     def fixed_sampling(self) -> bool:
         """The client wants the same answer each time."""
         if self.seed and bytes(self.seed) != b"null":
@@ -48,15 +43,9 @@ class Asked(Struct, gc=False):
 class ResponseAsked(Asked, gc=False):
     """The same of a request for a response."""
 
-    max_output_tokens: Raw = NO_MEMBER
-    previous_response_id: str | None = None
-    store: bool | None = None
+    max_tokens: Raw = field(default=NO_MEMBER, name="max_output_tokens")
     background: bool | None = None
     conversation: Raw = NO_MEMBER
-
-    @property
-    def limit(self) -> Raw:
-        return self.max_output_tokens
 
 
 class StreamOptions(Struct):
@@ -145,12 +134,6 @@ def check_response(asked: ResponseAsked) -> None:
             "'conversation' is not done here: conversations of a provider are shared by all who "
             "use its key. Go on with 'previous_response_id', or send all items.",
             param="conversation",
-        )
-    if asked.previous_response_id is not None:
-        raise Refused(
-            Reason.BAD_REQUEST,
-            "'previous_response_id' is not followed here yet: send all items.",
-            param="previous_response_id",
         )
     if _has_reference(bytes(asked.input)):
         raise Refused(

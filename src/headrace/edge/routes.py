@@ -18,6 +18,8 @@ class Page(enum.Enum):
     READY = "ready"
     MODELS = "models"
     MODEL = "model"
+    RESPONSE = "response"
+    """One that is kept, which is read or deleted."""
 
 
 class Route(NamedTuple):
@@ -51,6 +53,7 @@ _OPENAIS_OWN = (
     b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/v1/responses", b"/openai/",
 )  # fmt: skip
 _MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
+_RESPONSE = re.compile(rb"/(?:openai/)?v1/responses/([A-Za-z0-9_-]{1,128})\Z")
 _DEPLOYMENT = re.compile(
     rb"/openai/deployments/([^/?#]{1,384})(/chat/completions|/completions|/embeddings)\Z"
 )
@@ -70,6 +73,8 @@ def route_of(method: bytes, target: bytes) -> Route:
             "/v1/models, Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and "
             "Anthropic's /v1/messages, for which the base URL has no `/v1`.",
         )
+    if route.asks is Page.RESPONSE and method == b"DELETE":
+        return route
     allowed = b"POST" if isinstance(route.asks, Operation) else b"GET"
     if method != allowed and not (method == b"HEAD" and allowed == b"GET"):
         raise Refused(
@@ -97,6 +102,9 @@ def _variable(path: bytes) -> Route | None:
     if deployment is not None:
         name = unquote(deployment[1].decode("ascii", "replace"))
         return Route(Dialect.AZURE_OPENAI, _OPERATIONS[deployment[2]], name)
+    response = _RESPONSE.match(path)
+    if response is not None:
+        return Route(dialect_of(path), Page.RESPONSE, response[1].decode())
     model = _MODEL.match(path)
     if model is not None and path.startswith((b"/v1/", b"/openai/")):
         name = unquote(model[2].decode("ascii", "replace"))

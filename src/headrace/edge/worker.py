@@ -20,6 +20,7 @@ from headrace.data.budget_file import BudgetFile
 from headrace.data.databases import database_url
 from headrace.data.journal import Journal
 from headrace.data.registry.opening import open_registry
+from headrace.data.response_store import response_store
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
@@ -143,6 +144,9 @@ class Worker:
             self._parts.counters = self._shared.counters
         else:
             self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
+        self._parts.responses = response_store(
+            store_folder(loaded), loaded.config.store, self._secrets, time.monotonic()
+        )
         self._registry = RegistryWatch(
             open_registry(
                 store_folder(loaded),
@@ -207,6 +211,8 @@ class Worker:
             await self._parts.wire.close()
             self._registry.close()
             await self._issuer_keys.close()
+            if self._parts.responses is not None:
+                await self._parts.responses.close()
             await asyncio.to_thread(self._telemetry.stop)
             self._journal.close()
             self._audit.close()

@@ -78,6 +78,13 @@ class Chosen(Struct, frozen=True):
     hedging: Hedging | None = None
     """A second backend may be asked for a whole answer that is late."""
 
+    def alone(self, name: str) -> Chosen | None:
+        """The same by this backend alone; None if it is not one of them."""
+        route = self.route.only({name})
+        if route is None or name not in self.targets:
+            return None
+        return structs.replace(self, route=route, targets={name: self.targets[name]})
+
     def within(self, regions: frozenset[str]) -> Chosen | None:
         """The same by backends of these regions alone; None if there is none."""
         targets = {n: target for n, target in self.targets.items() if target.region in regions}
@@ -172,7 +179,20 @@ class Models:
                 f"The model {call.model[:64]!r} does not do {call.operation.value}.",
                 param="model",
             )
+        if call.backend is not None:
+            return self._alone(chosen, call)
         return chosen
+
+    def _alone(self, chosen: Chosen, call: Call) -> Chosen:
+        alone = chosen.alone(call.backend or "")
+        if alone is None:
+            raise Refused(
+                Reason.UNKNOWN_RESPONSE,
+                "The response that this call goes on with is kept by a backend that does not "
+                "answer this model for you. Use the model that made it, or send all items.",
+                param="previous_response_id",
+            )
+        return alone
 
     def counts(self, call: Call) -> bool:
         """False if the model answers such prompts, but no backend of it counts their tokens."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from headrace.data.response_store import ResponseStore
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.attempt import Unfinished
 from headrace.gateway.cache.given_again import GivenAgain
@@ -34,6 +35,8 @@ class Parts(Struct):
     stories: Stories
     counters: Counters[Any]
     prompts: PromptCounter
+    responses: ResponseStore | None = None
+    """Of the Responses API; None keeps none."""
     observer: Observer | None = None
     """Who measures; None if nobody wants to know."""
     unfinished: Unfinished = field(default_factory=Unfinished)

@@ -162,6 +162,9 @@ class Gate:
         if not (measures.tokens or measures.budgets):
             return NOTHING
         size = self._counter.prompt_size(call, self._sellers.of(call, chosen).model)
+        before = call.tokens_before
+        if before:
+            size = PromptSize(size.likely + before, size.most + before)
         answer = _answer_tokens(call)
         likely = size.likely + (self._assumed if answer is None else answer)
         if not measures.budgets:

@@ -72,7 +72,7 @@ class Frame(Struct):
             name: asked[name] if name in asked and bytes(asked[name]) != _NULL else default
             for name, default in _REPEATED.items()
         }
-        repeated["previous_response_id"] = None
+        repeated["previous_response_id"] = call.previous
         return cls(OWN + secrets.token_hex(24), int(time.time()), repeated)
 
     def item_id(self, kind: str, number: int) -> str:

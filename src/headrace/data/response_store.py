@@ -1,0 +1,137 @@
+"""Responses that clients go on with, for a time: in SQLite or PostgreSQL, by tenant.
+
+Of those that the gateway made itself it keeps all; of those that a provider keeps, which backend it
+was. Nobody finds another tenant's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from headrace.config.storing import Store
+from headrace.data.database import Database, migrate
+from headrace.data.databases import database_url
+from headrace.platform.secrets import Secrets
+
+FILE_NAME = "responses.sqlite"
+HOUR_S = 3600.0
+SWEPT = 1 / 64
+"""Share of writes that also delete what is over."""
+_STEPS = (
+    (
+        "CREATE TABLE headrace_responses (tenant TEXT NOT NULL, id TEXT NOT NULL, "
+        "until_unix_s BIGINT NOT NULL, backend TEXT, tokens BIGINT NOT NULL, items {blob}, "
+        "response {blob}, PRIMARY KEY (tenant, id)){by_key}",
+        "CREATE INDEX headrace_responses_until ON headrace_responses (until_unix_s)",
+    ),
+)
+_COLUMNS = "tenant, id, until_unix_s, backend, tokens, items, response"
+_T = TypeVar("_T")
+
+
+class KeptResponse(Struct, frozen=True):
+    """`items` is the JSON list of all that was asked and answered, `response` the JSON object; both
+    are empty where `backend` names who keeps them. `tokens` is what they came to."""
+
+    backend: str | None
+    tokens: int
+    items: bytes = b""
+    response: bytes = b""
+
+
+class ResponseStore:
+    """One database, used by a thread of its own. All raise DatabaseAway. `now` is Unix seconds."""
+
+    def __init__(self, database: Database, keep_s: float) -> None:
+        self._database = database
+        self._keep_s = keep_s
+        self._made = False
+        self._thread = ThreadPoolExecutor(1, "responses")
+        self._dice = random.Random()
+
+    async def get(self, tenant: str, id: str, now: float) -> KeptResponse | None:
+        return await self._run(lambda: self._get(tenant, id, now))
+
+    async def put(self, tenant: str, id: str, kept: KeptResponse, now: float) -> None:
+        """Replaces one of the same id."""
+        await self._run(lambda: self._put(tenant, id, kept, now))
+
+    async def delete(self, tenant: str, id: str) -> None:
+        await self._run(lambda: self._delete(tenant, id))
+
+    async def close(self) -> None:
+        await self._run(self._database.close)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _ready(self) -> Database:
+        if not self._made:
+            migrate(self._database, "responses", _STEPS)
+            self._made = True
+        return self._database
+
+    def _get(self, tenant: str, id: str, now: float) -> KeptResponse | None:
+        rows = self._ready().read(
+            "SELECT backend, tokens, items, response FROM headrace_responses "
+            "WHERE tenant = ? AND id = ? AND until_unix_s > ?",
+            (tenant, id, int(now)),
+        )
+        if not rows:
+            return None
+        backend, tokens, items, response = rows[0]
+        return KeptResponse(
+            None if backend is None else str(backend),
+            int(tokens or 0),
+            items if isinstance(items, bytes) else b"",
+            response if isinstance(response, bytes) else b"",
+        )
+
+    def _put(self, tenant: str, id: str, kept: KeptResponse, now: float) -> None:
+        until = int(now + self._keep_s)
+        with self._ready().transaction() as transaction:
+            transaction.run(
+                f"INSERT INTO headrace_responses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+                "ON CONFLICT (tenant, id) DO UPDATE SET until_unix_s = excluded.until_unix_s, "
+                "backend = excluded.backend, tokens = excluded.tokens, items = excluded.items, "
+                "response = excluded.response",
+                (tenant, id, until, kept.backend, kept.tokens, kept.items, kept.response),
+            )
+            if self._dice.random() < SWEPT:
+                transaction.run(
+                    "DELETE FROM headrace_responses WHERE until_unix_s <= ?", (int(now),)
+                )
+
+    def _delete(self, tenant: str, id: str) -> None:
+        with self._ready().transaction() as transaction:
+            transaction.run(
+                "DELETE FROM headrace_responses WHERE tenant = ? AND id = ?", (tenant, id)
+            )
+
+
+def response_store(
+    folder: Path, store: Store, secrets: Secrets, now: float
+) -> ResponseStore | None:
+    """What the configuration names; None if nothing is to be kept. `now` is monotonic seconds.
+    Raises Setup."""
+    if store.responses_keep_hours == 0:
+        return None
+    url = database_url(store, secrets, now)
+    database: Database
+    if url is not None:
+        from headrace.data.postgres import Postgres
+
+        database = Postgres(url)
+    else:
+        from headrace.data.sqlite import Sqlite
+
+        database = Sqlite(folder / FILE_NAME)
+    return ResponseStore(database, store.responses_keep_hours * HOUR_S)

@@ -1,0 +1,248 @@
+"""Calls that go on with an earlier response, and responses that others may go on with.
+
+What the gateway made of a chat it keeps itself: the earlier items are put before the new ones, so
+that any backend of the model can go on. What a provider keeps goes to the backend that made it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headrace.data.database import DatabaseAway
+from headrace.data.response_store import KeptResponse, ResponseStore
+from headrace.errors import Reason, Refused
+from headrace.gateway.pipeline import Pipeline
+from headrace.gateway.reply import Reply
+from headrace.nouns import Call
+from headrace.platform.http.sse import EventSplitter, data_of
+from headrace.services.dialects.responses_answering import OWN
+from headrace.services.openai_wire import members_of, written
+
+log = logging.getLogger("headrace.conversations")
+
+MOST_BYTES = 8 * 1024 * 1024
+"""A longer conversation is not kept."""
+NOT_STORED = b"x-headrace-stored: no\r\n"
+_EVENT_LIMIT_BYTES = 64 * 1024 * 1024
+_BACKEND = b"x-headrace-backend: "
+
+
+class _Wishes(Struct):
+    previous_response_id: str | None = None
+    store: bool | None = None
+
+
+class _Usage(Struct):
+    total_tokens: int | None = None
+
+
+class _Response(Struct):
+    id: str = ""
+    output: list[Raw] | None = None
+    usage: _Usage | None = None
+
+
+class _Event(Struct):
+    type: str = ""
+    response: Raw = Raw(b"")
+
+
+_wishes = msgspec.json.Decoder(_Wishes)
+_responses = msgspec.json.Decoder(_Response, strict=False)
+_events = msgspec.json.Decoder(_Event, strict=False)
+_lists = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
+_LAST = ("response.completed", "response.incomplete")
+
+
+async def answer(call: Call, reply: Reply, pipeline: Pipeline) -> None:
+    """Answers a call for a response."""
+    store = pipeline.parts.responses
+    try:
+        wishes = _wishes.decode(call.body)
+        if wishes.previous_response_id is not None:
+            await _go_on(call, wishes.previous_response_id, store)
+    except msgspec.ValidationError:
+        reply.refuse(_wrong(), b"")
+        return
+    except Refused as refused:
+        reply.refuse(refused, b"")
+        return
+    if store is None or wishes.store is False:
+        await pipeline.answer(call, reply)
+        return
+    keeping = Keeping(reply)
+    asked = _items_of(call.body)
+    await pipeline.answer(call, keeping)
+    await keeping.finish(call.caller.tenant, asked, store)
+
+
+async def found(store: ResponseStore | None, tenant: str, id: str) -> KeptResponse:
+    """A tenant's response. Raises Refused."""
+    if store is None:
+        raise Refused(
+            Reason.UNKNOWN_RESPONSE,
+            "This gateway keeps no responses. Send all items with each call.",
+            param="previous_response_id",
+        )
+    try:
+        kept = await store.get(tenant, id, time.time())
+    except DatabaseAway as away:
+        raise _away(away) from away
+    if kept is None:
+        raise Refused(
+            Reason.UNKNOWN_RESPONSE,
+            f"There is no response {id[:80]!r}, or it is kept no longer. Send all items, or begin "
+            "anew; a call with `store: false` keeps none.",
+            param="previous_response_id",
+        )
+    return kept
+
+
+async def deleted(store: ResponseStore, tenant: str, id: str) -> None:
+    """Deletes a tenant's response. Raises Refused."""
+    try:
+        await store.delete(tenant, id)
+    except DatabaseAway as away:
+        raise _away(away) from away
+
+
+def _away(away: DatabaseAway) -> Refused:
+    return Refused(
+        Reason.STORE_UNAVAILABLE,
+        "The responses that are kept cannot be reached just now. Please try again in a moment.",
+        retry_after_s=2.0,
+        cause=str(away),
+    )
+
+
+async def _go_on(call: Call, id: str, store: ResponseStore | None) -> None:
+    """Puts what went before into the call. Raises Refused."""
+    kept = await found(store, call.caller.tenant, id)
+    if kept.backend is not None:
+        call.backend, call.tokens_before = kept.backend, kept.tokens
+        return
+    items = [*_lists.decode(kept.items), *_items_of(call.body)]
+    members = members_of(call.body)
+    del members["previous_response_id"]
+    members["input"] = Raw(_encode(items))
+    call.body, call.previous = written(members), id
+
+
+def _items_of(body: bytes) -> list[Raw]:
+    """What a body asks, as items."""
+    given = members_of(body).get("input", Raw(b"[]"))
+    if bytes(given).startswith(b"["):
+        return _lists.decode(given)
+    message = {"type": "message", "role": "user", "content": given}
+    return [Raw(_encode(message))]
+
+
+def _wrong() -> Refused:
+    return Refused(
+        Reason.BAD_REQUEST,
+        "'previous_response_id' must be a string, and 'store' true or false.",
+        param="previous_response_id",
+    )
+
+
+class Keeping:
+    """A `Reply` in front of the client's, which holds back the end of an answer until it is kept:
+    who has the answer can go on with it at once."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.committed = False
+        self.send = reply.send
+        self._about = b""
+        self._body: bytes | None = None
+        self._end: bytes | None = None
+
+    @property
+    def interrupted_by_drain(self) -> bool:
+        return self._reply.interrupted_by_drain
+
+    def whole(self, body: bytes, about: bytes) -> None:
+        self.committed = True
+        self._body, self._about = body, about
+
+    def begin(self, about: bytes) -> None:
+        self.committed = True
+        self._about = about
+        self._reply.begin(about)
+
+    @property
+    def congested(self) -> bool:
+        return self._reply.congested
+
+    async def drained(self) -> None:
+        await self._reply.drained()
+
+    def end(self, events: bytes = b"") -> None:
+        self._end = events
+
+    def refuse(self, refused: Refused, about: bytes) -> int:
+        return self._reply.refuse(refused, about)
+
+    async def finish(self, tenant: str, asked: list[Raw], store: ResponseStore) -> None:
+        """Keeps the answer, then hands its end on."""
+        if self._body is not None:
+            kept = await self._keep(self._body, tenant, asked, store)
+            self._reply.whole(self._body, self._about if kept else self._about + NOT_STORED)
+        elif self._end is not None:
+            response = _last_response(self._end)
+            if response is not None:
+                await self._keep(response, tenant, asked, store)
+            self._reply.end(self._end)
+
+    async def _keep(self, body: bytes, tenant: str, asked: list[Raw], store: ResponseStore) -> bool:
+        """False if it could not be kept: the answer is good all the same."""
+        try:
+            id, kept = _kept(body, asked, self._about)
+            if not id or len(kept.items) + len(kept.response) > MOST_BYTES:
+                return False
+            await store.put(tenant, id, kept, time.time())
+        except (DatabaseAway, msgspec.MsgspecError) as error:
+            log.warning("a response is not kept", extra={"cause": str(error)})
+            return False
+        return True
+
+
+def _kept(body: bytes, asked: list[Raw], about: bytes) -> tuple[str, KeptResponse]:
+    """The id of a response, and what is to be kept of it."""
+    response = _responses.decode(body)
+    tokens = 0 if response.usage is None else response.usage.total_tokens or 0
+    if not response.id.startswith(OWN):
+        return response.id, KeptResponse(_backend_of(about), tokens)
+    items = _encode([*asked, *(response.output or ())])
+    return response.id, KeptResponse(None, tokens, items, body)
+
+
+def _backend_of(about: bytes) -> str:
+    for line in about.split(b"\r\n"):
+        if line.startswith(_BACKEND):
+            return line[len(_BACKEND) :].decode("latin-1")
+    return ""
+
+
+def _last_response(events: bytes) -> bytes | None:
+    """The response that the last event repeats."""
+    splitter = EventSplitter(_EVENT_LIMIT_BYTES)
+    datas: list[Any] = [data for _, data in splitter.pairs(events)]
+    if splitter.rest:
+        datas.append(data_of(splitter.rest))
+    for data in reversed(datas):
+        if data is None:
+            continue
+        try:
+            event = _events.decode(data)
+        except msgspec.MsgspecError:
+            return None
+        if event.type in _LAST and event.response:
+            return bytes(event.response)
+    return None
