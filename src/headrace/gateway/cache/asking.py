@@ -44,6 +44,8 @@ def asked(call: Call, policy: CachePolicy) -> Asked | None:
     read = canonical.canonical(call.body)
     if read is None or not repeatable(read.members):
         return None
+    if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
+        return None
     temperature = read.members.get("temperature")
     if isinstance(temperature, (int, float)) and temperature > policy.most_temperature:
         return None
