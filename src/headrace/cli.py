@@ -13,6 +13,7 @@ from headrace import __version__
 from headrace.errors import Setup
 from headrace.operate import registry_cli
 from headrace.operate.audit_cli import audit_app
+from headrace.operate.telemetry_cli import alerts_app, top
 from headrace.operate.usage_cli import ledger_app, usage
 
 EXIT_CODES = """
@@ -29,10 +30,12 @@ app = App(
 config_app = App(name="config", help="Check, show and describe headrace.yaml.")
 models_app = App(name="models", help="Embedded models: what there is, and how to get it.")
 backends_app = App(name="backends", help="How the backends of a running gateway fare.")
+app.command(alerts_app)
 app.command(audit_app)
 app.command(backends_app)
 app.command(config_app)
 app.command(ledger_app)
+app.command(top)
 app.command(usage)
 app.command(models_app)
 for registry_app in (

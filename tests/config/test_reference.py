@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from headrace import allowances
 from headrace.config import (
     admin_oidc,
+    alerting,
     backends,
     caching,
     caps,
@@ -70,6 +71,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             sharing,
             storing,
             telemetry,
+            alerting,
             exporting,
             caps,
             allowances,

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from operate.test_admin_api import Api
-from operate.test_keys import until
+from operate.test_keys import headrace, until
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
@@ -148,6 +148,20 @@ def test_workers_are_added_up_and_no_sum_falls_when_one_dies(
         for _ in range(5):
             assert call(gateway, "one").status_code == 200
         assert value(scraped(api), "headrace_calls_total") == 25
+
+
+def test_top_shows_what_runs(upstream: ScriptedThread, tmp_path: Path) -> None:
+    text = CONFIG.format(url=upstream.url, workers=1, more="")
+    assert "headrace serve" in headrace("top", "--once", folder=tmp_path).stderr
+    with running_gateway(text, tmp_path, ENV) as gateway:
+        for _ in range(3):
+            assert call(gateway, "one").status_code == 200
+        done = headrace("top", "--once", "--every", "0.2", folder=tmp_path, env=ENV)
+    assert done.returncode == 0, done.stderr
+    assert "calls/s" in done.stdout
+    (line,) = [x for x in done.stdout.splitlines() if " one " in x]
+    assert "up" in line
+    assert " 3 " in line
 
 
 def test_nothing_is_counted_where_nobody_wants_it(upstream: ScriptedThread, tmp_path: Path) -> None:

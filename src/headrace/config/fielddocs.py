@@ -8,6 +8,7 @@ import inspect
 from headrace import allowances
 from headrace.config import (
     admin_oidc,
+    alerting,
     backends,
     caching,
     caps,
@@ -39,6 +40,7 @@ def field_docs() -> dict[str, dict[str, str]]:
         caching,
         storing,
         telemetry,
+        alerting,
         exporting,
         caps,
         pricing,

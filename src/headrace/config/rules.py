@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from headrace.config.admin_rules import check_admin
+from headrace.config.alerting import MailNotice
 from headrace.config.backends import (
     AnthropicBackend,
     AzureOpenAIBackend,
@@ -70,6 +71,7 @@ class Rules:
         check_admin(self._config, self._located)
         self._export()
         self._traces()
+        self._alerts()
         self._unlisted()
 
     def _server(self) -> None:
@@ -228,6 +230,32 @@ class Rules:
                 self._url((*path, "url"), export.url, url_fault(export.url))
             elif isinstance(export, KafkaExport):
                 check_kafka(export, path, self._located)
+
+    def _alerts(self) -> None:
+        alerts = self._config.alerts
+        path: KeyPath = ("alerts",)
+        if alerts.short_window_s > alerts.long_window_s:
+            self._located.problem(
+                (*path, "short_window_s"),
+                "the short window is longer than the long one",
+                "Write less than `long_window_s`.",
+            )
+        for name, to in alerts.notify.items():
+            if not isinstance(to, MailNotice):
+                continue
+            where: KeyPath = (*path, "notify", name)
+            if not to.recipients:
+                self._located.problem((*where, "recipients"), "the list is empty", "Write one.")
+            if (to.username is None) is not (to.password is None):
+                self._located.problem(
+                    where, "`username` and `password` need each other", "Write both, or none."
+                )
+            if to.security == "none" and not is_loopback(to.host):
+                self._located.warning(
+                    (*where, "security"),
+                    "mail travels unencrypted to another machine",
+                    "Use `starttls` or `tls`.",
+                )
 
     def _traces(self) -> None:
         traces = self._config.telemetry.traces

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.admin_oidc import AdminTokens
+from headrace.config.alerting import Alerts
 from headrace.config.backends import AnyBackend, Seconds, Timeouts
 from headrace.config.caching import CachePolicy
 from headrace.config.caps import Counting, TokenCapRule
@@ -273,5 +274,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The port for administration; leave out for none."""
     telemetry: Telemetry = Telemetry()
     """What is measured and told of calls."""
+    alerts: Alerts = Alerts()
+    """What is watched, and who is told."""
     export: dict[Name, AnyExport] = field(default_factory=dict)
     """Where settled calls are told of, by a name of your choice."""

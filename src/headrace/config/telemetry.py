@@ -69,7 +69,7 @@ class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     metrics: bool | None = None
     """Count calls, times, tokens and cost for `/metrics` on the admin port. Leave out to do so if
-    there is an admin port."""
+    there is an admin port, or somebody to be told of alerts."""
     tenant_labels: Annotated[int, Meta(ge=0, le=10_000)] = 100
     """Tenants that metrics tell apart; all further ones are counted as `other`."""
     logs: Literal["json", "text"] | None = None

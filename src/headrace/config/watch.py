@@ -36,6 +36,7 @@ RESTART_FIELDS = (
     "counting.tokens",
     "admin",
     "telemetry",
+    "alerts",
     "resilience.kept_answers",
 )
 """Settings of the listening port, of Redis and of the store: fixed when a process starts."""

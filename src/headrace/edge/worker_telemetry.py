@@ -134,4 +134,6 @@ def exporter_of(traces: AnyTraces, secrets: Secrets, instance: str) -> SpanExpor
 def measures(config: Config) -> bool:
     """Whether calls are counted."""
     wanted = config.telemetry.metrics
-    return config.admin is not None if wanted is None else wanted
+    if wanted is None:
+        return config.admin is not None or bool(config.alerts.notify)
+    return wanted

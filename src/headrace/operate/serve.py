@@ -20,6 +20,7 @@ from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted
 from headrace.edge.worker import Worker, store_folder
+from headrace.edge.worker_telemetry import measures
 from headrace.errors import Setup
 from headrace.gateway.keyring import Keyring
 from headrace.operate.ledger_process import LedgerProcess
@@ -34,6 +35,7 @@ from headrace.services.local.process import LocalModels, OnProgress
 
 if TYPE_CHECKING:
     from headrace.operate.administration import Administration
+    from headrace.operate.alerting.alerting import Alerting
 
 RECOVERY_S = 2.0
 """A start waits no longer for what a killed gateway left; the rest is stored while it serves."""
@@ -108,6 +110,7 @@ async def serve(
     named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
     key, is_new = (None, False) if named else own_key(store_folder(loaded))
     admin = _administration(loaded, log_level)
+    alerting = _alerting(loaded)
     local = LocalModels.of(
         {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
     )
@@ -135,6 +138,8 @@ async def serve(
     try:
         if admin is not None:
             admin_url = await admin.start()
+        if alerting is not None:
+            alerting.start()
         if config.server.workers == 1:
             worker = Worker(loaded, endpoints, key, os.environ, logs, local_available())
             ledger.start()  # after what finds out whether the folder can be written
@@ -154,6 +159,8 @@ async def serve(
             ledger.start()
             await _serve_by_many(Workers(order), announce)
     finally:
+        if alerting is not None:
+            alerting.stop()
         await ledger.stop()
         if admin is not None:
             await admin.stop()
@@ -167,6 +174,15 @@ def _administration(loaded: Loaded, log_level: str) -> Administration | None:
     from headrace.operate.administration import Administration
 
     return Administration(loaded.config.admin, loaded, os.environ, log_level)
+
+
+def _alerting(loaded: Loaded) -> Alerting | None:
+    """Raises Setup."""
+    if not (loaded.config.alerts.enabled and measures(loaded.config)):
+        return None
+    from headrace.operate.alerting.alerting import Alerting
+
+    return Alerting(loaded, os.environ)
 
 
 def _any_registered(loaded: Loaded) -> bool:

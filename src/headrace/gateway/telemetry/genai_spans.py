@@ -17,6 +17,7 @@ from headrace.platform.telemetry.spans import Span, SpanKind, Value
 _OPERATIONS = {
     Operation.CHAT: "chat",
     Operation.MESSAGES: "chat",
+    Operation.RESPONSES: "chat",
     Operation.COMPLETIONS: "text_completion",
     Operation.EMBEDDINGS: "embeddings",
     Operation.COUNT_TOKENS: "count_tokens",

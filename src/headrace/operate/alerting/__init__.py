@@ -1,0 +1,1 @@
+"""Alerts: what is watched, when somebody is told, and by what."""

@@ -1,0 +1,89 @@
+"""Watches a gateway that runs, in a thread of the process that started it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping
+
+from headrace.config.loading import Loaded
+from headrace.edge.gathering import Gatherer
+from headrace.edge.worker import store_folder
+from headrace.errors import Setup
+from headrace.gateway.telemetry.history import History
+from headrace.operate.alerting.delivery import Courier, NotDelivered
+from headrace.operate.alerting.messages import sentence, title
+from headrace.operate.alerting.rules import readings
+from headrace.operate.alerting.states import Change, Notice, Watch
+from headrace.platform.secrets import Secrets
+
+log = logging.getLogger("headrace.alerts")
+
+EVERY_S = 15.0
+KEPT_EVERY_S = 60.0
+TRIES = 3
+
+
+class Alerting:
+    """Started and stopped with the gateway."""
+
+    def __init__(
+        self, loaded: Loaded, environ: Mapping[str, str], every_s: float = EVERY_S
+    ) -> None:
+        """Raises Setup for a secret that cannot be read."""
+        self._alerts = loaded.config.alerts
+        secrets = Secrets(environ, loaded.folder)
+        for to in self._alerts.notify.values():
+            for name in ("url", "routing_key", "password"):
+                reference = getattr(to, name, None)
+                if reference is not None and reference.startswith(("env:", "file:")):
+                    secrets.get(reference, time.monotonic())
+        self._courier = Courier(socket.gethostname(), self._alerts.runbook_url, secrets)
+        self._gatherer = Gatherer(store_folder(loaded))
+        self._history = History(self._alerts.long_window_s, KEPT_EVERY_S)
+        self._watch = Watch(self._alerts.remind_s)
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Idempotent. What is being told is left to itself."""
+        self._stop.set()
+
+    def look(self, now: float) -> list[Notice]:
+        """What has changed since the last look. `now` is monotonic seconds. Raises OSError,
+        ValueError if a worker does not answer as it should."""
+        gathered = self._gatherer.gather()
+        notices = self._watch.take(readings(gathered, self._history, self._alerts, now), now)
+        self._history.take(gathered.counted, now)
+        return notices
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                notices = self.look(time.monotonic())
+            except (OSError, ValueError) as error:
+                log.warning("alerts: the workers did not answer", extra={"cause": str(error)})
+                continue
+            for notice in notices:
+                self._tell(notice)
+
+    def _tell(self, notice: Notice) -> None:
+        level = logging.INFO if notice.change is Change.ENDS else logging.ERROR
+        log.log(level, title(notice), extra={"detail": sentence(notice)})
+        for name, to in self._alerts.notify.items():
+            for number in range(TRIES):
+                try:
+                    self._courier.deliver(to, notice)
+                    break
+                except (NotDelivered, Setup) as error:
+                    if number + 1 == TRIES:
+                        cause = str(error)
+                        log.error("alert not delivered to %s", name, extra={"cause": cause})
+                    elif self._stop.wait(2.0**number):
+                        return

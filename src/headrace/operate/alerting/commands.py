@@ -1,0 +1,47 @@
+"""`headrace alerts`: the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+
+from headrace.config.loading import Loaded
+from headrace.errors import Setup
+from headrace.operate.alerting.delivery import Courier, NotDelivered
+from headrace.operate.alerting.prometheus import dashboard, rules_yaml
+from headrace.operate.alerting.rules import ERRORS, Reading
+from headrace.operate.alerting.states import Change, Notice
+from headrace.platform.secrets import Secrets
+
+
+def send_test(loaded: Loaded) -> int:
+    """Tells everybody of an alert that is none, and its end; returns the exit code."""
+    alerts = loaded.config.alerts
+    if not alerts.notify:
+        raise Setup(
+            "Nobody is told of alerts: the configuration has no `alerts.notify`.",
+            "Add one, such as `alerts: {notify: {team: {to: slack, url: env:SLACK_URL}}}`.",
+        )
+    secrets = Secrets(os.environ, loaded.folder)
+    courier = Courier(socket.gethostname(), alerts.runbook_url, secrets)
+    reading = Reading(ERRORS, "a test, nothing is wrong", 0.06, 0.06, alerts.error_share)
+    code = 0
+    for name, to in alerts.notify.items():
+        try:
+            for change in (Change.BEGINS, Change.ENDS):
+                courier.deliver(to, Notice(change, reading, time.monotonic()))
+            print(f"{name}: told")
+        except (NotDelivered, Setup) as fault:
+            code = 1
+            print(f"{name}: not told: {fault}")
+    return code
+
+
+def print_rules(loaded: Loaded) -> None:
+    print(rules_yaml(loaded.config.alerts), end="")
+
+
+def print_dashboard() -> None:
+    print(json.dumps(dashboard(), indent=2))

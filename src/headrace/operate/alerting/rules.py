@@ -1,0 +1,132 @@
+"""What is watched: from what was counted to values beside their thresholds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from headrace.config.alerting import Alerts
+from headrace.edge.gathering import Gathered
+from headrace.gateway.health import State
+from headrace.gateway.telemetry.history import History, flows_since, quantile
+from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow, Histogram
+
+CALM_S = 300.0
+"""A value must be well for so long before its alert is over."""
+
+
+class Rule(Struct, frozen=True):
+    """One kind of alert. `about` and `do` are for people."""
+
+    name: str
+    severity: str
+    about: str
+    do: str
+
+
+SLOW = Rule("latency-p95", "warning", "P95 of calls",
+            "See `headrace backends` for who is slow, and the provider's status page; consider "
+            "another tier or `hedge` for the model.")  # fmt: skip
+ERRORS = Rule("error-share", "critical", "Calls that ended with 429, 5xx or a content filter",
+              "See headrace_attempt_failures_total by backend and kind, and `headrace why CALL` "
+              "for one of them; take one out with `headrace backends isolate NAME`.")  # fmt: skip
+TOKENS = Rule("tokens-over-budget", "warning", "Tokens used of their budget",
+              "See `headrace usage` by key for who used them; raise the budget or give it "
+              "`stop: true`.")  # fmt: skip
+COST = Rule("cost-over-budget", "critical", "Dollars used of their budget",
+            "See `headrace usage` by key and model for who spent them; raise the budget or give "
+            "it `stop: true`.")  # fmt: skip
+BREAKER = Rule("breaker-open", "critical", "Workers that see the breaker open",
+               "See `headrace backends` for why; with `denied` the credential is refused. It is "
+               "tried again by itself.")  # fmt: skip
+LEDGER = Rule("ledger-behind", "critical", "Time since the ledger held all calls, in seconds",
+              "See the log of headrace.ledger: the database is away or too slow. Calls go on "
+              "until store.journal_limit_mib is reached.")  # fmt: skip
+RULES = (SLOW, ERRORS, TOKENS, COST, BREAKER, LEDGER)
+
+
+class Reading(Struct, frozen=True):
+    """One value that is watched, of one subject: a model, a backend, a budget."""
+
+    rule: Rule
+    subject: str
+    value: float
+    """In the short window, or now."""
+    in_long: float
+    """In the long window, or now."""
+    threshold: float
+    lasting_s: float = 0.0
+    """How long it must be past its threshold."""
+
+    @property
+    def past(self) -> bool:
+        return self.value > self.threshold and self.in_long > self.threshold
+
+    @property
+    def well(self) -> bool:
+        return self.value <= self.threshold
+
+
+def readings(gathered: Gathered, history: History, alerts: Alerts, now: float) -> Iterator[Reading]:
+    """`history` holds earlier sums; `now` is monotonic seconds."""
+    short = _by_model(gathered.counted, history.since(alerts.short_window_s, now))
+    long = _by_model(gathered.counted, history.since(alerts.long_window_s, now))
+    for model, flows in short.items():
+        if sum(sum(flow.statuses.values()) for flow in flows) < alerts.least_calls:
+            continue
+        for rule, of, threshold in (
+            (SLOW, _p95_s, alerts.latency_p95_s),
+            (ERRORS, _error_share, alerts.error_share),
+        ):
+            yield Reading(rule, model, of(flows), of(long.get(model, flows)), threshold)
+    yield from _now(gathered, alerts)
+
+
+def _now(gathered: Gathered, alerts: Alerts) -> Iterator[Reading]:
+    budgets: dict[tuple[str, str], float] = {}
+    opened: dict[str, int] = {}
+    for moment in gathered.moments.values():
+        for budget in moment.budgets:
+            key = (budget.name, budget.unit)
+            budgets[key] = max(budgets.get(key, 0.0), budget.used_share)
+        for backend in moment.backends:
+            is_open = backend.state == State.OPEN.value
+            opened[backend.name] = opened.get(backend.name, 0) + is_open
+    for (name, unit), share in budgets.items():
+        rule, most = (
+            (COST, alerts.cost_over_budget)
+            if unit == "usd"
+            else (TOKENS, alerts.tokens_over_budget)
+        )
+        yield Reading(rule, name, share, share, most)
+    for name, count in opened.items():
+        yield Reading(BREAKER, name, count, count, 0, alerts.breaker_open_s)
+    behind_s = gathered.ledger_behind_s
+    if behind_s is not None:
+        yield Reading(LEDGER, "ledger", behind_s, behind_s, alerts.ledger_behind_s)
+
+
+def _by_model(after: Counted, before: Counted | None) -> dict[str, list[Flow]]:
+    found: dict[str, list[Flow]] = {}
+    for flow in flows_since(after, before):
+        found.setdefault(flow.model, []).append(flow)
+    return found
+
+
+def _p95_s(flows: list[Flow]) -> float:
+    whole = Histogram.of(DURATIONS_S)
+    for flow in flows:
+        whole.add(flow.durations)
+    return quantile(whole, DURATIONS_S, 0.95) or 0.0
+
+
+def _error_share(flows: list[Flow]) -> float:
+    calls = failed = 0
+    for flow in flows:
+        failed += flow.filtered
+        for status, count in flow.statuses.items():
+            calls += count
+            if status == 429 or status >= 500:
+                failed += count
+    return failed / calls if calls else 0.0

@@ -1,0 +1,58 @@
+"""The commands `alerts` and `top`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+ConfigOption = Annotated[
+    Path | None,
+    Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
+]
+
+alerts_app = App(name="alerts", help="Who is told of what, and the same for Prometheus.")
+
+
+@alerts_app.command(name="test")
+def send_test(*, config: ConfigOption = None) -> None:
+    """Tell everybody in `alerts.notify` of an alert that is none, and of its end."""
+    from headrace.operate.alerting.commands import send_test as sent
+    from headrace.operate.serve import find_config
+
+    sys.exit(sent(find_config(config)))
+
+
+@alerts_app.command
+def rules(*, config: ConfigOption = None) -> None:
+    """Print the rules as a rule file of Prometheus, with the thresholds of the configuration.
+
+    Example: `headrace alerts rules > /etc/prometheus/rules/headrace.yml`
+    """
+    from headrace.operate.alerting.commands import print_rules
+    from headrace.operate.serve import find_config
+
+    print_rules(find_config(config))
+
+
+@alerts_app.command
+def dashboard() -> None:
+    """Print a dashboard for Grafana's import, as JSON."""
+    from headrace.operate.alerting.commands import print_dashboard
+
+    print_dashboard()
+
+
+def top(
+    *,
+    config: ConfigOption = None,
+    every: Annotated[float, Parameter(help="Seconds from one look to the next.")] = 2.0,
+    once: Annotated[bool, Parameter(help="Print one look and end.")] = False,
+) -> None:
+    """Watch a running gateway: calls a second, times, errors, cost by model and backend."""
+    from headrace.operate.serve import find_config
+    from headrace.operate.top import watch_gateway
+
+    watch_gateway(find_config(config), max(0.2, every), looks=2 if once else None)

@@ -1,0 +1,180 @@
+"""Alerts in simulated time: they begin and end at their thresholds, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from headrace.config.alerting import Alerts
+from headrace.edge.gathering import Gathered
+from headrace.gateway.telemetry.history import History
+from headrace.gateway.telemetry.snapshot import (
+    DURATIONS_S,
+    BackendNow,
+    BudgetNow,
+    Counted,
+    Flow,
+    Moment,
+    new_flow,
+    total,
+)
+from headrace.operate.alerting.rules import RULES, readings
+from headrace.operate.alerting.states import Change, Watch
+
+STEP_S = 15.0
+Told = list[tuple[str, str, str, float]]
+
+
+class Gateway:
+    """One whose calls the test makes up. Told of: change, rule, subject, second."""
+
+    def __init__(self) -> None:
+        self.alerts = Alerts()
+        self.flow = new_flow("one", "up")
+        self.moment = Moment()
+        self.behind_s = 0.0
+        self.now = 1000.0
+        self.history = History(self.alerts.long_window_s, 60.0)
+        self.watch = Watch(self.alerts.remind_s)
+
+    def live(self, seconds: float, each: Callable[[Flow], None] | None = None) -> Told:
+        """Looks every 15 seconds; `each` is done to the flow before each look."""
+        told: Told = []
+        until = self.now + seconds
+        while self.now < until:
+            if each is not None:
+                each(self.flow)
+            self.now += STEP_S
+            counted = total([Counted(flows=[self.flow])])
+            gathered = Gathered(counted, {"w": self.moment}, 0, self.behind_s)
+            found = readings(gathered, self.history, self.alerts, self.now)
+            for notice in self.watch.take(found, self.now):
+                reading = notice.reading
+                told.append((notice.change.value, reading.rule.name, reading.subject, self.now))
+            self.history.take(counted, self.now)
+        return told
+
+
+def calls(
+    good: int, bad: int = 0, took_s: float = 0.2, status: int = 500
+) -> Callable[[Flow], None]:
+    def each(flow: Flow) -> None:
+        flow.statuses[200] = flow.statuses.get(200, 0) + good
+        if bad:
+            flow.statuses[status] = flow.statuses.get(status, 0) + bad
+        index = next(i for i, bound in enumerate(DURATIONS_S) if took_s <= bound)
+        flow.durations.counts[index] += good + bad
+
+    return each
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_errors_past_their_share_begin_and_end_one_alert(status: int) -> None:
+    gateway = Gateway()
+    assert gateway.live(3600, calls(100)) == []
+    told = gateway.live(3600, calls(90, 10, status=status))  # 10 %
+    assert [one[:3] for one in told] == [("begins", "error-share", "one")]
+    began = told[0][3] - 4600.0
+    assert 1500 < began < 2400, "an hour's share passes 5 % after about half an hour"
+    told = gateway.live(7200, calls(100))
+    assert [one[:3] for one in told] == [("ends", "error-share", "one")]
+    assert told[0][3] - 8200.0 < 900
+
+
+def test_an_outage_is_told_within_minutes() -> None:
+    gateway = Gateway()
+    gateway.live(3600, calls(100))
+    told = gateway.live(900, calls(0, 100))
+    assert [one[:3] for one in told] == [("begins", "error-share", "one")]
+    assert told[0][3] - 4600.0 <= 240
+
+
+@pytest.mark.parametrize(("bad", "told"), [(4, 0), (6, 1)])
+def test_the_threshold_is_five_percent(bad: int, told: int) -> None:
+    gateway = Gateway()
+    assert len(gateway.live(7200, calls(100 - bad, bad))) == told
+
+
+def test_a_burst_is_no_alert_and_few_calls_say_nothing() -> None:
+    gateway = Gateway()
+    gateway.live(3600, calls(1000))
+    assert gateway.live(60, calls(500, 500)) == []
+    assert gateway.live(3600, calls(1000)) == []
+    quiet = Gateway()
+    assert quiet.live(900, lambda flow: None) == []
+    calls(0, 19)(quiet.flow)
+    assert quiet.live(30) == []
+
+
+def test_a_share_around_its_threshold_does_not_flap() -> None:
+    gateway = Gateway()
+    turns = 0
+
+    def swinging(flow: Flow) -> None:
+        nonlocal turns
+        turns += 1
+        calls(*((93, 7) if turns // 8 % 2 else (96, 4)))(flow)
+
+    assert len(gateway.live(6 * 3600, swinging)) <= 3  # begins, and a reminder after four hours
+
+
+def test_slow_calls() -> None:
+    gateway = Gateway()
+    gateway.live(600, calls(100, took_s=4.9))
+    assert gateway.watch.firing() == []
+    told = gateway.live(3600, calls(100, took_s=7.0))
+    assert [one[:3] for one in told] == [("begins", "latency-p95", "one")]
+
+
+def test_filtered_calls_count_as_errors() -> None:
+    gateway = Gateway()
+
+    def each(flow: Flow) -> None:
+        calls(94, 6, status=400)(flow)
+        flow.filtered += 6
+
+    assert [one[1] for one in gateway.live(900, each)] == ["error-share"]
+
+
+def test_a_breaker_that_stays_open_and_one_that_does_not() -> None:
+    gateway = Gateway()
+    is_open = BackendNow("up", "open", 0, 10, 1.0)
+    gateway.moment.backends = [is_open]
+    assert gateway.live(15) == []
+    gateway.moment.backends = [BackendNow("up", "closed", 0, 10, 0.0)]
+    assert gateway.live(600) == []
+    gateway.moment.backends = [is_open]
+    assert [one[:3] for one in gateway.live(600)] == [("begins", "breaker-open", "up")]
+    gateway.moment.backends = []  # no longer configured
+    assert [one[:2] for one in gateway.live(7200)] == [("ends", "breaker-open")]
+
+
+@pytest.mark.parametrize(
+    ("unit", "rule", "below", "above"),
+    [("usd", "cost-over-budget", 1.09, 1.11), ("tokens", "tokens-over-budget", 1.19, 1.21)],
+)
+def test_budgets(unit: str, rule: str, below: float, above: float) -> None:
+    gateway = Gateway()
+    gateway.moment.budgets = [BudgetNow("all", unit, below)]
+    assert gateway.live(3600) == []
+    gateway.moment.budgets = [BudgetNow("all", unit, above)]
+    assert [one[:3] for one in gateway.live(3600)] == [("begins", rule, "all")]
+    gateway.moment.budgets = [BudgetNow("all", unit, 0.0)]
+    assert [one[0] for one in gateway.live(3600)] == ["ends"]
+
+
+def test_a_ledger_that_is_behind_is_told_again_after_hours() -> None:
+    gateway = Gateway()
+    gateway.behind_s = 61.0
+    told = gateway.live(5 * 3600)
+    assert [one[0] for one in told] == ["begins", "lasts"]
+    assert told[1][3] - told[0][3] == pytest.approx(gateway.alerts.remind_s, abs=STEP_S)
+    assert {change.value for change in Change} == {"begins", "lasts", "ends"}
+
+
+def test_every_rule_says_what_to_do() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert rule.about
+        assert rule.do
