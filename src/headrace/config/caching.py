@@ -12,8 +12,8 @@ Partition = Literal["tenant", "team", "key", "shared"]
 
 
 class CachePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether calls get an answer that was made for an earlier one. Kept in memory, by worker,
-    within the bounds of `resilience.kept_answers`."""
+    """Whether calls get an answer that was made for an earlier one. Kept in memory, by
+    worker, within the bounds of `resilience.kept_answers`."""
 
     answers: Answers = "off"
     """`exact` gives the answer of the very same request; `semantic` also that of a request that
@@ -24,6 +24,8 @@ class CachePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     their key's."""
     keep_s: Annotated[float, Meta(gt=0, le=2_592_000, description="a duration in seconds")] = 3600.0
     """How long an answer is given again."""
+    survive_restarts: bool = True
+    """Keep answers and their questions in the store's folder, too, in `answers.db`."""
     most_temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
     """Calls that ask for a higher `temperature` want variety: each gets an answer of its own."""
     least_score: Annotated[float, Meta(ge=0.5, le=1)] | None = None

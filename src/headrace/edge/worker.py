@@ -130,6 +130,7 @@ class Worker:
             shedder=Shedder(resilience.shedding, CALLS_AT_ONCE, random.Random()),
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
+            store=store_folder(loaded),
             counters=MemoryCounters(),
             prompts=ExactCounter() if loaded.config.counting.tokens == "exact" else PromptCounter(),
         )
@@ -208,6 +209,8 @@ class Worker:
             if self._shared is not None:
                 await self._shared.stop()
             await self._parts.sharing.drain()
+            if self._parts.cache is not None:
+                await self._parts.cache.close()
             await self._parts.wire.close()
             self._registry.close()
             await self._issuer_keys.close()

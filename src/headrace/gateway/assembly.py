@@ -15,9 +15,11 @@ from headrace.config.backends import (
 from headrace.config.limit_rules import any_bounded
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import Config, Model
+from headrace.data.answer_file import AnswerFile
 from headrace.errors import Setup
 from headrace.gateway.backend_services import BackendServices
 from headrace.gateway.cache.given_again import GivenAgain
+from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.callers import Known, known_by_terms
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
@@ -70,12 +72,25 @@ def assemble(
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
     if any(model.cache.answers != "off" for model in config.models.values()):
-        parts.cache = parts.cache or GivenAgain(resilience.kept_answers)
-        if any(model.cache.answers == "semantic" for model in config.models.values()):
-            parts.cache.take_embeddings()
+        _take_cache(config, parts)
     parts.prices.take_own(own_prices(config.prices))
     registered.write(written_units(config), own)
     return Pipeline(identity, models, parts, _gate(config, parts, registered))
+
+
+def _take_cache(config: Config, parts: Parts) -> None:
+    """Begins the cache, once; what it kept before a restart is there. Raises Setup."""
+    semantic = any(model.cache.answers == "semantic" for model in config.models.values())
+    if parts.cache is not None:
+        if semantic:
+            parts.cache.take_embeddings()
+        return
+    shelf = None if parts.store is None else Shelf(AnswerFile(parts.store))
+    cache = GivenAgain(config.resilience.kept_answers, shelf)
+    if semantic:
+        cache.take_embeddings()
+    cache.restore(time.time())
+    parts.cache = cache
 
 
 def _gate(config: Config, parts: Parts, registered: Keyring | None) -> Gate | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
@@ -43,5 +44,7 @@ class Parts(Struct):
     """Large events of all streams."""
     cache: GivenAgain | None = None
     """Answers given again; None until a configuration has it on."""
+    store: Path | None = None
+    """The store's folder, for what a configuration may turn on later."""
     running: int = 0
     """Calls that are being served."""

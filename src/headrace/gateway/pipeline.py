@@ -108,8 +108,7 @@ class Pipeline:
             return
         recorded = await self._kept(call, chosen, reply, progress)
         if recorded is not None:
-            now = time.time()
-            await cache.keep(asked, recorded, call, now + policy.keep_s, now)
+            await cache.keep(asked, recorded, call, policy, time.time())
 
     async def _kept(
         self, call: Call, chosen: Chosen, reply: Reply, progress: Progress

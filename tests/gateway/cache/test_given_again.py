@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
+from headrace.data.answer_file import AnswerFile
 from headrace.gateway.cache.asking import asked, partition_of
 from headrace.gateway.cache.given_again import GivenAgain
+from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.recorded import Recorded
 from headrace.nouns import Call, Caller
 from support.replies import call
 
-EXACT = CachePolicy(answers="exact")
+EXACT = CachePolicy(answers="exact", keep_s=60)
 NOW = 1_000_000.0
 
 
@@ -36,10 +40,10 @@ def asking(question: str, tenant: str = "a") -> Call:
     return msgspec.structs.replace(made, caller=Caller(key_id="k", tenant=tenant))
 
 
-async def keep(cache: GivenAgain, one: Call, recorded: Recorded, until: float = NOW + 60) -> bool:
+async def keep(cache: GivenAgain, one: Call, recorded: Recorded) -> bool:
     wanted = asked(one, EXACT)
     assert wanted is not None
-    return await cache.keep(wanted, recorded, one, until, NOW)
+    return await cache.keep(wanted, recorded, one, EXACT, NOW)
 
 
 async def found(cache: GivenAgain, one: Call, now: float = NOW) -> Recorded | None:
@@ -63,7 +67,7 @@ async def test_an_answer_ends_and_is_purged_by_partition() -> None:
 
 async def test_bounds_hold_and_what_saves_most_stays() -> None:
     bounds = AnswerCachePolicy(most_answers=50)
-    cache = GivenAgain(bounds, random.Random(1))
+    cache = GivenAgain(bounds, rng=random.Random(1))
     dear = [asking(f"dear {i}") for i in range(20)]
     for one in dear:
         assert await keep(cache, one, answer(cost_microusd=1_000_000))
@@ -97,3 +101,36 @@ def test_names_cannot_pass_for_other_partitions() -> None:
     ]
     assert len({partition_of(caller, "team") for caller in callers}) == len(callers)
     assert partition_of(callers[0], "shared") == partition_of(callers[1], "shared")
+
+
+async def test_what_is_on_the_shelf_comes_back_and_what_was_dropped_does_not(
+    tmp_path: Path,
+) -> None:
+    cache = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    for i in range(20):
+        await keep(cache, asking(f"question {i}", "ab"[i % 2]), answer(f"answer {i}"))
+    cache.purge(partition_of(Caller(key_id="k", tenant="b"), "tenant"))
+    await cache.close()
+    again = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    assert again.restore(NOW) == 10
+    given = await found(again, asking("question 4"))
+    assert given is not None
+    assert given.body == answer("answer 4").body
+    assert given.cost_microusd == 10
+    assert await found(again, asking("question 5", "b")) is None
+    await again.close()
+    later = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    assert later.restore(NOW + 60) == 0
+    await later.close()
+
+
+async def test_an_answer_about_to_end_is_made_anew_by_few() -> None:
+    """XFetch: nobody long before the end, some shortly before it."""
+    cache = GivenAgain(AnswerCachePolicy(), rng=random.Random(3))
+    one = asking("one")
+    one.received_at = time.monotonic() - 2.0
+    await keep(cache, one, answer())
+    early = [await found(cache, one, NOW + 30) for _ in range(200)]
+    late = [await found(cache, one, NOW + 58) for _ in range(200)]
+    assert all(early)
+    assert 0 < sum(given is None for given in late) < 200

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from headrace.services.local.catalogue import resolve
+from headrace.services.local.catalogue import KNOWN, resolve
 from headrace.services.local.embedder import Embedder
 
 MODEL = "all-minilm-l6-v2"
+VERSION = f"{MODEL} {KNOWN[MODEL].files[0].sha256[:16]}"
+"""Vectors of others are never compared with its."""
 MOST_WAITING = 32
 """More than so many, and a call is answered without: waiting would cost more than it saves."""
 BATCH = 16
@@ -47,6 +49,10 @@ class Questions:
             self._running = asyncio.create_task(self._work(), name="cache embeddings")
         return await future
 
+    def vector(self, data: bytes) -> Any:
+        """Of bytes that were a vector's."""
+        return self._np.frombuffer(data, "<f4")
+
     def nearest(self, vectors: Sequence[Any], vector: Any, count: int) -> list[tuple[int, float]]:
         """Places of the nearest and their cosines, nearest first."""
         cosines = self._np.stack(vectors) @ vector
@@ -67,6 +73,6 @@ class Questions:
                     continue
                 for (_, future), vector in zip(batch, made.vectors, strict=True):
                     if not future.done():
-                        future.set_result(self._np.frombuffer(vector, "<f4"))
+                        future.set_result(self.vector(vector))
         finally:
             self._running = None

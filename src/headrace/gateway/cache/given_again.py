@@ -8,8 +8,10 @@ part of both digests and of the key of each table.
 from __future__ import annotations
 
 import logging
+import math
 import random
-from typing import Any, NamedTuple
+import time
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,8 +20,10 @@ from headrace.config.sharing import AnswerCachePolicy
 from headrace.gateway import answer_forms
 from headrace.gateway.cache import guard
 from headrace.gateway.cache.asking import Asked
-from headrace.gateway.cache.embeddings import Questions
-from headrace.gateway.cache.reading import Reading, read
+from headrace.gateway.cache.embeddings import VERSION, Questions
+from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
+from headrace.gateway.cache.reading import read
+from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.recorded import Recorded
 from headrace.nouns import Call
 
@@ -27,51 +31,11 @@ log = logging.getLogger("headrace.cache")
 
 CANDIDATES = 5
 """Nearest questions that the guard looks at."""
-NEIGHBOURHOOD = 4_096
+NEIGHBOURHOOD = 2_048
 """Questions with one history, prompt and parameters: more would hold up the loop."""
 EVICTION_SAMPLE = 16
-Key = tuple[str, bytes]
-
-
-class Entry:
-    """An answer that is kept."""
-
-    __slots__ = (
-        "around",
-        "call",
-        "hits",
-        "kept_at",
-        "key",
-        "question",
-        "reading",
-        "recorded",
-        "until",
-        "vector",
-    )
-
-    def __init__(
-        self,
-        key: Key,
-        recorded: Recorded,
-        call: str,
-        kept_at: float,
-        until: float,
-    ) -> None:
-        self.key = key
-        self.recorded = recorded
-        self.call = call
-        self.kept_at = kept_at
-        self.until = until
-        self.hits = 0
-        self.around: Key | None = None
-        self.question = ""
-        self.reading: Reading | None = None
-        self.vector: Any = None
-
-    @property
-    def worth(self) -> float:
-        """Micro-dollars that it has saved or may save, by byte."""
-        return (self.recorded.cost_microusd or 1) * (1 + self.hits) / self.recorded.size_bytes
+EARLY_SHARE = 0.2
+"""Of its life, which an answer may be made anew before its end at most."""
 
 
 class Counts(msgspec.Struct):
@@ -95,8 +59,15 @@ class Near(NamedTuple):
 class GivenAgain:
     """Answers of earlier calls. `now` is Unix seconds."""
 
-    def __init__(self, bounds: AnswerCachePolicy, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        bounds: AnswerCachePolicy,
+        shelf: Shelf | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`shelf` keeps answers over a restart."""
         self._bounds = bounds
+        self._shelf = shelf
         self._rng = rng or random.Random()
         self._entries: dict[Key, Entry] = {}
         self._keys: list[Key] = []
@@ -114,6 +85,22 @@ class GivenAgain:
         if self._questions is None:
             self._questions = Questions.load()
 
+    def restore(self, now: float) -> int:
+        """Takes what the shelf holds; returns how many answers that is. Blocks."""
+        rows = [] if self._shelf is None else self._shelf.load(now, self._bounds.most_answers)
+        for row in rows:
+            entry = entry_of(row)
+            if row.vector is not None and row.vector_of == VERSION and self._questions is not None:
+                entry.vector = self._questions.vector(row.vector)
+            self._place(entry)
+        self._make_room()
+        return len(rows)
+
+    async def close(self) -> None:
+        """Writes what is still to be written."""
+        if self._shelf is not None:
+            await self._shelf.close()
+
     async def find(
         self, asked: Asked, call: Call, policy: CachePolicy, now: float
     ) -> Recorded | None:
@@ -121,7 +108,7 @@ class GivenAgain:
         if asked.refresh:
             return None
         entry = self._entries.get((asked.partition, asked.exact))
-        if entry is not None and _fresh(entry, now):
+        if entry is not None and not self._due(entry, now):
             given = _given(entry, call, b"exact", 1.0, now)
             if given is not None:
                 entry.hits += 1
@@ -138,29 +125,45 @@ class GivenAgain:
         return None
 
     async def keep(
-        self, asked: Asked, recorded: Recorded, call: Call, until: float, now: float
+        self, asked: Asked, recorded: Recorded, call: Call, policy: CachePolicy, now: float
     ) -> bool:
-        """False if the answer is not one to keep. `until` is when it ends."""
-        size = recorded.size_bytes
-        if size > min(self._bounds.answer_bytes, self._bounds.most_bytes):
+        """False if the answer is not one to keep."""
+        if recorded.size_bytes > min(self._bounds.answer_bytes, self._bounds.most_bytes):
             return False
         if recorded.stands_in or not answer_forms.stopped(recorded, call.operation):
             return False
-        key = (asked.partition, asked.exact)
-        entry = Entry(key, recorded, call.id, now, until)
+        made_s = time.monotonic() - call.received_at
         if asked.question:
-            await self._place(entry, asked)
-        if key in self._entries:
-            self._drop(self._entries[key])
-        self._entries[key] = entry
-        self._keys.append(key)
-        self.kept_bytes += size
-        if entry.vector is not None and entry.around is not None:
-            self._near.setdefault(entry.around, {})[key] = entry
-            if len(self._near[entry.around]) > NEIGHBOURHOOD:
-                self._drop(next(iter(self._near[entry.around].values())))
+            await self._embed(asked)
+        entry = Entry(
+            key=(asked.partition, asked.exact),
+            recorded=recorded,
+            call=call.id,
+            kept_at=now,
+            until=now + policy.keep_s,
+            made_s=max(0.0, made_s),
+            around=(asked.partition, asked.around),
+            question=asked.question,
+            vector=asked.vector,
+        )
+        self._place(entry)
         self._make_room()
+        if self._shelf is not None and policy.survive_restarts:
+            self._shelf.keep(row_of(entry))
         return True
+
+    def _place(self, entry: Entry) -> None:
+        before = self._entries.get(entry.key)
+        if before is not None:
+            self._forget(before)
+        self._entries[entry.key] = entry
+        self._keys.append(entry.key)
+        self.kept_bytes += entry.recorded.size_bytes
+        if entry.vector is not None:
+            around = self._near.setdefault(entry.around, {})
+            around[entry.key] = entry
+            if len(around) > NEIGHBOURHOOD:
+                self._drop(next(iter(around.values())))
 
     def purge(self, partition: str | None = None) -> int:
         """Drops a partition's answers, or all; returns how many they were."""
@@ -177,19 +180,12 @@ class GivenAgain:
             except Exception:
                 log.exception("a question could not be embedded")
 
-    async def _place(self, entry: Entry, asked: Asked) -> None:
-        await self._embed(asked)
-        entry.vector = asked.vector
-        entry.question = asked.question
-        entry.reading = read(asked.question)
-        entry.around = (asked.partition, asked.around)
-
     async def _nearest(self, asked: Asked, policy: CachePolicy, now: float) -> Near | None:
         await self._embed(asked)
         around = self._near.get((asked.partition, asked.around))
         if asked.vector is None or not around or self._questions is None:
             return None
-        entries = [entry for entry in around.values() if _fresh(entry, now)]
+        entries = [entry for entry in around.values() if entry.kept_at <= now < entry.until]
         if not entries:
             return None
         vectors = [entry.vector for entry in entries]
@@ -197,9 +193,9 @@ class GivenAgain:
         reading = read(asked.question)
         for place, cosine in self._questions.nearest(vectors, asked.vector, CANDIDATES):
             entry = entries[place]
-            if cosine < guard.LEAST_COSINE or entry.reading is None:
+            if cosine < guard.LEAST_COSINE:
                 break
-            verdict = guard.judge(reading, entry.reading, cosine, threshold=policy.least_score)
+            verdict = guard.judge(reading, entry.read(), cosine, threshold=policy.least_score)
             if not verdict.allowed:
                 self.counts.guarded += 1
             elif best is None or verdict.score > best.score:
@@ -222,15 +218,28 @@ class GivenAgain:
             self._drop(min(drawn, key=lambda entry: entry.worth))
 
     def _drop(self, entry: Entry) -> None:
+        """For good."""
+        self._forget(entry)
+        if self._shelf is not None:
+            self._shelf.drop(entry.key)
+
+    def _forget(self, entry: Entry) -> None:
         if self._entries.pop(entry.key, None) is None:
             return
         self.kept_bytes -= entry.recorded.size_bytes
-        if entry.around is not None and (around := self._near.get(entry.around)) is not None:
+        around = self._near.get(entry.around)
+        if around is not None:
             around.pop(entry.key, None)
             if not around:
                 del self._near[entry.around]
         if len(self._keys) > 2 * len(self._entries) + 64:
             self._keys = list(self._entries)
+
+    def _due(self, entry: Entry, now: float) -> bool:
+        """Ended, or about to end and made anew by this call alone: XFetch (Vattani, Chierichetti,
+        Lowenstein 2015, Optimal Probabilistic Cache Stampede Prevention)."""
+        early_s = -entry.made_s * math.log(1.0 - self._rng.random())
+        return not entry.kept_at <= now < entry.until - min(early_s, EARLY_SHARE * _life_s(entry))
 
 
 def _given(entry: Entry, call: Call, tier: bytes, similarity: float, now: float) -> Recorded | None:
@@ -254,5 +263,5 @@ def _given(entry: Entry, call: Call, tier: bytes, similarity: float, now: float)
     return msgspec.structs.replace(given, about=about, cost_microusd=entry.recorded.cost_microusd)
 
 
-def _fresh(entry: Entry, now: float) -> bool:
-    return entry.kept_at <= now < entry.until
+def _life_s(entry: Entry) -> float:
+    return entry.until - entry.kept_at
