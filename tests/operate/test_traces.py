@@ -233,6 +233,26 @@ def test_azure_monitor_gets_requests_and_dependencies(
     assert key not in (tmp_path / "log.jsonl").read_text()
 
 
+def test_a_secret_in_the_place_of_a_name_reaches_neither_spans_nor_metrics(
+    upstream: ScriptedThread, taken: Collector, tmp_path: Path
+) -> None:
+    terms = "sample_share: 1, headers: {x-key: env:COLLECTOR_KEY}"
+    text = CONFIG.format(url=upstream.url, workers=1, collector=taken.url, terms=terms)
+    text = text.replace("  lost:", '  "*": {pools: [[up]]}\n  lost:') + "admin: {port: 0}\n"
+    with running_gateway(text, tmp_path, ENV) as gateway, client_of(gateway) as client:
+        for secret in ENV.values():
+            headers = {"traceparent": PARENT, "tracestate": f"x={secret}"}
+            call = post(client, secret, headers=headers).headers["x-request-id"]
+        until(lambda: len(of_call(taken, call)) == 2)
+        key = {"authorization": f"Bearer {gateway.serving['admin_key']}"}
+        page = httpx.get(f"{gateway.serving['admin_url']}/metrics", headers=key).text
+    assert 'model="***"' in page
+    assert "chat ***" in {span.name for span in taken.spans}
+    for secret in ENV.values():
+        assert secret not in page
+        assert secret not in str(taken.spans)
+
+
 def test_the_console_shows_spans(upstream: ScriptedThread, tmp_path: Path) -> None:
     text = CONFIG.format(url=upstream.url, workers=1, collector="", terms="")
     text = text.partition("telemetry:")[0]

@@ -13,7 +13,7 @@ from headrace.config.schema import Config
 from headrace.config.telemetry import AnyTraces, AzureMonitorTraces, ConsoleTraces, OtlpTraces
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
-from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed
+from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed_line
 from headrace.gateway.telemetry.genai_spans import spans_of
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.moment import moment
@@ -23,7 +23,7 @@ from headrace.gateway.telemetry.tracing import Kept, Tracer
 from headrace.platform.secrets import Secrets
 from headrace.platform.telemetry.lines import write_lines
 from headrace.platform.telemetry.otlp import OtlpExporter
-from headrace.platform.telemetry.spans import SpanExporter
+from headrace.platform.telemetry.spans import SpanExporter, scrubbed
 from headrace.platform.telemetry.spool import Spool
 
 SPANS_EVERY_S = 1.0
@@ -46,9 +46,9 @@ class WorkerTelemetry:
         self._worker = f"{os.getpid()}-{time.time_ns():x}"
         self._spools: list[Spool[Any]] = []
         self._exporter: SpanExporter | None = None
-        self.meters = Meters(config.telemetry.tenant_labels) if measures(config) else None
+        self.meters = Meters(config.telemetry.tenant_labels, scrub) if measures(config) else None
         traces = config.telemetry.traces
-        tracer = None if traces is None else self._tracer(traces, secrets)
+        tracer = None if traces is None else self._tracer(traces, secrets, scrub)
         form = config.telemetry.logs
         lines = None if form is None else self._lines(as_json if form == "json" else as_text, scrub)
         if self.meters is not None or tracer is not None or lines is not None:
@@ -80,11 +80,11 @@ class WorkerTelemetry:
         counted.dropped = {spool.name: spool.dropped for spool in self._spools}
         return Snapshot(self._worker, counted, now)
 
-    def _tracer(self, traces: AnyTraces, secrets: Secrets) -> Tracer:
+    def _tracer(self, traces: AnyTraces, secrets: Secrets, scrub: Callable[[str], str]) -> Tracer:
         exporter = exporter_of(traces, secrets, self._worker)
 
         def export(kept: list[Kept]) -> None:
-            exporter.export([span for one in kept for span in spans_of(one)])
+            exporter.export([scrubbed(span, scrub) for one in kept for span in spans_of(one)])
 
         spool = Spool("spans", export, most=traces.queue, batch=CALLS_IN_A_BATCH,
                       every_s=SPANS_EVERY_S)  # fmt: skip
@@ -103,7 +103,7 @@ class WorkerTelemetry:
     ) -> Callable[[CallLine], None]:
         def write(lines: list[CallLine]) -> None:
             write_lines(
-                STDERR, [form(scrubbed(x, scrub)).encode("utf-8", "replace") for x in lines]
+                STDERR, [form(scrubbed_line(x, scrub)).encode("utf-8", "replace") for x in lines]
             )
 
         spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,

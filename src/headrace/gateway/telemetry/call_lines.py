@@ -78,7 +78,7 @@ def line_of(call: Call, progress: Progress, usage: Usage, now: float, unix: floa
     )
 
 
-def scrubbed(line: CallLine, scrub: Callable[[str], str]) -> CallLine:
+def scrubbed_line(line: CallLine, scrub: Callable[[str], str]) -> CallLine:
     """Without secrets in what a client or an operator wrote; all else is ours. One search for all
     of these costs a fifth of one in the whole line."""
     written = (line.call, line.model, line.key, line.tenant, line.team or "", line.user or "")

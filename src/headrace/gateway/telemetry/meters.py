@@ -7,7 +7,7 @@ configuration, and others only while there are few; tenants are capped; the rest
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from headrace.errors import Reason
 from headrace.gateway.progress import Progress
@@ -35,8 +35,10 @@ _ENDED_WELL = frozenset({"running", "ok", "cancelled", "lost"})
 class Meters:
     """One worker's. Used by its event loop alone."""
 
-    def __init__(self, most_tenants: int) -> None:
+    def __init__(self, most_tenants: int, scrub: Callable[[str], str] = lambda text: text) -> None:
+        """`scrub` takes secrets out of names that clients chose."""
         self.most_tenants = most_tenants
+        self._scrub = scrub
         self.models: Collection[str] = ()
         """Names of the configuration in force."""
         self._flows: dict[tuple[str, str], Flow] = {}
@@ -121,14 +123,14 @@ class Meters:
                 model = OTHER
         flow = self._flows.get((model, backend))
         if flow is None:
-            flow = self._flows[model, backend] = new_flow(model, backend)
+            flow = self._flows[model, backend] = new_flow(self._scrub(model), backend)
         return flow
 
     def _tenant(self, tenant: str) -> TenantUse:
         name = tenant if len(self._tenants) < self.most_tenants else OTHER
         use = self._tenants.get(name)
         if use is None:
-            use = self._tenants[name] = TenantUse(name)
+            use = self._tenants[name] = TenantUse(self._scrub(name))
         return use
 
 
