@@ -59,7 +59,12 @@ from headrace.services.dialects.omissions import Omissions
 from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
 from headrace.services.dialects.responses_answering import Frame
 from headrace.services.dialects.responses_events import ResponsesWriter
-from headrace.services.responses_wire import ResponsesStreamReader, read_whole
+from headrace.services.responses_wire import (
+    DROPPED,
+    ResponsesStreamReader,
+    read_whole,
+    without_foreign_thinking,
+)
 from headrace.services.service import BadAnswer
 from headrace.services.translated import TranslatedStream
 from services.test_dialect_events import DELTAS, streams, written
@@ -203,6 +208,25 @@ def test_thinking_of_another_provider_is_told() -> None:
     asked = responses_asking.read({"input": [item, {"role": "user", "content": "Hi"}]})
     assert asked.others == ["input[0].encrypted_content"]
     openai_asked.written(asked, "m", Omissions("by_meaning", "x"), "max_tokens")
+
+
+def _input(*items: dict[str, Any]) -> dict[str, msgspec.Raw]:
+    return {"input": msgspec.Raw(msgspec.json.encode(items))}
+
+
+def test_thinking_of_others_does_not_go_to_openai() -> None:
+    ours = {"type": "reasoning", "summary": [], "encrypted_content": "headrace-signature.x"}
+    openais = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
+    text = {"role": "user", "content": '"reasoning" headrace-'}
+    members = _input(ours, openais, text)
+    assert without_foreign_thinking(members, kept=False) == DROPPED
+    assert msgspec.json.decode(members["input"]) == [openais, text]
+    assert without_foreign_thinking(members, kept=True) == DROPPED
+    assert msgspec.json.decode(members["input"]) == [text]
+    for untouched in (_input(text), _input(openais), {"input": msgspec.Raw(b'"reasoning"')}, {}):
+        before = dict(untouched)
+        assert without_foreign_thinking(untouched, kept=False) == b""
+        assert untouched == before
 
 
 # --- whole answers

@@ -77,6 +77,9 @@ class OpenAIService:
             asked = members.get("stream_options")
             members["stream_options"] = openai_wire.asking_for_usage(asked)
         head = b"%bx-request-id: %b\r\n" % (self._heads[call.operation], call.id.encode())
+        if call.operation is Operation.RESPONSES:
+            note = responses_wire.without_foreign_thinking(members, kept=call.previous is not None)
+            return WireRequest(self._origin, head, openai_wire.written(members), note=note)
         return WireRequest(self._origin, head, openai_wire.written(members))
 
     def _name(self, call: Call) -> msgspec.Raw | None:

@@ -14,6 +14,8 @@ from headrace.nouns import Usage
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 NULL = b"null"
+SEALED = b"headrace-"
+"""Begins `encrypted_content` that the gateway made of other providers' signatures."""
 COMPLETED = "completed"
 INCOMPLETE = "incomplete"
 
@@ -96,6 +98,41 @@ _BEFORE_CONTENT = frozenset(
 )
 _FAULTS = ("response.failed", "response.cancelled")
 _DELTA = b'{"type":"response.output_text.delta"'
+
+
+class _Thought(Struct, gc=False):
+    type: str | None = None
+    encrypted_content: str | None = None
+
+
+_items = msgspec.json.Decoder(list[Raw])
+_thoughts = msgspec.json.Decoder(_Thought, strict=False)
+_REASONING = b'"reasoning"'
+DROPPED = b"x-headrace-dropped: input.reasoning\r\n"
+
+
+def without_foreign_thinking(members: dict[str, Raw], *, kept: bool) -> bytes:
+    """Takes out of `input` the thinking that another provider sealed, which OpenAI refuses, or any
+    if the gateway `kept` it: OpenAI looks for such items among its own. Returns the header line
+    that tells; b"" if nothing went."""
+    given = bytes(members.get("input", b""))
+    if _REASONING not in given or not (kept or SEALED in given):
+        return b""
+    items = _items.decode(given)
+    left = [item for item in items if not _is_foreign(item, kept)]
+    if len(left) == len(items):
+        return b""
+    members["input"] = Raw(msgspec.json.encode(left))
+    return DROPPED
+
+
+def _is_foreign(item: Raw, kept: bool) -> bool:
+    try:
+        thought = _thoughts.decode(item)
+    except msgspec.MsgspecError:
+        return False
+    sealed = (thought.encrypted_content or "").startswith(SEALED.decode())
+    return thought.type == "reasoning" and (kept or sealed)
 
 
 def read_whole(body: bytes) -> WholeRead:
