@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from headrace_upstream import anthropic, bedrock, google, openai, responses
+from headrace_upstream import anthropic, bedrock, cohere, google, openai, responses
 from headrace_upstream.asked import Asked
 from headrace_upstream.behaviour import Behaviour
 from headrace_upstream.faults import (
@@ -205,6 +205,8 @@ def _error_event(scene: Scene, message: str) -> Event:
         return anthropic.error_event(message)
     if scene.asked.route.dialect == "bedrock":
         return bedrock.error_event(message)
+    if scene.asked.route.dialect == "cohere":
+        return cohere.error_event(message)
     if scene.asked.route.dialect == "google":
         return google.error_event(message)
     if scene.asked.route.api == "responses":

@@ -6,7 +6,9 @@ import re
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
-Dialect = Literal["openai", "azure", "anthropic", "google", "mistral", "ollama", "bedrock"]
+Dialect = Literal[
+    "openai", "azure", "anthropic", "google", "mistral", "ollama", "bedrock", "cohere"
+]
 Api = Literal[
     "chat", "chat_stream", "completions", "embeddings", "responses", "messages", "count_tokens",
     "models", "unknown",
@@ -30,6 +32,8 @@ _EXACT: dict[str, Route] = {
     "/v1/models": Route("openai", "models"),
     "/v1/messages": Route("anthropic", "messages"),
     "/v1/messages/count_tokens": Route("anthropic", "count_tokens"),
+    "/v2/chat": Route("cohere", "chat"),
+    "/v2/embed": Route("cohere", "embeddings"),
     "/openai/v1/chat/completions": Route("azure", "chat"),
     "/openai/v1/completions": Route("azure", "completions"),
     "/openai/v1/embeddings": Route("azure", "embeddings"),

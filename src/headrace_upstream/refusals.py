@@ -74,6 +74,8 @@ def refusal(
         kind = kind or _ANTHROPIC_TYPES.get(status, "api_error")
         error: dict[str, Any] = {"type": kind, "message": message}
         return Refusal(status, {"type": "error", "error": error, "request_id": "req_scripted"})
+    if dialect == "cohere":
+        return Refusal(status, {"id": "scripted", "message": message})
     if dialect == "bedrock":
         name = kind or _AWS_ERRORS.get(status, "InternalServerException")
         errortype = f"{name}:http://internal.amazon.com/coral/com.amazon.bedrock/"
@@ -103,6 +105,7 @@ def rate_limited(
         "exceeded token rate limit of your current OpenAI S0 pricing tier.",
         "anthropic": "This request would exceed your organization's rate limit of 50 requests "
         "per minute.",
+        "cohere": "Please wait and try again later",
         "bedrock": "Too many requests, please wait before trying again.",
         "mistral": "Requests rate limit exceeded",
         "ollama": "too many requests",
@@ -111,7 +114,7 @@ def rate_limited(
     message = message or words[dialect]
     if dialect == "openai":
         return refusal(dialect, status, message, "requests", "rate_limit_exceeded")
-    if dialect == "bedrock":
+    if dialect in ("bedrock", "cohere"):
         return refusal(dialect, status, message)
     if dialect == "mistral":
         return refusal(dialect, status, message, "rate_limited", "1300")
@@ -216,6 +219,12 @@ def context_too_long(dialect: Dialect, fault: ContextTooLong) -> Refusal:
         message = (
             f"The input token count ({tokens}) exceeds the maximum number of tokens allowed "
             f"({limit})."
+        )
+        return refusal(dialect, 400, message)
+    if dialect == "cohere":
+        message = (
+            f"too many tokens: total number of tokens in the prompt cannot exceed {limit} - "
+            f"received {tokens}. Try using a shorter prompt, or enabling prompt truncating."
         )
         return refusal(dialect, 400, message)
     if dialect == "mistral":

@@ -7,7 +7,17 @@ from types import MappingProxyType
 
 import msgspec
 
-from headrace_upstream import anthropic, azure, bedrock, google, mistral, ollama, openai, responses
+from headrace_upstream import (
+    anthropic,
+    azure,
+    bedrock,
+    cohere,
+    google,
+    mistral,
+    ollama,
+    openai,
+    responses,
+)
 from headrace_upstream.answer import Answer, answer_to
 from headrace_upstream.asked import Asked, Reader
 from headrace_upstream.behaviour import Behaviour
@@ -21,6 +31,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "mistral": mistral.body_of,
         "ollama": ollama.body_of,
         "bedrock": bedrock.body_of,
+        "cohere": cohere.body_of,
     }
 )
 
@@ -59,6 +70,9 @@ def render(asked: Asked, behaviour: Behaviour) -> Rendering:
         if route.dialect == "google":
             listed = google.embeddings(asked, behaviour.dimensions)
             return Rendering(JSON, 0, msgspec.json.encode(listed))
+        if route.dialect == "cohere":
+            found = cohere.embeddings(asked, behaviour.dimensions)
+            return Rendering(JSON, 0, msgspec.json.encode(found))
         model = behaviour.model or asked.model
         listed = openai.embeddings(asked, model, behaviour.dimensions)
         return Rendering(JSON, 0, msgspec.json.encode(listed))
@@ -83,6 +97,8 @@ def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
         return google.blocked(answer) if answer.filter == "blocked" else google.whole(answer)
     if asked.route.dialect == "bedrock":
         return bedrock.whole(answer)
+    if asked.route.dialect == "cohere":
+        return cohere.whole(answer)
     if asked.route.api == "completions":
         return openai.whole_completion(asked, answer)
     if asked.route.dialect == "azure":
@@ -105,6 +121,8 @@ def _events(asked: Asked, answer: Answer) -> list[Event]:
         return google.events(answer)
     if asked.route.dialect == "bedrock":
         return bedrock.events(answer)
+    if asked.route.dialect == "cohere":
+        return cohere.events(answer)
     if asked.route.api == "completions":
         return openai.events_of(openai.completion_chunks(asked, answer))
     if asked.route.dialect == "azure":

@@ -70,6 +70,7 @@ _STATIC_HEADERS: dict[Dialect, bytes] = {
     b"anthropic-ratelimit-tokens-remaining: 1999999\r\n",
     "mistral": b"mistral-correlation-id: %024x\r\nx-ratelimit-limit-req-minute: 300\r\n"
     b"x-ratelimit-remaining-req-minute: 299\r\n",
+    "cohere": b"x-debug-trace-id: %024x\r\nx-endpoint-monthly-call-limit: 1000\r\n",
     "bedrock": b"x-amzn-requestid: %024x\r\n",
     "ollama": b"x-scripted-request: %024x\r\n",
     "google": b"vary: Origin, X-Origin, Referer\r\nserver: scaffolding on HTTPServer2\r\n"

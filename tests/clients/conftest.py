@@ -77,6 +77,7 @@ backends:
   bedrock-signed:
     {{provider: bedrock, url: "{url}", aws_region: eu-central-1, access_key_id: env:AWS_KEY_ID,
      secret_access_key: env:AWS_SECRET, model: "amazon.nova-lite-v1:0"}}
+  cohere: {{provider: cohere, url: "{url}", credential: env:PROVIDER_KEY, model: command-a-03-2025}}
   gemini-any: {{provider: google, url: "{url}/v1beta", credential: env:GOOGLE_KEY}}
 {busy_backends}
 models:
@@ -90,6 +91,7 @@ models:
   claude-sonnet: {{pools: [[claude]], retry: {{attempts: 1}}}}
   bedrock: {{pools: [[bedrock]], retry: {{attempts: 1}}}}
   bedrock-nova: {{pools: [[bedrock-signed]], retry: {{attempts: 1}}}}
+  cohere: {{pools: [[cohere]], retry: {{attempts: 1}}}}
   mistral: {{pools: [[mistral]], retry: {{attempts: 1}}}}
   ollama: {{pools: [[ollama]], retry: {{attempts: 1}}}}
   vllm: {{pools: [[vllm]], retry: {{attempts: 1}}}}

@@ -177,6 +177,33 @@ class GoogleBackend(
     """How long this backend may take."""
 
 
+class CohereBackend(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="provider",
+    tag="cohere",
+):
+    """Cohere's API."""
+
+    url: str = "https://api.cohere.com"
+    """Base URL, without `/v2`."""
+    credential: SecretRef
+    """Where the API key is: `env:NAME` or `file:PATH`."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    priced_as: PricedAs | None = None
+    """Whose prices apply, such as `cohere/command-a`. Leave out to take Cohere's by the model's
+    name."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
 class MistralBackend(
     Struct,
     frozen=True,
@@ -326,6 +353,7 @@ AnyBackend = (
     | AnthropicBackend
     | GoogleBackend
     | BedrockBackend
+    | CohereBackend
     | MistralBackend
     | OllamaBackend
     | VllmBackend

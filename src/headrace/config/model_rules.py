@@ -9,6 +9,7 @@ from headrace.config.backends import (
     AnthropicBackend,
     AnyBackend,
     BedrockBackend,
+    CohereBackend,
     GoogleBackend,
     LocalBackend,
     MistralBackend,
@@ -115,7 +116,7 @@ class ModelRules:
         backend = self._backends.get(name)
         if isinstance(backend, AnthropicBackend | BedrockBackend):
             return operation == "chat"
-        if isinstance(backend, GoogleBackend):
+        if isinstance(backend, GoogleBackend | CohereBackend):
             return operation in ("chat", "embeddings")
         if isinstance(backend, MistralBackend) and operation == "completions":
             return False

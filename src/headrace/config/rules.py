@@ -11,6 +11,7 @@ from headrace.config.backends import (
     AnthropicBackend,
     AzureOpenAIBackend,
     BedrockBackend,
+    CohereBackend,
     GoogleBackend,
     MistralBackend,
     OllamaBackend,
@@ -33,6 +34,7 @@ from headrace.config.unit_rules import check_units
 from headrace.config.urls import (
     anthropic_url_fault,
     azure_url_fault,
+    cohere_url_fault,
     google_url_fault,
     is_loopback,
     is_plain_to_another_machine,
@@ -43,7 +45,9 @@ from headrace.config.urls import (
 
 LIKE_OPENAI = MistralBackend | OllamaBackend | VllmBackend
 """Backends of servers that speak OpenAI's API, by a name of their own."""
-PASSING = OpenAIBackend | AnthropicBackend | GoogleBackend | LIKE_OPENAI | BedrockBackend
+PASSING = (
+    OpenAIBackend | AnthropicBackend | GoogleBackend | LIKE_OPENAI | BedrockBackend | CohereBackend
+)
 """Backends that may go without a model's name."""
 
 
@@ -131,6 +135,8 @@ class Rules:
                     self._url((*path, "url"), backend.url, azure_url_fault(backend.url))
                 case AnthropicBackend():
                     self._url((*path, "url"), backend.url, anthropic_url_fault(backend.url))
+                case CohereBackend():
+                    self._url((*path, "url"), backend.url, cohere_url_fault(backend.url))
                 case GoogleBackend():
                     self._url((*path, "url"), backend.url, google_url_fault(backend.url))
                 case BedrockBackend():

@@ -83,13 +83,18 @@ def azure_url_fault(url: str) -> tuple[str, str] | None:
 
 def anthropic_url_fault(url: str) -> tuple[str, str] | None:
     """As `url_fault`, and Anthropic's base URL is without the `/v1` that Headrace adds."""
-    fault = url_fault(url)
-    if fault is not None:
-        return fault
-    path = urlsplit(url).path.rstrip("/")
-    if path.endswith("/v1"):
-        base = quoted(url.rstrip("/").removesuffix("/v1"), 120)
-        return "the URL ends in `/v1`, which Headrace adds itself", f"Write {base}."
+    return url_fault(url) or _version_fault(url, "/v1")
+
+
+def cohere_url_fault(url: str) -> tuple[str, str] | None:
+    """As `url_fault`, and Cohere's base URL is without the `/v2` that Headrace adds."""
+    return url_fault(url) or _version_fault(url, "/v2")
+
+
+def _version_fault(url: str, version: str) -> tuple[str, str] | None:
+    if urlsplit(url).path.rstrip("/").endswith(version):
+        base = quoted(url.rstrip("/").removesuffix(version), 120)
+        return f"the URL ends in `{version}`, which Headrace adds itself", f"Write {base}."
     return None
 
 

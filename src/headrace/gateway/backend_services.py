@@ -13,6 +13,7 @@ from headrace.config.backends import (
     AnyBackend,
     AzureOpenAIBackend,
     BedrockBackend,
+    CohereBackend,
     GoogleBackend,
     LocalBackend,
     MistralBackend,
@@ -30,6 +31,7 @@ from headrace.services.anthropic import AnthropicService
 from headrace.services.aws_signing import AwsKey, Sign, signer
 from headrace.services.azure_openai import azure_openai_service, has_responses
 from headrace.services.bedrock import BedrockService, bearing
+from headrace.services.cohere import CohereService
 from headrace.services.google import GoogleService
 from headrace.services.local.admission import Admission
 from headrace.services.local.catalogue import resolve
@@ -120,9 +122,12 @@ class BackendServices:
                     provider=provider,
                     priced_as=priced_model,
                 )
-            case GoogleBackend():
-                provider, priced_model = _priced(backend.priced_as, "google")
-                return GoogleService(
+            case GoogleBackend() | CohereBackend():
+                google = isinstance(backend, GoogleBackend)
+                provider, priced_model = _priced(
+                    backend.priced_as, "google" if google else "cohere"
+                )
+                return (GoogleService if google else CohereService)(
                     origin=Origin.of(backend.url),
                     path=_path(backend.url),
                     api_key=self._secret(backend.credential),

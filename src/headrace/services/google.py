@@ -9,21 +9,19 @@ probabilities and parts of other kinds than text and calls of functions are not 
 
 from __future__ import annotations
 
-import base64
-from array import array
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
 
-from headrace.errors import Reason, Refused
 from headrace.nouns import Call, Operation, Usage
 from headrace.platform.http.messages import Origin, WireRequest, encode_head
 from headrace.services.dialects import anthropic_asking, google_answering, google_asking
 from headrace.services.dialects.neutral import Answered, Asked
-from headrace.services.dialects.objects import given, list_of, rest
+from headrace.services.dialects.objects import given, rest
 from headrace.services.dialects.omissions import Omissions, Policy
+from headrace.services.embedding_list import openai_list, texts_of
 from headrace.services.interpreted import InterpretedService, OwnEvents
 from headrace.services.openai import USER_AGENT
 from headrace.services.service import BadAnswer, WholeRead
@@ -114,7 +112,10 @@ class GoogleService(InterpretedService):
             return WholeRead(Usage(), body=b'{"input_tokens":%d}' % read.total_tokens)
         if read.embeddings is None:
             raise BadAnswer("a JSON object without the answer's members")
-        return _embeddings(read.embeddings, read.usage_metadata, call, self._name(call))
+        used = read.usage_metadata
+        tokens = None if used is None else used.prompt_token_count
+        vectors = [vector.values for vector in read.embeddings]
+        return openai_list(vectors, tokens, call, self._name(call))
 
 
 class _Vector(Struct):
@@ -140,15 +141,7 @@ def _embedding(members: dict[str, Any], name: str, lost: Omissions) -> dict[str,
     take = members.pop
     take("model", None)
     take("encoding_format", None)
-    wanted, dimensions = take("input", None), take("dimensions", None)
-    texts = [wanted] if isinstance(wanted, str) else list_of(wanted, "input")
-    if not all(isinstance(text, str) for text in texts):
-        raise Refused(
-            Reason.UNSUPPORTED_BY_PROVIDER,
-            "'input' cannot be expressed in Gemini's API, which the backend of this model speaks: "
-            "it embeds texts, not token numbers. Send texts.",
-            param="input",
-        )
+    texts, dimensions = texts_of(take("input", None), GoogleService.whose), take("dimensions", None)
     for other in rest(members):
         lost.lose(other)
     return {
@@ -157,24 +150,3 @@ def _embedding(members: dict[str, Any], name: str, lost: Omissions) -> dict[str,
             for text in texts
         ]
     }
-
-
-def _embeddings(vectors: list[_Vector], used: _Used | None, call: Call, model: str) -> WholeRead:
-    """OpenAI's list. Older models do not say what they used."""
-    packed = _objects.decode(call.body).get("encoding_format") == "base64"
-    data = [
-        {
-            "object": "embedding",
-            "index": index,
-            "embedding": base64.b64encode(array("f", vector.values).tobytes()).decode()
-            if packed
-            else vector.values,
-        }
-        for index, vector in enumerate(vectors)
-    ]
-    answer: dict[str, Any] = {"object": "list", "data": data, "model": model}
-    if used is None:
-        return WholeRead(None, body=_encode(answer))
-    tokens = used.prompt_token_count
-    answer["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return WholeRead(Usage(tokens), body=_encode(answer))
