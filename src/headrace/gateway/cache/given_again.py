@@ -11,6 +11,7 @@ import logging
 import math
 import random
 import time
+from collections import Counter
 from typing import NamedTuple
 
 import msgspec
@@ -73,6 +74,8 @@ class GivenAgain:
         self._keys: list[Key] = []
         """Of all entries, to draw from; those that are gone are dropped when drawn."""
         self._near: dict[Key, dict[Key, Entry]] = {}
+        self._coming: Counter[Key] = Counter()
+        """Neighbourhoods of answers whose questions are being embedded."""
         self._questions: Questions | None = None
         self.counts = Counts()
         self.kept_bytes = 0
@@ -114,7 +117,8 @@ class GivenAgain:
                 entry.hits += 1
                 self.counts.exact += 1
                 return given
-        if asked.question and self._near.get((asked.partition, asked.around)):
+        around = (asked.partition, asked.around)
+        if asked.question and (around in self._near or around in self._coming):
             near = await self._nearest(asked, policy, now)
             given = near and _given(near.entry, call, b"semantic", near.cosine, now)
             if near is not None and given is not None:
@@ -133,8 +137,6 @@ class GivenAgain:
         if recorded.stands_in or not answer_forms.stopped(recorded, call.operation):
             return False
         made_s = time.monotonic() - call.received_at
-        if asked.question:
-            await self._embed(asked)
         entry = Entry(
             key=(asked.partition, asked.exact),
             recorded=recorded,
@@ -144,10 +146,12 @@ class GivenAgain:
             made_s=max(0.0, made_s),
             around=(asked.partition, asked.around),
             question=asked.question,
-            vector=asked.vector,
         )
+        # At once: who has this answer may ask again before the question is embedded.
         self._place(entry)
         self._make_room()
+        if asked.question:
+            await self._place_near(entry, asked)
         if self._shelf is not None and policy.survive_restarts:
             self._shelf.keep(row_of(entry))
         return True
@@ -160,10 +164,26 @@ class GivenAgain:
         self._keys.append(entry.key)
         self.kept_bytes += entry.recorded.size_bytes
         if entry.vector is not None:
-            around = self._near.setdefault(entry.around, {})
-            around[entry.key] = entry
-            if len(around) > NEIGHBOURHOOD:
-                self._drop(next(iter(around.values())))
+            self._join(entry)
+
+    async def _place_near(self, entry: Entry, asked: Asked) -> None:
+        """Where questions like its own are looked for; calls that do wait for it meanwhile."""
+        self._coming[entry.around] += 1
+        try:
+            await self._embed(asked)
+        finally:
+            self._coming[entry.around] -= 1
+            if not self._coming[entry.around]:
+                del self._coming[entry.around]
+        entry.vector = asked.vector
+        if entry.vector is not None and self._entries.get(entry.key) is entry:
+            self._join(entry)
+
+    def _join(self, entry: Entry) -> None:
+        around = self._near.setdefault(entry.around, {})
+        around[entry.key] = entry
+        if len(around) > NEIGHBOURHOOD:
+            self._drop(next(iter(around.values())))
 
     def purge(self, partition: str | None = None) -> int:
         """Drops a partition's answers, or all; returns how many they were."""
