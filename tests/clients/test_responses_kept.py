@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from headrace_upstream.anthropic import SIGNATURE
+from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 
@@ -129,6 +130,17 @@ class TestKeptHere:
                         other.responses.create(model=model, input="x", previous_response_id=id)
                     assert caught.value.code == "previous_response_not_found"
         assert acme.responses.retrieve(ids[0]).id == ids[0]
+
+    def test_what_is_not_found_is_a_row_of_the_ledger(
+        self, acme: openai.OpenAI, kept: Gateway
+    ) -> None:
+        with pytest.raises(openai.NotFoundError) as caught:
+            acme.responses.create(model="chats", input="x", previous_response_id="resp_hr0")
+        assert isinstance(caught.value.body, dict)
+        call = caught.value.body["request_id"]
+        (settlement,) = settled(kept.folder / ".headrace", [call])[call].settlements
+        assert (settlement.status, settlement.finish) == (404, "refused")
+        assert settlement.reason == "previous_response_not_found"
 
     def test_no_key_no_response(self, kept: Gateway, upstream: ScriptedThread) -> None:
         with _client(kept, "x" * 20) as stranger, pytest.raises(openai.AuthenticationError):

@@ -17,6 +17,7 @@ from headrace.data.database import DatabaseAway
 from headrace.data.response_store import KeptResponse, ResponseStore
 from headrace.errors import Reason, Refused
 from headrace.gateway.pipeline import Pipeline
+from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.nouns import Call
 from headrace.platform.http.sse import EventSplitter, data_of
@@ -67,11 +68,11 @@ async def answer(call: Call, reply: Reply, pipeline: Pipeline) -> None:
         wishes = _wishes.decode(call.body)
         if wishes.previous_response_id is not None:
             await _go_on(call, wishes.previous_response_id, store)
-    except msgspec.ValidationError:
-        reply.refuse(_wrong(), b"")
-        return
-    except Refused as refused:
-        reply.refuse(refused, b"")
+    except (msgspec.ValidationError, Refused) as fault:
+        progress = Progress()
+        refused = fault if isinstance(fault, Refused) else _wrong()
+        pipeline.refuse(refused, call, reply, progress)
+        pipeline.settle(call, progress)
         return
     if store is None or wishes.store is False:
         await pipeline.answer(call, reply)
