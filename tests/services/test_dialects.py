@@ -190,6 +190,17 @@ def test_answers_by_way_of_openai(answer: Answered) -> None:
     assert again.others == []
 
 
+def test_a_signature_of_gemini_stays_away_from_anthropic() -> None:
+    """Who falls back from one to the other in a conversation is not refused for it."""
+    thought = {"type": "thinking", "thinking": "Hm", "signature": "google#abc"}
+    message = {"role": "assistant", "content": "Yes?", "thinking_blocks": [thought]}
+    asked = openai_asking.read(sent({"messages": [{"role": "user", "content": "Hi"}, message]}))
+    lost = Omissions("by_meaning", "Anthropic's API")
+    body = anthropic_asking.written(asked, "m", lost, 7)
+    assert "google#" not in json.dumps(body)
+    assert lost.headers() == b"x-headrace-dropped: messages.reasoning_content\r\n"
+
+
 class TestOmissions:
     def ask(self, policy: Any = "by_meaning", **members: Any) -> tuple[dict[str, Any], bytes]:
         lost = Omissions(policy, "Anthropic's API")

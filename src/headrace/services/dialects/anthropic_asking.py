@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.services.dialects import tables
+from headrace.services.dialects.google_asking import MARK as OF_GOOGLE
 from headrace.services.dialects.neutral import (
     Asked,
     Choice,
@@ -295,7 +296,7 @@ def _write_part(part: Part, where: str, lost: Omissions) -> dict[str, Any] | Non
                 citations={"enabled": True} if part.cited else None,
                 cache_control=part.cache,
             )
-        case Thinking() if part.signature:
+        case Thinking() if part.signature and not part.signature.startswith(OF_GOOGLE):
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case Thinking():
             lost.lose(f"{where}.reasoning_content")
