@@ -34,9 +34,12 @@ $(VENV)/dev.stamp: $(VENV)/runtime.stamp locks/dev.txt
 # --- for users
 
 QUESTION ?= What is the capital of France?
+# A question is text: neither make nor the shell reads what is in it.
+override QUESTION := $(value QUESTION)
+export QUESTION
 
 demo: $(VENV)/runtime.stamp ## Real calls through a real gateway to the embedded model. QUESTION="..." asks yours.
-	@$(BIN)/headrace demo "$(QUESTION)"
+	@$(BIN)/headrace demo "$$QUESTION"
 
 serve: $(VENV)/runtime.stamp ## Run the gateway and print its URL, a key and a curl line.
 	@$(BIN)/headrace serve

@@ -102,7 +102,9 @@ def demo(
 
 @app.command
 def chat(
-    text: Annotated[str, Parameter(help="What to say; `-` reads standard input.")],
+    text: Annotated[
+        str, Parameter(help="What to say; `-` reads standard input.", allow_leading_hyphen=True)
+    ],
     *,
     model: Annotated[str | None, Parameter(help="Model to ask; else the first one.")] = None,
     system: Annotated[str | None, Parameter(help="System prompt.")] = None,

@@ -17,6 +17,7 @@ from headrace.gateway import upstream_faults
 from headrace.gateway.failure import AttemptFailed, Failure, Kind
 from headrace.gateway.load import Load
 from headrace.gateway.models import Patience, Target
+from headrace.gateway.prices import LOCAL
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.nouns import Call
@@ -79,10 +80,10 @@ async def whole(attempt: Attempt) -> bytes:
             if len(response.headers) > FEW_HEADERS:
                 attempt.load.read(dict(response.headers), now)
             if response.whole:  # nearly always, and a timer costs more than the rest of this
-                body = await _body_of(response, call)
+                body = await _body_of(response, attempt)
             else:
                 async with asyncio.timeout(max(0.0, now + left_s - time.monotonic())):
-                    body = await _body_of(response, call)
+                    body = await _body_of(response, attempt)
         finally:
             response.close()
     except TransportError as error:
@@ -125,7 +126,7 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
                 if len(response.headers) > FEW_HEADERS:
                     attempt.load.read(dict(response.headers), time.monotonic())
                 if response.status != 200:
-                    raise await _failure(response, attempt.call)
+                    raise await _failure(response, attempt)
                 while not relay.done:
                     ended = await response.relay(relay.take)
                     if ended and not relay.done:
@@ -311,17 +312,19 @@ class _Relay:
             out.clear()
 
 
-async def _body_of(response: WireResponse, call: Call) -> bytes:
+async def _body_of(response: WireResponse, attempt: Attempt) -> bytes:
     if response.status != 200:
-        raise await _failure(response, call)
+        raise await _failure(response, attempt)
     return await response.read(WHOLE_LIMIT_BYTES)
 
 
-async def _failure(response: WireResponse, call: Call) -> AttemptFailed:
+async def _failure(response: WireResponse, attempt: Attempt) -> AttemptFailed:
     body = await response.read(ERROR_LIMIT_BYTES)
-    return AttemptFailed(
-        upstream_faults.failure_of_status(response.status, dict(response.headers), body, call.body)
-    )
+    headers, asked = dict(response.headers), attempt.call.body
+    failure = upstream_faults.failure_of_status(response.status, headers, body, asked)
+    if attempt.target.service.provider == LOCAL:
+        upstream_faults.tell_in_own_words(failure, body)
+    return AttemptFailed(failure)
 
 
 def _stream_fault(error: Exception, reply: Reply) -> Exception:

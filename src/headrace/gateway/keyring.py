@@ -40,12 +40,17 @@ class Keyring:
         self._taken_under = self._written
         """What was written when `known` was made."""
         self.revision = 0
-        self.bounded = False
-        """Any of them brings limits or budgets with it."""
+        self.bounded_by: str | None = None
+        """One of them that brings limits or budgets with it, in words."""
         self._digests: dict[str, tuple[bytes, ...]] = {}
         """By key id, for those that change."""
         self._units: dict[UnitName, UnitRecord] = {}
         self._shared: dict[Hashable, Hashable] = {}
+
+    @property
+    def bounded(self) -> bool:
+        """Any of them brings limits or budgets with it."""
+        return self.bounded_by is not None
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -73,7 +78,7 @@ class Keyring:
     def become(self, other: Keyring) -> None:
         """Takes over what another knows, at once. The other is of no more use."""
         self.known, self.revision = other.known, other.revision
-        self.bounded = other.bounded
+        self.bounded_by = other.bounded_by
         self._digests, self._units, self._shared = other._digests, other._units, other._shared
         self._taken_under = other._taken_under
         self._settle_own()
@@ -90,7 +95,8 @@ class Keyring:
                     unit = unit_of(row)
                     self._units[unit.kind, unit.tenant, unit.name] = unit
                     # Also without a key: callers with access tokens may be under it.
-                    self.bounded = self.bounded or bool(unit.limits or unit.budgets)
+                    if unit.limits or unit.budgets:
+                        self.bounded_by = f"the {unit.kind} {unit.name!r}"
             except msgspec.MsgspecError as error:
                 self._leave_out(row, error)
             self.revision = max(self.revision, row.revision)
@@ -107,7 +113,8 @@ class Keyring:
             self.known.pop(digest, None)
         for digest, known in found:
             self.known[digest] = self._with_shared(known)
-            self.bounded = self.bounded or known.caller.bounded
+            if known.caller.bounded and key.revoked_unix_s is None:
+                self.bounded_by = f"the key {key.name!r} ({key.id})"
         self._digests[key.id] = tuple(digest for digest, _ in found)
 
     def _leave_out(self, row: Row, error: Exception) -> None:

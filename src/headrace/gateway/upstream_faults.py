@@ -20,6 +20,8 @@ from headrace.platform.http.messages import Fault, TransportError
 
 CAUSE_LIMIT = 2_000
 """Characters of an upstream's text that the log keeps."""
+OWN_WORDS = 500
+"""Characters of a local model's text that a client is shown."""
 
 CLIENT_CODES = frozenset(
     {
@@ -92,6 +94,14 @@ def failure_of_status(
     elif kind is Kind.THROTTLED and (status in (400, 402) or _is_spent(body)):
         kind = Kind.SPENT
     return Failure(kind, refused, retry_after(headers) or retry_info(body))
+
+
+def tell_in_own_words(failure: Failure, body: bytes) -> None:
+    """Of a model that runs in this gateway's own house: what it says of a request is for the client
+    to read."""
+    message = _fault_of(body).message
+    if message and failure.refused.reason is Reason.UPSTREAM_REJECTED:
+        failure.refused.detail = f"The model did not accept this request: {message[:OWN_WORDS]}"
 
 
 def failure_of_error(error: bytes, asked: bytes) -> Failure:

@@ -33,9 +33,11 @@ Operations = Annotated[
 ]
 Expires = Annotated[str | None, Parameter(help="When it ends: 30d, 2030-12-31, or an instant.")]
 Tags = Annotated[list[str] | None, Parameter(name="--tag", help="NAME=WORD, to sort calls by.")]
-PerMinute = Annotated[int | None, Parameter(help="Calls in a minute.")]
-TokensPerMinute = Annotated[int | None, Parameter(help="Tokens in a minute.")]
-MonthlyUsd = Annotated[str | None, Parameter(help="US dollars in a calendar month.")]
+PerMinute = Annotated[int | None, Parameter(help="Calls in a minute; 0 for no limit.")]
+TokensPerMinute = Annotated[int | None, Parameter(help="Tokens in a minute; 0 for no limit.")]
+MonthlyUsd = Annotated[
+    str | None, Parameter(help="US dollars in a calendar month; 0 for no budget.")
+]
 Importance = Annotated[
     Literal["batch", "normal", "critical"] | None,
     Parameter(name="--priority", help="The most important class that its calls may claim."),
@@ -109,7 +111,7 @@ def create_key(
 
     The key alone goes to standard output: `KEY=$(headrace keys create shop)`.
 
-    Example: `headrace keys create shop --team search --model gpt-4o --expires 90d`
+    Example: `headrace keys create shop --model gpt-4o --expires 90d`
     """
     from headrace.operate import registry_commands as commands
 

@@ -76,18 +76,16 @@ def _texts(value: Any) -> list[str]:
 
 def key_options(values: dict[str, Any]) -> dict[str, Any]:
     """Options as a wish has them: `expires` may be a length of time, `tags` are `NAME=WORD`,
-    `requests_per_minute` and so on are rules. Raises Setup."""
+    `requests_per_minute` and so on are rules, and 0 takes those off that there were. Raises
+    Setup."""
     per_minute, budget = values.pop("requests_per_minute", None), values.pop("monthly_usd", None)
     tokens = values.pop("tokens_per_minute", None)
-    limits = [
-        {"per": "key", name: amount}
-        for name, amount in (("requests", per_minute), ("tokens", tokens))
-        if amount is not None
-    ]
-    if limits:
-        values["limits"] = limits
+    amounts = (("requests", per_minute), ("tokens", tokens))
+    if any(amount is not None for _, amount in amounts):
+        values["limits"] = [{"per": "key", name: amount} for name, amount in amounts if amount]
     if budget is not None:
-        values["budgets"] = [{"per": "key", "usd": budget, "every": "month"}]
+        none = not budget.strip("0.")
+        values["budgets"] = [] if none else [{"per": "key", "usd": budget, "every": "month"}]
     values["expires"] = instant(values.get("expires"))
     if values.get("tags") is not None:
         pairs = [tag.partition("=") for tag in values["tags"]]
@@ -176,7 +174,7 @@ def rotate_key(loaded: Loaded, name: str, grace: str, *, as_json: bool) -> int:
         record, secret = registry.keys.rotate(registry.by, key.id, grace_s)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
     if not as_json:
-        print(f"The secret before it works for {grace} more." if grace_s else "The old one is out.")
+        note(f"The secret before it works for {grace} more." if grace_s else "The old one is out.")
     return 0
 
 

@@ -106,7 +106,7 @@ async def serve(
             "headrace.yaml.",
         )
     if config.server.workers > 1 and counts_apart(config):
-        raise _uncounted(config.server.workers)
+        raise _uncounted(config.server.workers, "the configuration")
     named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
     key, is_new = (None, False) if named else own_key(store_folder(loaded))
     admin = _administration(loaded, log_level)
@@ -197,8 +197,8 @@ def _any_registered(loaded: Loaded) -> bool:
         if loaded.config.server.workers > 1 and loaded.config.redis is None:
             keyring = Keyring()
             keyring.take(rows.since(0))
-            if keyring.bounded:
-                raise _uncounted(loaded.config.server.workers)
+            if keyring.bounded_by is not None:
+                raise _uncounted(loaded.config.server.workers, keyring.bounded_by)
         return True
     except Unreachable:
         return True  # the workers say so, and begin without
@@ -212,11 +212,12 @@ def _any_registered(loaded: Loaded) -> bool:
         rows.close()
 
 
-def _uncounted(workers: int) -> Setup:
+def _uncounted(workers: int, by: str) -> Setup:
     return Setup(
-        f"{workers} workers would each count limits and budgets alone.",
+        f"{workers} workers would each count limits and budgets alone, and {by} has some.",
         "Add `redis: {url: ...}` to the configuration, by which they count together, or "
-        "serve with `--workers 1`.",
+        "serve with `--workers 1`. A key's are taken off by `headrace keys update KEY "
+        "--requests-per-minute 0 --tokens-per-minute 0 --monthly-usd 0`.",
     )
 
 

@@ -7,6 +7,7 @@ answer is asked for as a stream here, and put together; all else passes through.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -28,6 +29,10 @@ from headrace.services.local.serving import JSON, refuse
 _GENERATING = (b"/v1/chat/completions", b"/v1/completions")
 _PATIENT = Timeouts(connect_s=5.0, first_byte_s=86_400.0, idle_s=86_400.0)
 """The gateway in front keeps the time: it leaves when that is up."""
+_ERROR_LIMIT_BYTES = 256 * 1024
+_UNREADABLE = re.compile(rb"(?:image|audio|video) input is not supported")
+"""llama.cpp's words for it, under status 500 as if the fault were its own."""
+TEXT_ALONE = "this model reads text alone, and there is an image or sound among the messages"
 _EVENT_LIMIT_BYTES = 16 * 1024 * 1024
 
 
@@ -88,6 +93,13 @@ def _streamed(body: dict[str, Any]) -> bytes:
 
 
 async def _relay(response: WireResponse, exchange: Exchange) -> None:
+    if response.status >= 500:
+        body = await response.read(_ERROR_LIMIT_BYTES)
+        if _UNREADABLE.search(body):
+            refuse(exchange, 400, TEXT_ALONE, param="messages")
+        else:
+            exchange.respond(response.status, JSON, body)
+        return
     kind = response.header(b"content-type") or b"application/json"
     exchange.begin(response.status, b"content-type: %b\r\n" % kind)
     while chunk := await response.next_chunk():

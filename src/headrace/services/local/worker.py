@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 import sys
 import threading
 import time
@@ -36,6 +37,10 @@ _WATCH_S = 0.5
 
 
 def main() -> None:
+    # Who signals the whole group, as a terminal and systemd do, means the gateway: it may still
+    # need this process for the calls that it lets finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     events = _private_stdout()
     order = decode_order(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, args=(order.parent_pid,), daemon=True).start()
