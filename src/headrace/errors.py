@@ -87,3 +87,10 @@ class Setup(Exception):  # noqa: N818
         super().__init__(problem if hint is None else f"{problem}\n{hint}")
         self.problem = problem
         self.hint = hint
+
+
+def install_extra(name: str) -> str:
+    """How an optional dependency is installed: the hint of a Setup."""
+    return (
+        f"Install it with: pip install 'headrace[{name}]', or in a clone: make extras EXTRAS={name}"
+    )

@@ -109,7 +109,7 @@ def test_works_without_the_extra_and_says_so(
     log = AuditLog(tmp_path, lambda folder: None)
     log.append(EVENT)
     log.close()
-    assert "no signatures" in caplog.text
+    assert "are not signed" in caplog.text
     report = verify(tmp_path)
     assert report.signatures == "none"
     assert not report.problems

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from headrace.data.redis_link import RedisAddress, RedisAway, RedisLink
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 from support.valkey_process import ValkeyProcess, free_port, tls_in_front, valkey_process
 
 PATIENCE_S = 20.0
@@ -182,7 +182,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(Setup, match=r"needs the package redis") as caught:
         RedisLink(RedisAddress.of("redis://localhost", None, 1.0), lambda: (None, None), Random(1))
-    assert caught.value.hint == "Install it with: pip install 'headrace[redis]'."
+    assert caught.value.hint == install_extra("redis")
 
 
 @pytest.mark.parametrize(

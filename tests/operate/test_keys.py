@@ -88,7 +88,8 @@ def test_a_key_works_and_stops_while_the_gateway_runs(
         assert gateway.key is None
         key = made("keys", "create", "shop", folder=tmp_path)
         until(lambda: all(ask(gateway, key).status_code == 200 for _ in range(10)))
-        new = made("keys", "rotate", "shop", "--grace", "1h", folder=tmp_path).splitlines()[0]
+        new = made("keys", "rotate", "shop", "--grace", "1h", folder=tmp_path)
+        assert "\n" not in new, "a script takes the secret from there"
         until(lambda: all(ask(gateway, new).status_code == 200 for _ in range(10)))
         assert ask(gateway, key).status_code == 200, "the old secret has its hour"
         made("keys", "revoke", "shop", folder=tmp_path)
@@ -261,3 +262,45 @@ def test_a_change_keeps_the_rest(tmp_path: Path) -> None:
     assert key["limits"][0]["requests"] == 60
     assert key["budgets"][0]["usd"] == "50"
     assert "digest" not in json.dumps(key)
+
+
+def test_limits_are_taken_off_and_those_of_revoked_keys_do_not_count(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    """Several workers cannot keep a key's limits by themselves, and say whose they are."""
+    (tmp_path / "headrace.yaml").write_text(CONFIG.format(url=upstream.url, workers=1))
+    made("keys", "create", "bound", "--requests-per-minute", "5", folder=tmp_path)
+    made("keys", "create", "gone", "--monthly-usd", "5", folder=tmp_path)
+    made("keys", "revoke", "gone", folder=tmp_path)
+    refused = headrace("serve", "--workers", "2", "--port", "0", folder=tmp_path)
+    assert refused.returncode == 3
+    assert "the key 'bound'" in refused.stderr and "gone" not in refused.stderr
+    made("keys", "update", "bound", "--requests-per-minute", "0", folder=tmp_path)
+    assert not told("keys", "show", "bound", folder=tmp_path)["limits"]
+    with running_gateway(CONFIG.format(url=upstream.url, workers=2), tmp_path, ENV):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--expires", "yesterday"), "--expires"),
+        (("--monthly-usd", "lots"), "--monthly-usd"),
+        (("--operation", "dance"), "Use chat"),
+        (("--team", "search"), "headrace teams create search"),
+    ],
+)
+def test_what_cannot_be_is_told_by_its_option(
+    arguments: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    done = headrace("keys", "create", "shop", *arguments, folder=tmp_path)
+    assert done.returncode == 3
+    assert says in done.stderr and "$." not in done.stderr and "`str`" not in done.stderr
+
+
+def test_the_first_key_tells_of_the_generated_one(tmp_path: Path) -> None:
+    (tmp_path / ".headrace").mkdir()
+    (tmp_path / ".headrace/key").write_text("hr_" + "k" * 60)
+    first = headrace("keys", "create", "one", folder=tmp_path)
+    assert "opens nothing from its next start on" in first.stderr
+    assert "opens nothing" not in headrace("keys", "create", "two", folder=tmp_path).stderr

@@ -361,7 +361,7 @@ AnyBackend = (
 )
 
 
-def secrets_of(backend: AnyBackend) -> list[str]:
-    """References to all secrets that a backend needs."""
+def secrets_of(backend: AnyBackend) -> dict[str, str]:
+    """References to all secrets that a backend needs, by its keys."""
     names = ("credential", "access_key_id", "secret_access_key", "session_token")
-    return [ref for name in names if (ref := getattr(backend, name, None)) is not None]
+    return {name: ref for name in names if (ref := getattr(backend, name, None)) is not None}

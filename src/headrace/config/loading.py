@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
 from headrace.config.defaults import completed, discover, resolved
 from headrace.config.masking import quoted
-from headrace.config.problems import ConfigError, Findings, Place, Problem
+from headrace.config.problems import ConfigError, Findings, KeyPath, Place, Problem
 from headrace.config.rules import Rules
 from headrace.config.schema import Config
 from headrace.config.shape import BAD, Shape
@@ -32,6 +32,8 @@ class Loaded:
     digest: str
     """SHA-256 of the file's bytes, or of the discovered config."""
     warnings: tuple[Problem, ...] = ()
+    places: Mapping[KeyPath, Place] = field(default_factory=dict)
+    """Where each key stands in the file."""
 
     @property
     def folder(self) -> Path:
@@ -83,7 +85,7 @@ def read(path: Path) -> bytes:
 def loaded(data: bytes, path: Path) -> Loaded:
     """Checks the bytes of a file; `path` is for messages. Raises `ConfigError`."""
     findings = Findings(str(path))
-    config = _config(data, findings)
+    config, places = _config(data, findings)
     if findings.problems or config is None:
         raise ConfigError(findings.problems)
     return Loaded(
@@ -91,6 +93,7 @@ def loaded(data: bytes, path: Path) -> Loaded:
         source=path,
         digest=hashlib.sha256(data).hexdigest(),
         warnings=tuple(sorted(findings.warnings, key=lambda p: (p.line, p.column))),
+        places=places,
     )
 
 
@@ -110,14 +113,14 @@ def with_found(made: Loaded, environ: Mapping[str, str], local_available: bool) 
     return made if config is made.config else replace(made, config=config)
 
 
-def _config(data: bytes, findings: Findings) -> Config | None:
+def _config(data: bytes, findings: Findings) -> tuple[Config | None, Mapping[KeyPath, Place]]:
     tree = read_tree(data, findings)
     if tree is None:
-        return None
+        return None, {}
     shape = Shape(findings)
     value = shape.check(tree, msgspec.inspect.type_info(Config))
     if value is BAD:
-        return None
+        return None, {}
     try:
         config = msgspec.convert(value, Config)
     except (msgspec.ValidationError, ValueError, TypeError):
@@ -125,9 +128,9 @@ def _config(data: bytes, findings: Findings) -> Config | None:
         # not shown.
         if not findings.problems:
             findings.problem(Place(), (), "the file does not fit the schema", "Report this fault.")
-        return None
+        return None, {}
     Rules(config, shape.places, findings).check()
-    return config
+    return config, shape.places
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

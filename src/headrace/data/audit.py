@@ -354,8 +354,7 @@ class AuditLog:
                 log.error("audit checkpoints are not signed", extra={"cause": str(fault)})
             else:
                 if self._signer is None:
-                    hint = f"audit checkpoints are not signed. {EXTRA_HINT}"
-                    log.warning("no signatures", extra={"detail": hint})
+                    log.warning("audit checkpoints are not signed. %s", EXTRA_HINT)
         return self._signer
 
     def _append_checkpoint(self, line: bytes) -> None:

@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 
 KEY_NAME = "audit-key.pem"
 PUBLIC_NAME = "audit-key.pub"
-EXTRA_HINT = "Install the extra: `pip install 'headrace[audit]'`."
+EXTRA_HINT = install_extra("audit")
 
 
 class Signer:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from headrace.data.database import DatabaseAway, Row, Transaction, Value, Words
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 from headrace.platform.secrets import Secret
 
 if TYPE_CHECKING:
@@ -22,6 +22,17 @@ _SETTINGS = (
 )
 
 
+def require_client() -> None:
+    """Raises Setup if the extra is not installed."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as fault:
+        raise Setup(
+            f"A ledger in PostgreSQL needs the package psycopg: {fault}.",
+            install_extra("postgres"),
+        ) from None
+
+
 class Postgres:
     """One connection to a server. Its URL is a secret: it may hold a password."""
 
@@ -29,13 +40,9 @@ class Postgres:
 
     def __init__(self, url: Secret) -> None:
         """Raises Setup if the extra is not installed."""
-        try:
-            import psycopg as library
-        except ImportError as fault:
-            raise Setup(
-                f"A ledger in PostgreSQL needs the package psycopg: {fault}.",
-                "Install it with: pip install 'headrace[postgres]'.",
-            ) from None
+        require_client()
+        import psycopg as library
+
         self._library = library
         self._url = url
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -66,20 +66,27 @@ class RedisAddress(Struct, frozen=True):
         )
 
 
+def require_client() -> None:
+    """Raises Setup if the extra is not installed."""
+    try:
+        import redis.asyncio  # noqa: F401
+    except ImportError as fault:
+        raise Setup(
+            f"`redis` in the configuration needs the package redis: {fault}.",
+            install_extra("redis"),
+        ) from None
+
+
 class RedisLink:
     """One worker's connections: a pool for commands, one more for the channels."""
 
     def __init__(self, address: RedisAddress, credentials: Credentials, rng: Random) -> None:
         """Raises Setup if the extra is not installed."""
-        try:
-            import redis.asyncio as library
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ImportError as fault:
-            raise Setup(
-                f"`redis` in the configuration needs the package redis: {fault}.",
-                "Install it with: pip install 'headrace[redis]'.",
-            ) from None
+        require_client()
+        import redis.asyncio as library
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
         self._faults = (library.RedisError, OSError, TimeoutError, EOFError)
         self._library = library
         self._once = Retry(NoBackoff(), 0)

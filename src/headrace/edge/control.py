@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import msgspec
 
 from headrace.gateway.fleet import BackendState
-from headrace.gateway.health import Transition
+from headrace.gateway.health import State, Transition
 from headrace.gateway.parts import Parts
 from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.platform.http.exchange import Exchange
@@ -91,16 +91,17 @@ class Control:
 
 
 def _told(backend: BackendState, now: float) -> dict[str, Any]:
-    availability = backend.breaker.available(now)
+    availability, state = backend.breaker.available(now), backend.breaker.state(now)
     return {
         "name": backend.name,
-        "state": backend.breaker.state(now).value,
+        "state": state.value,
         "may_be_asked": availability.ok,
         "why": availability.why,
         "in_s": None if availability.until is None else round(availability.until - now, 1),
         "running": backend.load.running,
         "limit": backend.limit.ceiling,
-        "failure_share": round(backend.failure_share(now), 3),
+        # What was counted is forgotten when it opens.
+        "failure_share": round(backend.failure_share(now), 3) if state is State.CLOSED else None,
         "pid": os.getpid(),
     }
 

@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from headrace.edge.unknown_route import advice
 from headrace.errors import Reason, Refused
 from headrace.nouns import Dialect, Operation
 
@@ -68,10 +69,7 @@ def route_of(method: bytes, target: bytes) -> Route:
         shown = path[:80].decode("ascii", "replace")
         raise Refused(
             Reason.UNKNOWN_ROUTE,
-            f"There is nothing at {shown}. Point your client's base URL at `/v1` of this gateway; "
-            "it serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings and "
-            "/v1/models, Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and "
-            "Anthropic's /v1/messages, for which the base URL has no `/v1`.",
+            f"There is nothing at {shown}. {advice(path)}",
         )
     if route.asks is Page.RESPONSE and method == b"DELETE":
         return route

@@ -46,6 +46,7 @@ from headrace.gateway.stories import Stories
 from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.gateway.token_assembly import KeyStore
 from headrace.gateway.written_units import written_units
+from headrace.platform.http.certificates import server_context
 from headrace.platform.http.client import HttpTransport
 from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
@@ -393,18 +394,5 @@ def _limits(server: Server) -> ServerLimits:
 
 
 def _tls_context(server: Server, folder: Path) -> ssl.SSLContext | None:
-    if server.tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(
-            folder / server.tls.certificate, folder / server.tls.key, password=lambda: ""
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise Setup(
-            f"The certificate or key of server.tls cannot be used: {error}.",
-            "Give PEM files: the certificate chain, and its private key without a passphrase.",
-        ) from error
-    return context
+    tls = server.tls
+    return None if tls is None else server_context(folder / tls.certificate, folder / tls.key)

@@ -112,16 +112,22 @@ def _gate(config: Config, parts: Parts, registered: Keyring | None) -> Gate | No
 def _own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Known]:
     own: dict[bytes, Known] = {}
     for name, key in config.keys.items():
-        text = secrets.get(key.secret, time.monotonic()).reveal()
-        if len(text) < SHORTEST_KEY:
-            raise Setup(
-                f"The key {name!r} ({key.secret}) is shorter than {SHORTEST_KEY} characters.",
-                "Make one that cannot be guessed: `openssl rand -hex 32`.",
-            )
+        text = own_key_text(name, key.secret, secrets, time.monotonic())
         own[fingerprint(text.encode())] = known_by_terms(name, key)
     if generated_key is not None:
         own[fingerprint(generated_key.reveal().encode())] = Known(Caller(key_id=GENERATED))
     return own
+
+
+def own_key_text(name: str, reference: str, secrets: Secrets, now: float) -> str:
+    """Raises Setup if it cannot be read or can be guessed. `now` is monotonic seconds."""
+    text = secrets.get(reference, now).reveal()
+    if len(text) < SHORTEST_KEY:
+        raise Setup(
+            f"The key {name!r} ({reference}) is shorter than {SHORTEST_KEY} characters.",
+            "Make one that cannot be guessed: `openssl rand -hex 32`.",
+        )
+    return text
 
 
 def _models(

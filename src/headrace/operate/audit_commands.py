@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -39,6 +38,7 @@ from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.operate.registry import user_name
 from headrace.operate.serve import find_config
+from headrace.operate.tables import wide_console
 
 BAD = 1
 
@@ -66,7 +66,7 @@ def list_events(
         outcome = event.get("outcome", "done")
         cells = (str(event["n"]), time[:19], event["action"], by, event.get("target", ""), outcome)
         table.add_row(*map(Text, (*cells, detail)))
-    Console(highlight=False).print(table)
+    wide_console().print(table)
 
 
 def _fits(event: dict[str, Any], action: str | None, actor: str | None) -> bool:

@@ -77,6 +77,8 @@ class _Gateway:
         self.url = url
         self._path = urlsplit(url).path.rstrip("/")
         key = os.environ.get("HEADRACE_KEY")
+        self.kept_key = key is None
+        """It is the generated one, which opens nothing once others were made."""
         if key is None:
             stored = stored_key(Path(".headrace"))
             if stored is None:
@@ -131,6 +133,11 @@ async def _first_model(wire: HttpTransport, gateway: _Gateway) -> str:
     response = await wire.send(gateway.request(b"GET", "/models", b""), TIMEOUTS)
     with contextlib.closing(response):
         body = await response.read(LIMIT_BYTES)
+    if response.status == 401 and gateway.kept_key:
+        raise Setup(
+            "The gateway's generated key opens nothing any more, since others were made.",
+            "Set HEADRACE_KEY to one of yours: `headrace keys list` names them.",
+        )
     if response.status != 200:
         raise Setup(_message_of(body))
     try:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
-from headrace.config.backends import secrets_of
-from headrace.config.exporting import WebhookExport
-from headrace.config.loading import Loaded, load, locate
+from headrace.config.loading import load, locate
 from headrace.config.problems import ConfigError, Problem
 from headrace.config.reference import json_schema
 from headrace.errors import Setup
-from headrace.platform.secrets import Secrets
+from headrace.operate.surroundings import lacking
 
 NOT_READY = 3
 
@@ -33,17 +30,19 @@ def check_config(file: Path | None, *, as_json: bool) -> int:
             )
         loaded = load(source)
         warnings = [str(warning) for warning in loaded.warnings]
-        _check_secrets(loaded)
+        if found := lacking(loaded, os.environ):
+            raise ConfigError(found)
     except ConfigError as error:
         problems = [str(problem) for problem in error.problems]
         details = [_detail(problem) for problem in error.problems]
     except Setup as fault:
         problems = str(fault).splitlines()
+        details = [{"what": fault.problem, "instead": fault.hint or ""}]
     if as_json:
         report: dict[str, object] = {
             "file": None if source is None else str(source),
             "ok": not problems,
-            "problems": details or [{"what": text} for text in problems],
+            "problems": details,
             "warnings": warnings,
         }
         print(json.dumps(report))
@@ -60,21 +59,6 @@ def check_config(file: Path | None, *, as_json: bool) -> int:
 def schema_text() -> str:
     """The JSON Schema, indented."""
     return json.dumps(json_schema(), indent=2)
-
-
-def _check_secrets(loaded: Loaded) -> None:
-    config = loaded.config
-    references = [key.secret for key in config.keys.values()]
-    for backend in config.backends.values():
-        references += secrets_of(backend)
-    if config.redis is not None and config.redis.password is not None:
-        references.append(config.redis.password)
-    store = config.store
-    references += [ref for ref in (store.password, store.url_secret) if ref is not None]
-    references += [
-        export.secret for export in config.export.values() if isinstance(export, WebhookExport)
-    ]
-    Secrets(os.environ, loaded.folder).check(references, time.monotonic())
 
 
 def _detail(problem: Problem) -> dict[str, object]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.table import Table
 
 from headrace.config.loading import Loaded
 from headrace.edge.worker import store_folder
 from headrace.edge.worker_sockets import ask_each
 from headrace.errors import Setup
+from headrace.operate.tables import wide_console
 
 
 def ask_workers(folder: Path, method: str, target: str) -> list[tuple[int, Any]]:
@@ -52,10 +52,10 @@ def list_backends(loaded: Loaded, *, as_json: bool) -> int:
             row["why"],
             "" if row["in_s"] is None else f"{row['in_s']} s",
             f"{row['running']} of {row['limit']}",
-            f"{100 * row['failure_share']:.0f} %",
+            "" if row["failure_share"] is None else f"{100 * row['failure_share']:.0f} %",
             str(row["pid"]),
         )
-    Console().print(table)
+    wide_console().print(table)
     return 0
 
 

@@ -15,6 +15,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from headrace.operate.tables import wide_console
 from headrace.services.local.catalogue import KNOWN, installed, known, models_folder, pulled
 from headrace.services.local.pull import pull
 
@@ -52,12 +53,15 @@ def list_models(*, as_json: bool) -> None:
         )
     for name in others:
         table.add_row(name, "chat", f"{name}.gguf in {folder}", "", "", "yes")
-    Console().print(table)
+    wide_console().print(table)
 
 
 def pull_model(name: str) -> None:
-    """Fetches a model's files. Raises Setup."""
+    """Fetches a model's files, unless a package brought them. Raises Setup."""
     entry = known(name)
+    if (here := installed(entry)) is not None:
+        print("\n".join(str(path) for path in here.files.values()))
+        return
     console = Console(stderr=True, highlight=False)
     with Progress(
         TextColumn("{task.description}"),

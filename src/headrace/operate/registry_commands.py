@@ -28,11 +28,31 @@ from headrace.gateway.administration.wishes import (
     KeyChange,
     NewKey,
 )
+from headrace.nouns import Operation
+from headrace.operate.own_key import stored_key
 from headrace.operate.registry import Registry
+from headrace.operate.tables import wide_console
 
 T = TypeVar("T")
 _SPAN = re.compile(r"(\d+)([smhdw])\Z")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+_OPTIONS = {
+    "name": ("a name", "Use letters, digits and `. _ : / @ -`, 128 at most."),
+    "expires": (
+        "--expires",
+        "Write a length of time, as 30d, or a day, as 2030-12-31.",
+    ),
+    "budgets": ("--monthly-usd", "Write dollars, as 50 or 12.50."),
+    "limits": ("--requests-per-minute or --tokens-per-minute", "Write a whole number."),
+    "operations": ("--operation", f"Use {', '.join(sorted(Operation))}."),
+    "ip_ranges": ("--ip", "Write an address or a range, as 10.0.0.0/8."),
+    "models": ("--model", "Write a model's name, as callers do."),
+    "regions": ("--region", "Write a region's name, as the backends have it."),
+    "tags": ("--tag", "Write NAME=WORD, as project=search."),
+}
+"""By the member of a wish: how it is given, and what it takes."""
 
 
 def span_s(text: str) -> float:
@@ -60,10 +80,11 @@ def made(kind: type[T], values: Mapping[str, Any]) -> T:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        text = re.sub(r" matching regex .*? - at", " of another form - at", str(error))
-        raise Setup(f"This cannot be: {text}.", "See `--help` for what each option takes.") from (
-            error
-        )
+        found = re.search(r"`\$\.(\w+)", str(error))
+        option, hint = _OPTIONS.get(found[1], (found[1], "")) if found else ("an option", "")
+        raise Setup(
+            f"This cannot be for {option}.", hint or "See `--help` for what each option takes."
+        ) from error
 
 
 def _texts(value: Any) -> list[str]:
@@ -98,8 +119,11 @@ def key_options(values: dict[str, Any]) -> dict[str, Any]:
 def create_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) -> int:
     with Registry.of(loaded) as registry:
         new = made(NewKey, key_options(options))
+        first = not registry.keys.page(registry.by, Wanted("key"), None, 1)
         record, secret = registry.keys.create(registry.by, new)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
+    if first and not loaded.config.keys and stored_key(loaded.store_folder) is not None:
+        note("The gateway's generated key opens nothing from its next start on: use this one.")
     return 0
 
 
@@ -141,7 +165,9 @@ def list_keys(
             Text("all" if row["models"] is None else ", ".join(row["models"])),
             Text(row["expires"] or "never"),
         )
-    Console().print(table if rows else "There are no keys. Make one: headrace keys create NAME")
+    wide_console().print(
+        table if rows else "There are no keys. Make one: headrace keys create NAME"
+    )
     return 0
 
 
@@ -226,7 +252,7 @@ def _show(told: Mapping[str, Any], as_json: bool) -> None:
     for name, value in told.items():
         if value not in (None, [], {}):
             table.add_row(Text(name, style="bold"), Text(_plain(value)))
-    Console().print(table)
+    wide_console().print(table)
 
 
 def _plain(value: Any) -> str:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from headrace.config.backends import LocalBackend
 from headrace.config.limit_rules import counts_apart
 from headrace.config.loading import Loaded, discovered, load, locate, with_found
+from headrace.config.problems import ConfigError
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted
@@ -27,6 +28,7 @@ from headrace.operate.ledger_process import LedgerProcess
 from headrace.operate.ledger_writer import WriterOrder, recover
 from headrace.operate.own_key import own_key
 from headrace.operate.sinks import check_sink
+from headrace.operate.surroundings import lacking
 from headrace.operate.worker_process import WorkerOrder
 from headrace.operate.workers import Workers
 from headrace.platform.logs import JsonLines
@@ -54,6 +56,8 @@ class Serving(Struct, frozen=True):
     admin_url: str | None = None
     admin_key: Secret | None = None
     """The first key of the admin API, if it was made now."""
+    own_keys: tuple[tuple[str, str], ...] = ()
+    """Of the configuration: names, and the references of their secrets."""
 
 
 def local_available() -> bool:
@@ -105,6 +109,8 @@ async def serve(
             "Set OPENAI_API_KEY, or `pip install 'headrace[local,semantic]'`, or write a "
             "headrace.yaml.",
         )
+    if loaded.source is not None and (found := lacking(loaded, os.environ)):
+        raise ConfigError(found)
     if config.server.workers > 1 and counts_apart(config):
         raise _uncounted(config.server.workers, "the configuration")
     named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
@@ -132,6 +138,7 @@ async def serve(
                 loaded.source,
                 admin_url,
                 None if admin is None else admin.first_key(),
+                tuple((name, key.secret) for name, key in config.keys.items()),
             )
         )
 

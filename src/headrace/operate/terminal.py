@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from contextlib import nullcontext
 
@@ -27,9 +28,9 @@ log = logging.getLogger("headrace.serve")
 def print_fault(fault: Setup) -> None:
     """A problem and what mends it, on standard error."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text(fault.problem, style="bold red"))
+    console.print(Text(fault.problem, style="bold red"), soft_wrap=True)
     if fault.hint is not None:
-        console.print(Text(fault.hint))
+        console.print(Text(fault.hint), soft_wrap=True)
 
 
 def check_log_level(level: str) -> None:
@@ -46,8 +47,10 @@ def with_options(loaded: Loaded, host: str | None, port: int | None, workers: in
     try:
         server = msgspec.convert(settings, type(loaded.config.server))
     except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$.")
         raise Setup(
-            f"An option of the command line cannot be: {error}.", "See `headrace serve --help`."
+            f"--{path.rstrip('`')} cannot be that: {what[:1].lower() + what[1:]}.",
+            "See `headrace serve --help`.",
         ) from error
     return with_server(loaded, server)
 
@@ -105,9 +108,19 @@ def _as_json(serving: Serving) -> str:
     ).decode()
 
 
+def _key_in_shell(serving: Serving) -> str:
+    """How a shell comes by a key: as the configuration does."""
+    reference = serving.own_keys[0][1] if serving.own_keys else "env:HEADRACE_KEY"
+    scheme, _, where = reference.partition(":")
+    if scheme != "file":
+        return f"${where}"
+    path = where if serving.config is None else str(serving.config.parent / where)
+    return f"$(cat {shlex.quote(path)})"
+
+
 def _welcome(serving: Serving) -> None:
     console = Console(highlight=False)
-    key = "$HEADRACE_KEY" if serving.key is None else serving.key.reveal()
+    key = _key_in_shell(serving) if serving.key is None else serving.key.reveal()
     model = next((name for name in serving.models if name != "*"), "gpt-4o-mini")
     lines = [
         f"URL     {serving.url}",
@@ -117,11 +130,16 @@ def _welcome(serving: Serving) -> None:
     if serving.key is not None:
         made = "made now, kept" if serving.key_is_new else "kept"
         lines.append(f"Key     {key}  ({made} in the store's folder)")
+    elif serving.own_keys:
+        lines.append(f"Key     {key}, the key {serving.own_keys[0][0]!r} of the file")
+    else:
+        lines.append("Key     one of those that `headrace keys list` shows, as HEADRACE_KEY;")
+        lines.append("        the generated one opens nothing any more")
     if serving.admin_url is not None:
         lines.append(f"Admin   {serving.admin_url}")
     if serving.admin_key is not None:
         lines.append(f"        {serving.admin_key.reveal()}  (made now, shown this once)")
-    console.print(Panel("\n".join(lines), title="Headrace serves", expand=False))
+    console.print(Panel(Text("\n".join(lines)), title="Headrace serves", expand=False))
     console.print("Try it:")
     print(
         f'curl {serving.url}/chat/completions -H "Authorization: Bearer {key}" \\\n'

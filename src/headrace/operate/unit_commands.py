@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 
 from headrace.config.loading import Loaded
@@ -23,6 +22,7 @@ from headrace.gateway.administration.wishes import (
 )
 from headrace.operate.registry import Registry
 from headrace.operate.registry_commands import instant, made, note
+from headrace.operate.tables import wide_console
 
 
 def create_unit(
@@ -64,7 +64,9 @@ def list_units(loaded: Loaded, kind: UnitKind, tenant: str | None, *, as_json: b
             "all" if unit.regions is None else ", ".join(unit.regions),
             unit.created,
         )
-    Console().print(table if units else f"There are none. Make one: headrace {kind}s create NAME")
+    wide_console().print(
+        table if units else f"There are none. Make one: headrace {kind}s create NAME"
+    )
     return 0
 
 
@@ -103,7 +105,7 @@ def list_admin_keys(loaded: Loaded, *, as_json: bool) -> int:
     for view in views:
         tenants = "all" if view.tenants is None else ", ".join(view.tenants)
         table.add_row(view.id, view.name, view.state, view.role, tenants, view.expires or "never")
-    Console().print(table if views else "There are none. Make one: headrace admin key")
+    wide_console().print(table if views else "There are none. Make one: headrace admin key")
     return 0
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from headrace.config.loading import Loaded
@@ -20,12 +19,15 @@ from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import FILE_NAME, database, database_url
 from headrace.data.ledger_usage import COLUMN_OF, TAG, Line, UnknownDimension, Usage
 from headrace.errors import Setup
+from headrace.operate.tables import wide_console, width_of
 from headrace.platform.secrets import Secrets
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])\Z")
 _UNIT_S = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _STEP_S = {"hour": 3600, "day": 86_400, "week": 86_400, "month": 86_400}
 BAR = 24
+"""Characters of the longest bar, where there is room."""
+SHORTEST_BAR = 6
 
 
 class Asked:
@@ -76,7 +78,8 @@ def show_usage(loaded: Loaded, asked: Asked, form: str) -> int:
     except (DatabaseAway, UnknownDimension) as error:
         raise Setup(
             f"The ledger cannot be read: {error}.",
-            "Start the gateway once, so that it makes its tables, and see that its database is up.",
+            "See that its database is up and its file is whole; a gateway that starts makes tables "
+            "that are not there yet.",
         ) from error
     finally:
         kept.close()
@@ -166,41 +169,62 @@ def _told(line: Line, headings: Sequence[str]) -> dict[str, Any]:
 
 
 def _print(rows: Sequence[Mapping[str, Any]], asked: Asked) -> None:
-    console = Console()
+    console = wide_console()
     until = "now" if asked.until is None else _shown(asked.until)
     console.print(f"From {_shown(asked.since)} to {until}")
     if not rows:
         console.print("No calls.")
         return
-    table = Table()
-    for heading in asked.headings:
-        table.add_column(heading)
-    for heading in ("Calls", "Failed", "In", "Out", "Cost", "Saved"):
-        table.add_column(heading, justify="right")
-    most = max(row["cost_microusd"] for row in rows)
-    by_cost = most > 0
-    if asked.headings:
-        table.add_column("Cost" if by_cost else "Calls", no_wrap=True, min_width=BAR)
-    measure = "cost_microusd" if by_cost else "calls"
-    most = max(row[measure] for row in rows)
-    for row in rows:
-        cells = [str(row.get(heading, "")) or "-" for heading in asked.headings]
-        cells += [f"{row['calls']:,}", f"{row['failed']:,}"]
-        cells += [f"{row['input_tokens']:,}", f"{row['output_tokens']:,}"]
-        unpriced = f" +{row['unpriced']:,} of unknown price" if row["unpriced"] else ""
-        cells += [_usd(row["cost_microusd"]) + unpriced, _usd(row["saved_microusd"])]
-        if asked.headings:
-            cells.append(bar(row[measure] / most if most else 0))
-        table.add_row(*cells)
+    cells = [_cells(row, asked.headings) for row in rows]
+    table = _table(asked.headings, cells, None)
+    room = console.width - width_of(table, console) - 3
+    if asked.headings and room >= SHORTEST_BAR:
+        table = _table(asked.headings, cells, _bars(rows, min(room, BAR)))
     console.print(table)
     orphans = sum(row["orphans"] for row in rows)
     if orphans:
-        console.print(f"{orphans:,} calls were cut off by a kill and count at their bound.")
+        what = "1 call was" if orphans == 1 else f"{orphans:,} calls were"
+        console.print(f"{what} cut off by a kill and counted at the bound.")
 
 
-def bar(share: float) -> str:
+def _cells(row: Mapping[str, Any], headings: Sequence[str]) -> list[str]:
+    unpriced = f" +{row['unpriced']:,} of unknown price" if row["unpriced"] else ""
+    return [
+        *(str(row.get(heading, "")) or "-" for heading in headings),
+        *(f"{row[name]:,}" for name in ("calls", "failed", "input_tokens", "output_tokens")),
+        _usd(row["cost_microusd"]) + unpriced,
+        _usd(row["saved_microusd"]),
+    ]
+
+
+def _table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], bars: tuple[str, Sequence[str]] | None
+) -> Table:
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for heading in ("Calls", "Failed", "In", "Out", "Cost", "Saved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if bars is not None:
+        table.add_column(bars[0], no_wrap=True)
+    for number, cells in enumerate(rows):
+        table.add_row(*cells, *(() if bars is None else (bars[1][number],)))
+    return table
+
+
+def _bars(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[str, list[str]]:
+    """A heading, and a bar for each row: as long as the room allows, for names and figures come
+    first."""
+    by_cost = any(row["cost_microusd"] for row in rows)
+    measure = "cost_microusd" if by_cost else "calls"
+    most = max(row[measure] for row in rows)
+    heading = "By cost" if by_cost else "By calls"
+    return heading, [bar(row[measure] / most if most else 0, width) for row in rows]
+
+
+def bar(share: float, width: int = BAR) -> str:
     """A bar of eighths of a character."""
-    eighths = round(max(0.0, min(1.0, share)) * BAR * 8)
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
     if share > 0:
         eighths = max(1, eighths)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

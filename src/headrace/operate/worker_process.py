@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -58,7 +59,7 @@ def loaded_by(order: WorkerOrder) -> Loaded:
 def with_server(loaded: Loaded, server: Server) -> Loaded:
     """The same with other settings of the port."""
     config = msgspec.structs.replace(loaded.config, server=server)
-    return Loaded(config, loaded.source, loaded.digest, loaded.warnings)
+    return replace(loaded, config=config)
 
 
 def main() -> None:

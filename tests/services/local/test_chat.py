@@ -108,6 +108,15 @@ async def test_a_bad_body_is_refused(one: Endpoint, body: bytes) -> None:
     assert reply.json["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_image_is_the_clients_mistake(one: Endpoint, stream: bool) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    asked = {"messages": [{"role": "user", "content": [image]}], "stream": stream}
+    reply = await post(one, CHAT, asked)
+    assert reply.status == 400
+    assert "reads text alone" in reply.json["error"]["message"]
+
+
 @pytest.mark.parametrize("key", ["", "wrong"])
 async def test_only_the_key_opens_it(one: Endpoint, key: str) -> None:
     reply = await post(one, CHAT, asking(FRANCE), key=key)

@@ -134,6 +134,22 @@ async def test_stop_ends_the_worker_and_frees_the_port() -> None:
         await post(endpoint, "/v1/embeddings", TEXT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_to_the_whole_group_is_the_gateways_alone(number: signal.Signals) -> None:
+    """A terminal's Ctrl-C and a service manager reach this process too, which calls may need."""
+    process = vectors_process()
+    endpoint = await process.start()
+    try:
+        pid = process.pid
+        assert pid is not None
+        os.kill(pid, number)
+        assert (await post(endpoint, "/v1/embeddings", TEXT)).status == 200
+        assert process.pid == pid and process.ready
+    finally:
+        await process.stop()
+    assert not alive(pid)
+
+
 PARENT = """
 import asyncio
 from headrace.config.backends import LocalBackend

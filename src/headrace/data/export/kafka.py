@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.data.export.sink import Undelivered
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 from headrace.platform.secrets import Secret
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def require_client() -> None:
     if find_spec("confluent_kafka") is None:
         raise Setup(
             "An export to Kafka or Event Hubs needs the package confluent-kafka.",
-            "Install it with: pip install 'headrace[kafka]'.",
+            install_extra("kafka"),
         )
 
 

@@ -23,7 +23,7 @@ class BackendView(Struct, frozen=True, kw_only=True):
     in_s: float | None
     running: int
     limit: float
-    failure_share: float
+    failure_share: float | None
     pid: int
 
 

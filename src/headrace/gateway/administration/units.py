@@ -140,8 +140,13 @@ class Units:
 def _missing(kind: UnitKind, name: str, tenant: str) -> Denied:
     match kind:
         case "tenant":
-            return invalid(kind, f"There is no tenant {name!r}. Make it first.")
+            return invalid(
+                kind,
+                f"There is no tenant {name!r}. Make it first: `headrace tenants create {name}`.",
+            )
         case "team" | "user":
-            return invalid(kind, f"There is no {kind} {name!r} in {tenant!r}. Make it first.")
+            what = f"There is no {kind} {name!r} in {tenant!r}."
+            where = "" if tenant == DEFAULT_TENANT else f" --tenant {tenant}"
+            return invalid(kind, f"{what} Make it first: `headrace {kind}s create {name}{where}`.")
         case _:
             assert_never(kind)

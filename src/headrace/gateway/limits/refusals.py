@@ -28,7 +28,7 @@ def _of_rate(denied: Denied, rate: Rate) -> Refused:
     allows = f"The limit {rate.name!r} allows {_count(rate.quota, rate.unit[:-1])} per {span}"
     at_once = int(rate.burst_s / rate.step_s + 1e-6)
     if at_once < rate.quota:
-        allows += f", {at_once:,} at once"
+        allows += f", in bursts of at most {at_once:,}"
     if denied.why is Why.TOO_LARGE:
         refused = _limited(
             f"{allows}, and this call alone may use {denied.needed:,}. Shorten the prompt or ask "

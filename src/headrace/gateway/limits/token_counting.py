@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 from headrace.gateway.limits.prompt_size import PromptSize, parts_of, prompt_size
 from headrace.nouns import Call
 
@@ -52,7 +52,7 @@ class ExactCounter(PromptCounter):
         except ImportError as fault:
             raise Setup(
                 f"`counting: {{tokens: exact}}` needs the package quicktok-v1: {fault}.",
-                "Install it with: pip install 'headrace[tokens]'.",
+                install_extra("tokens"),
             ) from None
         self._new: Encoding = quicktok.get_encoding("o200k_base")
         self._old: Encoding = quicktok.get_encoding("cl100k_base")

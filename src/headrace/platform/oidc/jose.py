@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 
 KEYS_LIMIT = 100
 _LEAST_MODULUS, _MOST_MODULUS = 342, 1366
@@ -58,7 +58,7 @@ class Jose:
         except ImportError:
             raise Setup(
                 "Access tokens (`oidc` in headrace.yaml) need a library that is not installed.",
-                "Install the extra: `pip install 'headrace[oidc]'`.",
+                install_extra("oidc"),
             ) from None
 
         class Registry(jws.JWSRegistry):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 
 _MAX_TOKENS = 256
 """What all-MiniLM-L6-v2 was made for; text past it is cut (its model card)."""
@@ -33,7 +33,7 @@ class Embedder:
         except ImportError as fault:
             raise Setup(
                 f"local embeddings need onnxruntime, tokenizers and numpy: {fault}",
-                "install them with: pip install 'headrace[semantic]'",
+                install_extra("semantic"),
             ) from None
         self._np: Any = numpy
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.errors import Setup
+from headrace.errors import Setup, install_extra
 from headrace.services.local.protocol import WorkerOrder
 
 _ERRORS_ONLY = 1
@@ -20,7 +20,7 @@ def load(order: WorkerOrder, threads: int) -> Any:
     except ImportError as fault:
         raise Setup(
             f"chat models need the package xllamacpp: {fault}",
-            "install it with: pip install 'headrace[local]'",
+            install_extra("local"),
         ) from None
     params = xllamacpp.CommonParams()
     params.model.path = order.files["weights"]

@@ -1,0 +1,92 @@
+"""What a good file still needs around it: secrets, packages, models, certificates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from headrace.config.backends import LocalBackend, secrets_of
+from headrace.config.exporting import KafkaExport, WebhookExport
+from headrace.config.loading import Loaded
+from headrace.config.problems import KeyPath, Place, Problem, rendered_path
+from headrace.errors import Setup
+from headrace.platform.secrets import Secrets
+
+
+def lacking(loaded: Loaded, environ: Mapping[str, str]) -> list[Problem]:
+    """Everything that `serve` would stumble over, each by the key of the file that asks for it."""
+    secrets = Secrets(environ, loaded.folder)
+    found: dict[str, Problem] = {}
+    for path, check in (*_secrets(loaded, secrets), *_packages(loaded, secrets), *_files(loaded)):
+        try:
+            check()
+        except Setup as fault:
+            text = fault.problem.rstrip(".")
+            key = rendered_path(path)
+            at = loaded.places.get(path, Place())
+            hint = fault.hint or ""
+            problem = Problem(str(loaded.source), at.line, at.column, key, text, hint)
+            found.setdefault(key, problem)
+    return list(found.values())
+
+
+Checks = Iterator[tuple[KeyPath, Callable[[], object]]]
+"""Where the file asks for it, and what raises Setup if it is not there."""
+
+
+def _secrets(loaded: Loaded, secrets: Secrets) -> Checks:
+    from headrace.gateway.assembly import own_key_text
+
+    config, now = loaded.config, time.monotonic()
+    for name, key in config.keys.items():
+        yield (
+            ("keys", name, "secret"),
+            partial(own_key_text, name, key.secret, secrets, now),
+        )
+    references: dict[KeyPath, str | None] = {
+        ("backends", name, member): reference
+        for name, backend in config.backends.items()
+        for member, reference in secrets_of(backend).items()
+    }
+    if config.redis is not None:
+        references["redis", "password"] = config.redis.password
+    references["store", "password"] = config.store.password
+    references["store", "url_secret"] = config.store.url_secret
+    for name, export in config.export.items():
+        if isinstance(export, WebhookExport):
+            references["export", name, "secret"] = export.secret
+        elif isinstance(export, KafkaExport):
+            references["export", name, "password"] = export.password
+    for path, reference in references.items():
+        if reference is not None:
+            yield path, partial(secrets.get, reference, now)
+
+
+def _packages(loaded: Loaded, secrets: Secrets) -> Checks:
+    config = loaded.config
+    if config.redis is not None:
+        from headrace.data.redis_link import require_client
+
+        yield ("redis",), require_client
+    if config.store.url is not None or config.store.url_secret is not None:
+        from headrace.data.postgres import require_client as require_postgres
+
+        yield ("store",), require_postgres
+    from headrace.operate.sinks import check_sink
+
+    for name, export in config.export.items():
+        yield ("export", name), partial(check_sink, export, secrets)
+
+
+def _files(loaded: Loaded) -> Checks:
+    from headrace.platform.http.certificates import server_context
+    from headrace.services.local.catalogue import resolve
+
+    for name, backend in loaded.config.backends.items():
+        if isinstance(backend, LocalBackend):
+            yield ("backends", name, "model"), partial(resolve, backend.model)
+    tls = loaded.config.server.tls
+    if tls is not None:
+        certificate, key = loaded.folder / tls.certificate, loaded.folder / tls.key
+        yield ("server", "tls"), partial(server_context, certificate, key)
