@@ -84,7 +84,8 @@ def test_rates_are_told_with_when_to_come_back() -> None:
     assert refused.reason is Reason.RATE_LIMITED
     assert refused.retry_after_s == 2.1
     assert refused.detail == (
-        "The limit 'per key' allows 60 requests per minute, in bursts of at most 10. Try again in 3 s."
+        "The limit 'per key' allows 60 requests per minute, in bursts of at most 10. "
+        "Try again in 3 s."
     )
     large = refusal(Denied(Why.TOO_LARGE, TOKENS, None, needed=200_000))
     assert large.exhausted
