@@ -29,7 +29,7 @@ class KeyRules:
         upstream = {
             reference: name
             for name, backend in self._config.backends.items()
-            for reference in secrets_of(backend)
+            for reference in secrets_of(backend).values()
         }
         for name, key in self._config.keys.items():
             path: KeyPath = ("keys", name, "secret")

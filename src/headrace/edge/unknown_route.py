@@ -4,8 +4,8 @@ from __future__ import annotations
 
 _SERVED = (
     "It serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings and "
-    "/v1/models, Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and Anthropic's /v1/messages, for "
-    "which the base URL has no `/v1`."
+    "/v1/models, Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and "
+    "Anthropic's /v1/messages, for which the base URL has no `/v1`."
 )
 
 
