@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from headrace.platform.http.messages import Fault, Timeouts, TransportError, WireRequest
+from headrace.platform.http.proxy import absolute_form
 from headrace.platform.http.response import Response
 from headrace.platform.http.turns import Turns
 
@@ -101,7 +102,7 @@ class Connection(asyncio.Protocol):
         if head.startswith(b"HEAD "):
             self._is_head = True
         if self._via_proxy is not None:
-            head = _absolute(head, *self._via_proxy)
+            head = absolute_form(head, *self._via_proxy)
         size = len(body)
         if size == 0 and (self._is_head or head.startswith(b"GET ")):
             head += b"\r\n"
@@ -397,10 +398,3 @@ class Connection(asyncio.Protocol):
 
 def _refuse(detail: str) -> NoReturn:
     raise ValueError(detail)
-
-
-def _absolute(head: bytes, prefix: bytes, lines: bytes) -> bytes:
-    """`POST /v1 HTTP/1.1` as `POST http://host/v1 HTTP/1.1`, then the proxy's header lines."""
-    method, _, rest = head.partition(b" ")
-    target_version, crlf, headers = rest.partition(b"\r\n")
-    return b"".join((method, b" ", prefix, target_version, crlf, lines, headers))

@@ -151,3 +151,10 @@ def _split_port(rule: str) -> tuple[str, int | None]:
         name, _, port = rule.partition(":")
         return name, int(port) if port.isdecimal() else None
     return rule, None
+
+
+def absolute_form(head: bytes, prefix: bytes, lines: bytes) -> bytes:
+    """`POST /v1 HTTP/1.1` as `POST http://host/v1 HTTP/1.1`, then the proxy's header lines."""
+    method, _, rest = head.partition(b" ")
+    target_version, crlf, headers = rest.partition(b"\r\n")
+    return b"".join((method, b" ", prefix, target_version, crlf, lines, headers))
