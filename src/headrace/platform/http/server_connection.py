@@ -92,6 +92,7 @@ class ServerConnection(asyncio.Protocol):
         self._waiting.clear()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+        del self._parser  # it holds our methods: breaks the cycle
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
