@@ -70,7 +70,7 @@ def test_unknown_model(client: openai.OpenAI, upstream: ScriptedThread) -> None:
 
 def test_unknown_route(client: openai.OpenAI, upstream: ScriptedThread) -> None:
     with pytest.raises(openai.NotFoundError, match="/v1/chat/completions") as caught:
-        client.responses.create(model="gpt-4o", input="Hello")
+        client.images.generate(model="gpt-4o", prompt="A cat")
     _checked(caught.value, "unknown_url")
     assert upstream.seen == []
 
