@@ -8,10 +8,11 @@ import re
 import time
 from typing import Protocol
 
-from headrace.edge import anthropic, kept_responses, openai, reading
+from headrace.edge import anthropic, openai, reading
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.head import Head, head_of
 from headrace.edge.headers import Said
+from headrace.edge.kept_responses import KeptResponse
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
 from headrace.gateway import conversations
@@ -85,6 +86,9 @@ class App:
             except KeysAwaited as awaited:
                 await awaited.fetched()
                 call = self._read(exchange, head, call_id, ip, runtime)
+            if isinstance(call, KeptResponse):
+                reply.whole(await call.read_or_deleted(runtime.pipeline), b"")
+                return
         except Refused as refused:
             if self._audit is not None and refused.reason in _UNPROVED:
                 self._audit.refused(ip, refused)
@@ -94,8 +98,6 @@ class App:
             reply.refuse(refused, b"")
             return
         if call is None:
-            if head.route is not None and head.route.asks is Page.RESPONSE:
-                await kept_responses.answer(exchange, head.route, call_id, ip, head, runtime, reply)
             return
         reply.call = call
         if call.operation is Operation.COUNT_TOKENS and not runtime.pipeline.models.counts(call):
@@ -109,12 +111,15 @@ class App:
 
     def _read(
         self, exchange: Exchange, head: Head, call_id: str, ip: str, runtime: Runtime
-    ) -> Call | None:
-        """The call that was asked for; None if it was for a page, which is answered."""
+    ) -> Call | KeptResponse | None:
+        """What was asked for; None if it was a page, which is answered."""
         said, route = head.said, head.route
         if route is None:
             route = route_of(exchange.method, exchange.target)
         asks = route.asks
+        if asks is Page.RESPONSE:
+            caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
+            return KeptResponse(caller, route.name or "", exchange.method)
         if isinstance(asks, Page):
             self._page(exchange, route, asks, call_id, ip, said)
             return None
@@ -171,8 +176,6 @@ class App:
     def _page(
         self, exchange: Exchange, route: Route, page: Page, call_id: str, ip: str, said: Said
     ) -> None:
-        if page is Page.RESPONSE:
-            return  # which is awaited
         headers = b"%bx-request-id: %b\r\n" % (openai.JSON_TYPE, call_id.encode())
         if page is Page.ALIVE:
             exchange.respond(200, headers, b'{"status":"alive"}')
