@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
 from headrace.data.response_store import ResponseStore
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.attempt import Unfinished
-from headrace.gateway.cache.given_again import GivenAgain
 from headrace.gateway.fleet import Fleet
 from headrace.gateway.limits.counters import Counters
 from headrace.gateway.limits.token_counting import PromptCounter
@@ -21,6 +20,9 @@ from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
 from headrace.gateway.telemetry.observer import Observer
 from headrace.platform.http.messages import Transport
+
+if TYPE_CHECKING:
+    from headrace.gateway.cache.given_again import GivenAgain
 
 
 class Parts(Struct):
