@@ -7,6 +7,8 @@ import json
 import shutil
 import sys
 from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,44 +122,37 @@ def _good(report: Report, held: bool) -> str:
 
 def rotate_log(folder: Path) -> None:
     """Raises Setup."""
-    if not (folder / FILE_NAME).exists():
-        raise Setup(f"There is no audit log in {folder}.", "Name the store's folder.")
-    try:
-        log = AuditLog(folder)
-        try:
-            done = log.rotate()
-        finally:
-            log.close()
-    except OSError as error:
-        raise Setup(
-            f"The audit log in {folder} cannot be written: {error.strerror}.",
-            "Run this as the user that runs the gateway.",
-        ) from error
+    with _there(folder), closing(AuditLog(folder)) as log:
+        done = log.rotate()
     print(f"Put aside as {rotated(folder)[-1]}." if done else "There is nothing to put aside yet.")
 
 
 def erase_from_log(folder: Path, text: str, *, sure: bool) -> int:
     """Returns the exit code. Raises Setup."""
+    if not sure:
+        with _there(folder):
+            count = fields_that_say(folder, text)
+        again = "Nothing was erased: add --yes. It cannot be undone." if count else ""
+        print(f"Fields that say so: {count}. {again}".rstrip())
+        return 0
+    with _there(folder), closing(AuditLog(folder)) as log:
+        count = log.erase(text, f"local:{user_name()}")
+    print(f"Fields erased: {count}. Copies elsewhere still have them.")
+    return 0
+
+
+@contextmanager
+def _there(folder: Path) -> Iterator[None]:
+    """For what needs a log in the folder, and its files. Raises Setup."""
     if not (folder / FILE_NAME).exists():
         raise Setup(f"There is no audit log in {folder}.", "Name the store's folder.")
     try:
-        if not sure:
-            count = fields_that_say(folder, text)
-            again = "Nothing was erased: add --yes. It cannot be undone." if count else ""
-            print(f"Fields that say so: {count}. {again}".rstrip())
-            return 0
-        log = AuditLog(folder)
-        try:
-            count = log.erase(text, f"local:{user_name()}")
-        finally:
-            log.close()
+        yield
     except OSError as error:
         raise Setup(
             f"The audit log in {folder} cannot be written: {error.strerror}.",
             "Run this as the user that runs the gateway.",
         ) from error
-    print(f"Fields erased: {count}. Copies elsewhere still have them.")
-    return 0
 
 
 def print_proof(folder: Path, number: int) -> None:
