@@ -48,6 +48,11 @@ def commitment(salt: str, text: str) -> str:
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+def said_beside(line: Line) -> Said:
+    """What is left of it."""
+    return {} if isinstance(line.said, UnsetType) else line.said
+
+
 def disagrees(kept: Mapping[str, str], said: Mapping[str, tuple[str, str]]) -> bool:
     """Whether something is said that the event does not commit to."""
     return any(kept.get(name) != commitment(*each) for name, each in said.items())
@@ -80,7 +85,7 @@ def as_told(line: Line) -> dict[str, object]:
     """The event with what is said of it."""
     event: dict[str, object] = msgspec.json.decode(line.event)
     kept = event.pop("kept", None)
-    said: Said = {} if isinstance(line.said, UnsetType) else line.said
+    said = said_beside(line)
     for name in kept if isinstance(kept, dict) else ():
         event[name] = said[name][1] if name in said else ERASED
     return event

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from headrace.data.audit_chain import (
     ZERO,
@@ -22,9 +22,16 @@ from headrace.data.audit_chain import (
     root_by_path,
 )
 from headrace.data.audit_erasure import ERASURE, FIELDS
-from headrace.data.audit_files import checkpoint_lines, lines
+from headrace.data.audit_files import checkpoint_lines, last_checkpoint, lines
 from headrace.data.audit_keys import can_sign, signature_holds
-from headrace.data.audit_said import Said, as_told, decode_numbered, disagrees, is_as_written
+from headrace.data.audit_said import (
+    Said,
+    as_told,
+    decode_numbered,
+    disagrees,
+    is_as_written,
+    said_beside,
+)
 from headrace.errors import Setup
 
 
@@ -73,7 +80,7 @@ class ChainCheck:
             return self._fail(f"event {numbered.n} stands where event {n} should")
         if not is_as_written(line, head, read):
             return self._fail(f"event {n} was changed, or what stood before it")
-        said = {} if isinstance(read.said, UnsetType) else read.said
+        said = said_beside(read)
         if disagrees(numbered.kept, said):
             return self._fail(f"what stands beside event {n} was changed")
         self.erased += len(numbered.kept) - len(said)
@@ -229,7 +236,7 @@ decode_proof = msgspec.json.Decoder(Proof).decode
 
 def prove(folder: Path, n: int) -> Proof:
     """The proof for event `n`, by the last checkpoint. Raises Setup if there is none."""
-    checkpoint = next(iter(list(_checkpoints(folder, Report()))[::-1]), None)
+    checkpoint = last_checkpoint(folder)
     size = 0 if checkpoint is None else checkpoint.statement.size
     if checkpoint is None or not 0 <= n < size:
         raise Setup(
@@ -259,7 +266,7 @@ def prove(folder: Path, n: int) -> Proof:
         except msgspec.MsgspecError:
             raise Setup("The log is damaged.", "Run `headrace audit verify`.") from None
         if at == n:
-            mine, said = event, {} if isinstance(read.said, UnsetType) else read.said
+            mine, said = event, said_beside(read)
         else:
             parts[current].add(leaf(event))
     path = [parts[r].root() for r in ranges]
