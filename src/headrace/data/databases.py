@@ -30,7 +30,9 @@ def database_url(store: Store, secrets: Secrets, now: float) -> Secret | None:
     return Secret(urlunsplit(parts._replace(netloc=f"{login}@{place}")))
 
 
-def database(folder: Path, url: Secret | None, *, read_only: bool = False) -> Database:
+def database(
+    folder: Path, url: Secret | None, *, file_name: str = FILE_NAME, read_only: bool = False
+) -> Database:
     """The server at `url`, or the file in the folder. Raises Setup if what it needs is not
     installed."""
     if url is not None:
@@ -39,4 +41,4 @@ def database(folder: Path, url: Secret | None, *, read_only: bool = False) -> Da
         return Postgres(url)
     from headrace.data.sqlite import Sqlite
 
-    return Sqlite(folder / FILE_NAME, read_only=read_only)
+    return Sqlite(folder / file_name, read_only=read_only)

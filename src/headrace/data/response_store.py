@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from headrace.config.storing import Store
 from headrace.data.database import Database, migrate
-from headrace.data.databases import database_url
+from headrace.data.databases import database, database_url
 from headrace.platform.secrets import Secrets
 
 FILE_NAME = "responses.sqlite"
@@ -124,14 +124,5 @@ def response_store(
     Raises Setup."""
     if store.responses_keep_hours == 0:
         return None
-    url = database_url(store, secrets, now)
-    database: Database
-    if url is not None:
-        from headrace.data.postgres import Postgres
-
-        database = Postgres(url)
-    else:
-        from headrace.data.sqlite import Sqlite
-
-        database = Sqlite(folder / FILE_NAME)
-    return ResponseStore(database, store.responses_keep_hours * HOUR_S)
+    kept = database(folder, database_url(store, secrets, now), file_name=FILE_NAME)
+    return ResponseStore(kept, store.responses_keep_hours * HOUR_S)
