@@ -47,10 +47,8 @@ def key_of(call: Call, scope: str = "") -> CacheKey | None:
     """None for a call whose answer is not to be given again: one that offers tools or holds their
     results, since what they did or saw has changed, that searches the web, or that the provider
     shall store. `scope` is what else the answer hangs on."""
-    read = canonical.canonical(call.body)
+    read = canonical.of_call(call)
     if read is None or not repeatable(read.members):
-        return None
-    if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
         return None
     digest = canonical.digest(call, read, scope)
     return CacheKey(call.caller.tenant, digest, call.operation)

@@ -53,6 +53,15 @@ def canonical(body: bytes) -> Canonical | None:
     return Canonical(members, text)
 
 
+def of_call(call: Call) -> Canonical | None:
+    """None also for a request for a response that is kept, or that follows on one that was: its
+    answer is part of a conversation."""
+    read = canonical(call.body)
+    if read is None or (call.operation is Operation.RESPONSES and not _is_alone(read.members)):
+        return None
+    return read
+
+
 def digest(call: Call, read: Canonical, scope: str = "") -> bytes:
     """SHA-256 of what decides the answer. `scope` names what else may: the version of the
     policies that the call goes through. The tenant is not in it: whoever keeps answers keeps
@@ -68,7 +77,7 @@ def digest(call: Call, read: Canonical, scope: str = "") -> bytes:
     return total.digest()
 
 
-def is_alone(members: dict[str, Any]) -> bool:
+def _is_alone(members: dict[str, Any]) -> bool:
     """Whether a request for a response asks for one that nobody keeps and that follows on none.
     The API keeps them where nothing is said."""
     return members.get("store") is False and not members.get("previous_response_id")

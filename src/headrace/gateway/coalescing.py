@@ -47,10 +47,8 @@ def key_of(call: Call, mode: Mode, scope: str = "") -> FlightKey | None:
     """None if the call is not to be shared. `scope` is what else its answer hangs on."""
     if mode == "never" or (mode == "fixed_sampling" and not promising(call)):
         return None
-    read = canonical.canonical(call.body)
+    read = canonical.of_call(call)
     if read is None or read.members.get("store"):
-        return None
-    if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
         return None
     if mode == "fixed_sampling" and not _same_each_time(call, read):
         return None

@@ -41,10 +41,8 @@ def asked(call: Call, policy: CachePolicy) -> Asked | None:
     wishes = _wishes(call)
     if _NO_STORE in wishes:
         return None
-    read = canonical.canonical(call.body)
+    read = canonical.of_call(call)
     if read is None or not repeatable(read.members):
-        return None
-    if call.operation is Operation.RESPONSES and not canonical.is_alone(read.members):
         return None
     temperature = read.members.get("temperature")
     if isinstance(temperature, (int, float)) and temperature > policy.most_temperature:
