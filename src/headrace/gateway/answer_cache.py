@@ -73,6 +73,13 @@ def _of_tools(item: dict[str, object]) -> bool:
     return isinstance(kind, str) and kind.rpartition("_")[2] in ("call", "output")
 
 
+def worth_keeping(recorded: Recorded, operation: Operation, bounds: AnswerCachePolicy) -> bool:
+    """A backend's own answer to its proper end, which leaves room for others."""
+    if recorded.size_bytes > min(bounds.answer_bytes, bounds.most_bytes):
+        return False
+    return not recorded.stands_in and answer_forms.stopped(recorded, operation)
+
+
 async def answer_for(
     cache: AnswerCache, key: CacheKey | None, call: Call, now: float
 ) -> Recorded | None:
@@ -114,11 +121,9 @@ class MemoryAnswers:
 
     async def put(self, key: CacheKey, recorded: Recorded, now: float) -> bool:
         policy = self._policy
+        if not worth_keeping(recorded, key.operation, policy):
+            return False
         size = recorded.size_bytes
-        if size > min(policy.answer_bytes, policy.most_bytes):
-            return False
-        if recorded.stands_in or not answer_forms.stopped(recorded, key.operation):
-            return False
         if key in self._order:
             self._drop(key)
         jitter = 1 + policy.keep_jitter * self._rng.uniform(-1, 1)

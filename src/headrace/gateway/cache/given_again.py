@@ -19,6 +19,7 @@ import msgspec
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.gateway import answer_forms
+from headrace.gateway.answer_cache import worth_keeping
 from headrace.gateway.cache import guard
 from headrace.gateway.cache.asking import Asked
 from headrace.gateway.cache.embeddings import VERSION, Questions
@@ -132,9 +133,7 @@ class GivenAgain:
         self, asked: Asked, recorded: Recorded, call: Call, policy: CachePolicy, now: float
     ) -> bool:
         """False if the answer is not one to keep."""
-        if recorded.size_bytes > min(self._bounds.answer_bytes, self._bounds.most_bytes):
-            return False
-        if recorded.stands_in or not answer_forms.stopped(recorded, call.operation):
+        if not worth_keeping(recorded, call.operation, self._bounds):
             return False
         made_s = time.monotonic() - call.received_at
         entry = Entry(
