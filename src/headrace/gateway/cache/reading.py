@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from typing import Final, NamedTuple
@@ -104,6 +105,14 @@ _ADVICE: Final = frozenset({"should"})
 _NEED: Final = frozenset({"must"})
 _FACT: Final = frozenset("is are am was were do does did has have had will would shall".split())
 _WH: Final = frozenset("what which who whom whose when where why".split())
+
+_PERSONS: Final = (
+    ("i", frozenset("i me my mine we us our ours myself".split())),
+    ("you", frozenset("you your yours yourself".split())),
+    ("he", frozenset("he him his himself".split())),
+    ("she", frozenset("she her hers herself".split())),
+    ("they", frozenset("they them their theirs".split())),
+)
 
 
 class Term(NamedTuple):
@@ -244,9 +253,15 @@ def _terms(words: list[str], names: frozenset[str]) -> tuple[Term, ...]:
             is_past = past(word) and before not in closed.BE and before not in ("the", "a", "my")
             degree = before in ("most", "least") or (word.endswith("est") and len(word) > 5)
             terms.append(Term(word, marker, at, degree, word in names, is_past))
-            verb = word if base(word) in {base(v) for v in _PARTICLE_VERBS} else ""
+            verb = word if base(word) in _particle_verbs() else ""
         before = word
     return tuple(terms)
+
+
+@functools.cache
+def _particle_verbs() -> frozenset[str]:
+    """Base forms. Made with the first question: they take the words that the package ships."""
+    return frozenset(map(base, _PARTICLE_VERBS))
 
 
 def _lists(terms: tuple[Term, ...], words: list[str]) -> frozenset[tuple[int, int]]:
@@ -299,11 +314,4 @@ def _tense(words: list[str]) -> str:
 
 def _persons(words: list[str]) -> frozenset[str]:
     found = set(words)
-    groups = (
-        ("i", {"i", "me", "my", "mine", "we", "us", "our", "ours", "myself"}),
-        ("you", {"you", "your", "yours", "yourself"}),
-        ("he", {"he", "him", "his", "himself"}),
-        ("she", {"she", "her", "hers", "herself"}),
-        ("they", {"they", "them", "their", "theirs"}),
-    )
-    return frozenset(name for name, members in groups if found & members)
+    return frozenset(name for name, members in _PERSONS if found & members)
