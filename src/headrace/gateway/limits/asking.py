@@ -22,8 +22,8 @@ from headrace.gateway.limits.measures import (
     note_requests,
     note_tokens,
 )
-from headrace.gateway.limits.round_trips import US, Ask
-from headrace.gateway.limits.shares import HeldShare, RateShare, Share, TokensHeld
+from headrace.gateway.limits.round_trips import Ask
+from headrace.gateway.limits.shares import US, HeldShare, RateShare, Share, TokensHeld
 
 FOREVER = 1e17
 """Microseconds that no time will help."""

@@ -14,15 +14,13 @@ from msgspec import Raw, Struct
 
 from headrace.data.redis_link import Command, RedisAway, RedisLink
 from headrace.gateway.limits.measures import AtOnce, Budget, Rate
-from headrace.gateway.limits.shares import Refund
+from headrace.gateway.limits.shares import US, Report
 
 log = logging.getLogger("headrace.limits")
 
 SCRIPT = Path(__file__).with_name("counters.lua").read_bytes()
-US = 1_000_000
 KEPT_AFTER_S = 2 * 86_400
 
-Report = tuple[Raw, int, int, Sequence[Refund]]
 Ask = tuple[list[tuple[Raw, int, int]], bool, bool]
 """Counters with the amount that is needed and the calls that a share is wanted for; whether the
 price is known, whether the answer has a bound."""

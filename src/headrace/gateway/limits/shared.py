@@ -29,13 +29,9 @@ from headrace.gateway.limits.measures import (
     note_requests,
     note_tokens,
 )
-from headrace.gateway.limits.round_trips import (
-    Ask,
-    Report,
-    RoundTrips,
-)
+from headrace.gateway.limits.round_trips import Ask, RoundTrips
 from headrace.gateway.limits.share_book import ShareBook
-from headrace.gateway.limits.shares import HeldShare, Share, TokensHeld
+from headrace.gateway.limits.shares import HeldShare, Report, Share, TokensHeld
 
 log = logging.getLogger("headrace.limits")
 

@@ -13,6 +13,7 @@ has not ended by then gives back later what it did not use, by its place in the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from msgspec import Raw
@@ -31,9 +32,11 @@ US = 1_000_000
 
 Refund = tuple[float, float, float, int, int]
 """A stake's own instant, what was returned, its begin, the tokens reserved and the tokens used."""
+Report = tuple[Raw, int, int, Sequence[Refund]]
+"""The counter, what was used since the last report, what is held, refunds."""
 
 
-class Share:
+class Share(ABC):
     """Of one counter. Amounts are units of it: requests, tokens, places, micro-dollars."""
 
     __slots__ = ("_asked_at", "_want", "allowance", "key", "left", "marked", "spec", "touched",
@@ -81,17 +84,17 @@ class Share:
         return not (self.left or self.held or self.marked)
 
     @property
+    @abstractmethod
     def held(self) -> int:
         """What the server must go on to count as shared out."""
-        raise NotImplementedError
 
-    def report(self) -> tuple[Raw, int, int, Sequence[Refund]]:
-        """What the server is told: the counter, what was used since, what is held, refunds."""
-        raise NotImplementedError
+    @abstractmethod
+    def report(self) -> Report:
+        """What the server is told."""
 
+    @abstractmethod
     def heard(self, said: Sequence[float] | None, now: float) -> None:
         """What it says to that; None if that was lost."""
-        raise NotImplementedError
 
 
 class RateShare(Share):
@@ -156,7 +159,7 @@ class RateShare(Share):
         """What the server says is owed."""
         self._owed_s, self._seen_at = owed_s, now
 
-    def report(self) -> tuple[Raw, int, int, Sequence[Refund]]:
+    def report(self) -> Report:
         told = (self.spec, self.used, self.held, tuple(self._refunds))
         self.used = 0
         self._refunds = []
@@ -272,7 +275,7 @@ class HeldShare(Share):
             return True
         return amount > 0 and not self.allowance
 
-    def report(self) -> tuple[Raw, int, int, Sequence[Refund]]:
+    def report(self) -> Report:
         told = (self.spec, self.spent, self.held, ())
         self.spent_before += self.spent
         self.spent = 0
