@@ -104,7 +104,7 @@ class Metering:
             caller.tenant,
             progress.status,
             progress.finish,
-            progress.answered_by or ("nobody" if target is None else "upstream"),
+            progress.answerer,
             progress.attempts,
             int((now - call.received_at) * 1e6),
             None if target is None else target.name,

@@ -62,7 +62,7 @@ def line_of(call: Call, progress: Progress, usage: Usage, now: float, unix: floa
         caller.tenant,
         progress.status,
         progress.finish,
-        progress.answered_by or ("nobody" if target is None else "upstream"),
+        progress.answerer,
         progress.attempts,
         round((now - received) * 1e3, 2),
         usage.input_tokens,
