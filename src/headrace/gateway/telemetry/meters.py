@@ -116,15 +116,17 @@ class Meters:
             flow.saved_microusd += progress.saved_microusd
 
     def _flow(self, model: str, backend: str) -> Flow:
-        if model not in self.models:
-            # A name that leads nowhere is a client's; one that a backend took may be one of many.
-            others = {name for name, _ in self._flows if name not in self.models}
-            if not backend or (model not in others and len(others) >= MOST_MODELS):
-                model = OTHER
+        # A name that leads nowhere is a client's; one that a backend took may be one of many.
+        if model not in self.models and not (backend and self._has_room_for(model)):
+            model = OTHER
         flow = self._flows.get((model, backend))
         if flow is None:
             flow = self._flows[model, backend] = new_flow(self._scrub(model), backend)
         return flow
+
+    def _has_room_for(self, model: str) -> bool:
+        others = {name for name, _ in self._flows if name not in self.models}
+        return model in others or len(others) < MOST_MODELS
 
     def _tenant(self, tenant: str) -> TenantUse:
         name = tenant if len(self._tenants) < self.most_tenants else OTHER
