@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from headrace.gateway.telemetry.snapshot import (
     Flow,
     Histogram,
     Moment,
+    budgets_used,
 )
 
 WINDOW_S = 300.0
@@ -231,18 +233,15 @@ def _now(text: Text, moments: list[Moment]) -> None:
     running: dict[str, int] = {}
     room: dict[str, float] = {}
     failing: dict[str, float] = {}
-    budgets: dict[tuple[str, str], float] = {}
     queues: dict[str, int] = {}
     for moment in moments:
         for one in moment.backends:
             running[one.name] = running.get(one.name, 0) + one.running
             room[one.name] = room.get(one.name, 0.0) + one.limit
             failing[one.name] = max(failing.get(one.name, 0.0), one.failure_share)
-        for budget in moment.budgets:
-            key = (budget.name, budget.unit)
-            budgets[key] = max(budgets.get(key, 0.0), budget.used_share)
         for name, length in moment.queues.items():
             queues[name] = queues.get(name, 0) + length
+    budgets = sorted(budgets_used(moments).items())
     text.gauge("headrace_backend_running", "Attempts that run on a backend.", _by(running))
     text.gauge("headrace_backend_limit", "Attempts that may run on a backend.", _by(room))
     text.gauge(
@@ -253,7 +252,7 @@ def _now(text: Text, moments: list[Moment]) -> None:
     text.gauge(
         "headrace_budget_used_ratio",
         "Share of a budget that is used, by the caller who used most of theirs.",
-        [({"budget": n, "unit": unit}, round(s, 6)) for (n, unit), s in sorted(budgets.items())],
+        [({"budget": n, "unit": unit}, round(s, 6)) for (n, unit), s in budgets],
     )
     text.gauge(
         "headrace_queue_length",
@@ -267,13 +266,7 @@ def _by(values: dict[str, int] | dict[str, float]) -> list[tuple[Labels, float]]
 
 
 def _states(moments: list[Moment]) -> Iterator[tuple[Labels, float]]:
-    names = dict.fromkeys(one.name for moment in moments for one in moment.backends)
-    for name in names:
+    seen = Counter((one.name, one.state) for moment in moments for one in moment.backends)
+    for name in dict.fromkeys(name for name, _ in seen):
         for state in State:
-            count = sum(
-                one.state == state.value
-                for moment in moments
-                for one in moment.backends
-                if one.name == name
-            )
-            yield {"backend": name, "state": state.value}, count
+            yield {"backend": name, "state": state.value}, seen[name, state.value]

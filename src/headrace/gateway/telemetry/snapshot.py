@@ -153,6 +153,17 @@ class Moment(Struct):
     budgets: list[BudgetNow] = field(default_factory=list)
 
 
+def budgets_used(moments: Iterable[Moment]) -> dict[tuple[str, str], float]:
+    """By name and unit of each budget: the share used by the caller who used most of it, in the
+    worker that knows of most."""
+    used: dict[tuple[str, str], float] = {}
+    for moment in moments:
+        for budget in moment.budgets:
+            key = (budget.name, budget.unit)
+            used[key] = max(used.get(key, 0.0), budget.used_share)
+    return used
+
+
 class Snapshot(Struct):
     """One worker's. `worker` is its own for its whole life."""
 

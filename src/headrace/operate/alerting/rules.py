@@ -10,7 +10,7 @@ from headrace.config.alerting import Alerts
 from headrace.edge.gathering import Gathered
 from headrace.gateway.health import State
 from headrace.gateway.telemetry.history import History, flows_since, quantile
-from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow, Histogram
+from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow, Histogram, budgets_used
 
 CALM_S = 300.0
 """A value must be well for so long before its alert is over."""
@@ -84,16 +84,12 @@ def readings(gathered: Gathered, history: History, alerts: Alerts, now: float) -
 
 
 def _now(gathered: Gathered, alerts: Alerts) -> Iterator[Reading]:
-    budgets: dict[tuple[str, str], float] = {}
     opened: dict[str, int] = {}
     for moment in gathered.moments.values():
-        for budget in moment.budgets:
-            key = (budget.name, budget.unit)
-            budgets[key] = max(budgets.get(key, 0.0), budget.used_share)
         for backend in moment.backends:
             is_open = backend.state == State.OPEN.value
             opened[backend.name] = opened.get(backend.name, 0) + is_open
-    for (name, unit), share in budgets.items():
+    for (name, unit), share in budgets_used(gathered.moments.values()).items():
         rule, most = (
             (COST, alerts.cost_over_budget)
             if unit == "usd"
