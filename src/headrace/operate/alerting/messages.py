@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.message import EmailMessage
 from typing import Any
 
-from headrace.operate.alerting.rules import Reading
+from headrace.operate.alerting.rules import Rule
 from headrace.operate.alerting.states import Change, Notice
 
 WORDS = {Change.BEGINS: "ALERT", Change.LASTS: "STILL", Change.ENDS: "OK"}
@@ -26,8 +26,8 @@ def sentence(notice: Notice) -> str:
     )
 
 
-def link(reading: Reading, runbook_url: str | None) -> str | None:
-    return None if runbook_url is None else f"{runbook_url.rstrip('#')}#{reading.rule.name}"
+def link(rule: Rule, runbook_url: str | None) -> str | None:
+    return None if runbook_url is None else f"{runbook_url.rstrip('#')}#{rule.name}"
 
 
 def plain(notice: Notice, gateway: str, runbook_url: str | None) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def plain(notice: Notice, gateway: str, runbook_url: str | None) -> dict[str, An
         "threshold": reading.threshold,
         "about": sentence(notice),
         "do": reading.rule.do,
-        "runbook": link(reading, runbook_url),
+        "runbook": link(reading.rule, runbook_url),
         "gateway": gateway,
     }
 
@@ -50,7 +50,7 @@ def plain(notice: Notice, gateway: str, runbook_url: str | None) -> dict[str, An
 def text(notice: Notice, gateway: str, runbook_url: str | None) -> str:
     """Several lines."""
     parts = [sentence(notice), notice.reading.rule.do, f"Gateway: {gateway}"]
-    where = link(notice.reading, runbook_url)
+    where = link(notice.reading.rule, runbook_url)
     return "\n".join(parts if where is None else [*parts, where])
 
 
@@ -87,7 +87,7 @@ def pagerduty(
 ) -> dict[str, Any]:
     """https://developer.pagerduty.com/docs/events-api-v2/overview/"""
     reading = notice.reading
-    where = link(reading, runbook_url)
+    where = link(reading.rule, runbook_url)
     return {
         "routing_key": routing_key,
         "event_action": _PAGER[notice.change],

@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.config.alerting import Alerts
 from headrace.operate.alerting import rules
+from headrace.operate.alerting.messages import link
 
 _FAILED = 'status=~"429|5.."'
 
@@ -26,10 +27,9 @@ def rules_yaml(alerts: Alerts) -> str:
             f"          summary: {json.dumps(rule.about + ': {{ $value | humanize }}')}",
             f"          description: {json.dumps(rule.do)}",
         ]
-        if alerts.runbook_url is not None:
-            lines.append(
-                f"          runbook_url: {json.dumps(f'{alerts.runbook_url}#{rule.name}')}"
-            )
+        where = link(rule, alerts.runbook_url)
+        if where is not None:
+            lines.append(f"          runbook_url: {json.dumps(where)}")
     return "\n".join(lines) + "\n"
 
 
