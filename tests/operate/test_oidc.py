@@ -196,19 +196,21 @@ def test_refused_tokens_are_in_the_audit_log_without_themselves(tmp_path: Path) 
 
 def test_a_kept_response_is_asked_for_by_token_too(tmp_path: Path) -> None:
     """The first that comes waits for the issuer's keys; one that is refused is audited."""
-    with identity_provider(tmp_path) as provider:
-        with running_gateway(config_of(provider), tmp_path, env=trusting(provider)) as gateway:
-            scene = Scene(provider, gateway)
+    with (
+        identity_provider(tmp_path) as provider,
+        running_gateway(config_of(provider), tmp_path, env=trusting(provider)) as gateway,
+    ):
+        scene = Scene(provider, gateway)
 
-            def kept(token: str) -> httpx.Response:
-                headers = {"authorization": f"Bearer {token}"}
-                return scene.client.get("/responses/resp_none", headers=headers)
+        def kept(token: str) -> httpx.Response:
+            headers = {"authorization": f"Bearer {token}"}
+            return scene.client.get("/responses/resp_none", headers=headers)
 
-            assert kept(provider.token()).status_code == 404
-            expired = kept(provider.token(exp=int(time.time()) - 60))
-            assert expired.status_code == 401
-            assert expired.headers["x-request-id"] == expired.json()["error"]["request_id"]
-            scene.client.close()
+        assert kept(provider.token()).status_code == 404
+        expired = kept(provider.token(exp=int(time.time()) - 60))
+        assert expired.status_code == 401
+        assert expired.headers["x-request-id"] == expired.json()["error"]["request_id"]
+        scene.client.close()
     log = (tmp_path / ".headrace" / "audit.jsonl").read_text()
     assert "access token: it has expired" in log
 
