@@ -45,33 +45,38 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of a stream: to its end."""
 
 
-class OpenAIBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="openai",
+class HostedBackend(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="provider"
 ):
+    """What all backends have that are asked over the network. Those made of it have its
+    `forbid_unknown_fields` and `tag_field` too."""
+
+    url: str | None
+    """Base URL."""
+    model: str | None = None
+    """The model's name at the provider; leave out to pass on the name the client used."""
+    region: Name | None = None
+    """Where it runs, as you name it."""
+    context_tokens: ContextTokens | None = None
+    """The model's context window, for `context_fallback`."""
+    timeouts: Timeouts = Timeouts()
+    """How long this backend may take."""
+
+
+class OpenAIBackend(HostedBackend, frozen=True, kw_only=True, tag="openai"):
     """OpenAI, or any server that speaks its API: vLLM, Ollama, llama.cpp, Groq, OpenRouter."""
 
     url: str = "https://api.openai.com/v1"
     """Base URL, with its `/v1` if the server has one."""
     credential: SecretRef | None = None
     """Where the provider's key is: `env:NAME` or `file:PATH`. Leave out for servers without."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply, such as `openai/gpt-4o-mini`. Leave out to take them by the URL's host
     and the model's name."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
     organization: str | None = None
     """Sent as `OpenAI-Organization`."""
     project: str | None = None
     """Sent as `OpenAI-Project`."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
     include_usage: bool = True
     """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
     operations: list[Operation] | None = None
@@ -80,18 +85,9 @@ class OpenAIBackend(
     """Whether it has the Responses API, to which such calls then pass through; others are
     translated to chats. Leave out for what is known: OpenAI's own URL has it,
     other servers are not asked for it."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class AzureOpenAIBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="azure_openai",
-):
+class AzureOpenAIBackend(HostedBackend, frozen=True, kw_only=True, tag="azure_openai"):
     """A deployment of Azure OpenAI."""
 
     url: str
@@ -104,10 +100,6 @@ class AzureOpenAIBackend(
     """The data-plane API version, or `v1` for the `/openai/v1` surface."""
     model: str | None = None
     """The model behind the deployment, for prices; leave out if the deployment has its name."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
     include_usage: bool = True
     """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
     operations: list[Operation] | None = None
@@ -116,187 +108,89 @@ class AzureOpenAIBackend(
     """Whether it has the Responses API, to which such calls then pass through; others are
     translated to chats. Leave out for what is known: API version `v1` and those
     from 2025-03-01 on have it."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class AnthropicBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="anthropic",
-):
+class AnthropicBackend(HostedBackend, frozen=True, kw_only=True, tag="anthropic"):
     """Anthropic's Messages API."""
 
     url: str = "https://api.anthropic.com"
     """Base URL, without `/v1`."""
     credential: SecretRef
     """Where the API key is: `env:NAME` or `file:PATH`."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply, such as `anthropic/claude-sonnet-4-5`. Leave out to take Anthropic's by
     the model's name."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
     max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
     """The longest answer to clients of other dialects that name no limit, which Anthropic's API
     demands."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class GoogleBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="google",
-):
+class GoogleBackend(HostedBackend, frozen=True, kw_only=True, tag="google"):
     """Google's Gemini API."""
 
     url: str = "https://generativelanguage.googleapis.com/v1beta"
     """Base URL, with the API's version: what stands before `/models`."""
     credential: SecretRef
     """Where the API key is: `env:NAME` or `file:PATH`."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply, such as `google/gemini-2.5-flash`. Leave out to take Google's by the
     model's name."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class CohereBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="cohere",
-):
+class CohereBackend(HostedBackend, frozen=True, kw_only=True, tag="cohere"):
     """Cohere's API."""
 
     url: str = "https://api.cohere.com"
     """Base URL, without `/v2`."""
     credential: SecretRef
     """Where the API key is: `env:NAME` or `file:PATH`."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply, such as `cohere/command-a`. Leave out to take Cohere's by the model's
     name."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class MistralBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="mistral",
-):
+class MistralBackend(HostedBackend, frozen=True, kw_only=True, tag="mistral"):
     """Mistral's API."""
 
     url: str = "https://api.mistral.ai/v1"
     """Base URL, with its `/v1`."""
     credential: SecretRef
     """Where the API key is: `env:NAME` or `file:PATH`."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply, such as `mistral/mistral-large-latest`. Leave out to take Mistral's by
     the model's name."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
     operations: list[Operation] | None = None
     """What it can do, of `chat`, `embeddings`; leave out to let all be tried."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class OllamaBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="ollama",
-):
+class OllamaBackend(HostedBackend, frozen=True, kw_only=True, tag="ollama"):
     """An Ollama server."""
 
     url: str = "http://127.0.0.1:11434/v1"
     """Base URL, with its `/v1`."""
     credential: SecretRef | None = None
     """Where a key is, for servers behind one: `env:NAME` or `file:PATH`."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply; leave out if nobody asks any."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
     operations: list[Operation] | None = None
     """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
     timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)
-    """How long this backend may take."""
 
 
-class VllmBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="vllm",
-):
+class VllmBackend(HostedBackend, frozen=True, kw_only=True, tag="vllm"):
     """A vLLM server."""
 
     url: str = "http://127.0.0.1:8000/v1"
     """Base URL, with its `/v1`."""
     credential: SecretRef | None = None
     """Where the key of `--api-key` is: `env:NAME` or `file:PATH`."""
-    model: str | None = None
-    """The model's name at the provider; leave out to pass on the name the client used."""
     priced_as: PricedAs | None = None
     """Whose prices apply; leave out if nobody asks any."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
     operations: list[Operation] | None = None
     """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
-class BedrockBackend(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="provider",
-    tag="bedrock",
-):
+class BedrockBackend(HostedBackend, frozen=True, kw_only=True, tag="bedrock"):
     """AWS Bedrock's Converse API. It needs a `credential`, or an access key and
     `pip install 'headrace[bedrock]'`."""
 
@@ -318,12 +212,6 @@ class BedrockBackend(
     priced_as: PricedAs | None = None
     """Whose prices apply, such as `aws/anthropic.claude-sonnet-4-5-20250929-v1:0`. Leave out to
     take AWS's by the model's id."""
-    region: Name | None = None
-    """Where it runs, as you name it."""
-    context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
-    timeouts: Timeouts = Timeouts()
-    """How long this backend may take."""
 
 
 class LocalBackend(
