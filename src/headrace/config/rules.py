@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from headrace.config.admin_rules import check_admin
 from headrace.config.alerting import MailNotice
@@ -13,10 +14,8 @@ from headrace.config.backends import (
     BedrockBackend,
     CohereBackend,
     GoogleBackend,
-    MistralBackend,
-    OllamaBackend,
+    HostedBackend,
     OpenAIBackend,
-    VllmBackend,
 )
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.export_rules import check_kafka
@@ -43,12 +42,17 @@ from headrace.config.urls import (
     url_fault,
 )
 
-LIKE_OPENAI = MistralBackend | OllamaBackend | VllmBackend
-"""Backends of servers that speak OpenAI's API, by a name of their own."""
-PASSING = (
-    OpenAIBackend | AnthropicBackend | GoogleBackend | LIKE_OPENAI | BedrockBackend | CohereBackend
+URL_FAULTS: Mapping[type[HostedBackend], Callable[[str], tuple[str, str] | None]] = (
+    MappingProxyType(
+        {
+            AzureOpenAIBackend: azure_url_fault,
+            AnthropicBackend: anthropic_url_fault,
+            CohereBackend: cohere_url_fault,
+            GoogleBackend: google_url_fault,
+        }
+    )
 )
-"""Backends that may go without a model's name."""
+"""For backends of whose URL more can be said than `url_fault` does."""
 
 
 class Rules:
@@ -120,27 +124,13 @@ class Rules:
     def _backends(self) -> None:
         for name, backend in self._config.backends.items():
             path: KeyPath = ("backends", name)
-            match backend:
-                case OpenAIBackend():
-                    self._url((*path, "url"), backend.url, url_fault(backend.url))
-                    if backend.credential is None and backend.url == "https://api.openai.com/v1":
-                        self._located.problem(
-                            path,
-                            "OpenAI needs a `credential`",
-                            "Add `credential: env:OPENAI_API_KEY`, or the `url` of another server.",
-                        )
-                case MistralBackend() | OllamaBackend() | VllmBackend():
-                    self._url((*path, "url"), backend.url, url_fault(backend.url))
-                case AzureOpenAIBackend():
-                    self._url((*path, "url"), backend.url, azure_url_fault(backend.url))
-                case AnthropicBackend():
-                    self._url((*path, "url"), backend.url, anthropic_url_fault(backend.url))
-                case CohereBackend():
-                    self._url((*path, "url"), backend.url, cohere_url_fault(backend.url))
-                case GoogleBackend():
-                    self._url((*path, "url"), backend.url, google_url_fault(backend.url))
-                case BedrockBackend():
-                    self._bedrock(backend, path)
+            if isinstance(backend, HostedBackend) and backend.url is not None:
+                fault_of = URL_FAULTS.get(type(backend), url_fault)
+                self._url((*path, "url"), backend.url, fault_of(backend.url))
+            if isinstance(backend, OpenAIBackend):
+                self._openai(backend, path)
+            elif isinstance(backend, BedrockBackend):
+                self._bedrock(backend, path)
             if getattr(backend, "operations", None) == []:
                 self._located.problem(
                     (*path, "operations"),
@@ -149,9 +139,15 @@ class Rules:
                 )
             check_timeouts(backend.timeouts, (*path, "timeouts"), self._located)
 
+    def _openai(self, backend: OpenAIBackend, path: KeyPath) -> None:
+        if backend.credential is None and backend.url == "https://api.openai.com/v1":
+            self._located.problem(
+                path,
+                "OpenAI needs a `credential`",
+                "Add `credential: env:OPENAI_API_KEY`, or the `url` of another server.",
+            )
+
     def _bedrock(self, backend: BedrockBackend, path: KeyPath) -> None:
-        if backend.url is not None:
-            self._url((*path, "url"), backend.url, url_fault(backend.url))
         key = (backend.access_key_id, backend.secret_access_key)
         if (backend.credential is None) == (None in key) or key.count(None) == 1:
             self._located.problem(
@@ -305,7 +301,8 @@ class Rules:
 
 
 def open_backends(config: Config) -> Iterator[str]:
-    """Names of backends that pass on whatever name of a model the client used."""
+    """Names of backends that pass on whatever name of a model the client used. Azure's have a
+    deployment, whatever their model."""
     for name, backend in config.backends.items():
-        if isinstance(backend, PASSING) and backend.model is None:
+        if backend.model is None and not isinstance(backend, AzureOpenAIBackend):
             yield name
