@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -24,6 +24,10 @@ class Written(Struct, frozen=True):
     name: str
     terms: UnitTerms
     path: KeyPath
+
+
+_Units = dict[tuple[str, str], Written]
+"""Of one tenant, by kind and name."""
 
 
 def units_in(config: Config) -> Iterator[Written]:
@@ -49,30 +53,38 @@ def check_units(config: Config, located: Located) -> None:
                 f"it stands under `tenants.{DEFAULT_TENANT}.teams` too",
                 "Remove one of the two.",
             )
+    by_tenant: dict[str, _Units] = {}
     for unit in units_in(config):
+        by_tenant.setdefault(unit.tenant, {})[unit.kind, unit.name] = unit
         above = config.tenants.get(unit.tenant)
         if above is not None and unit.kind != "tenant":
-            _check_ceiling(unit.terms, above, f"the tenant {quoted(unit.tenant)}", unit.path,
-                           located)  # fmt: skip
+            whose = f"the tenant {quoted(unit.tenant)}"
+            _check_ceiling(unit.terms, above, whose, unit.path, located)
     for name, key in config.keys.items():
-        _check_belonging(key, ("keys", name), config, located)
+        _check_belonging(key, ("keys", name), config, by_tenant, located)
     for issuer_name, issuer in config.oidc.issuers.items():
         for i, grant in enumerate(issuer.grants):
             path: KeyPath = ("oidc", "issuers", issuer_name, "grants", i)
-            _check_belonging(grant, path, config, located)
+            _check_belonging(grant, path, config, by_tenant, located)
 
 
-def _check_belonging(terms: KeyTerms, path: KeyPath, config: Config, located: Located) -> None:
+def _check_belonging(
+    terms: KeyTerms,
+    path: KeyPath,
+    config: Config,
+    by_tenant: Mapping[str, _Units],
+    located: Located,
+) -> None:
     """Those who name a tenant, a team or a user that is not written are told, for it may be a
     mistake; but it may be in the registry."""
     if config.tenants and terms.tenant not in (*config.tenants, DEFAULT_TENANT):
         _tell_unknown("tenant", terms.tenant, config.tenants, path, located)
-    known: dict[tuple[str, str], Written] = {
-        (u.kind, u.name): u for u in units_in(config) if u.tenant == terms.tenant
-    }
+    known = by_tenant.get(terms.tenant, {})
     for kind, name in (("team", terms.team), ("user", terms.user)):
+        if name is None or (kind, name) in known:
+            continue
         others = [n for k, n in known if k == kind]
-        if name is not None and others and (kind, name) not in known:
+        if others:
             _tell_unknown(kind, name, others, path, located)
     for kind, name in (("tenant", terms.tenant), ("team", terms.team), ("user", terms.user)):
         unit = known.get((kind, name or ""))
