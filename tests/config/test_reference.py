@@ -85,12 +85,11 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
 
 
 def test_every_field_has_a_docstring() -> None:
-    docs = field_docs()
     missing = [
         f"{struct.__name__}.{field}"
         for struct in structs()
         for field in struct.__struct_fields__
-        if not docs[struct.__name__].get(field)
+        if not field_docs(struct).get(field)
     ]
     assert missing == []
 

@@ -25,11 +25,12 @@ _TAG_MEANING = "Which kind of backend this is."
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `headrace.yaml`, with the fields' docstrings in it."""
     made = msgspec.json.schema(Config)
-    docs = field_docs()
+    structs = {at.cls.__name__: at.cls for _, at in _sections(inspect.type_info(Config), "")}
     defs: dict[str, Any] = made["$defs"]
     for name, definition in defs.items():
+        docs = field_docs(structs[name])
         for key, value in definition["properties"].items():
-            meaning = docs[name].get(key, _TAG_MEANING)
+            meaning = docs.get(key, _TAG_MEANING)
             definition["properties"][key] = {**value, "description": meaning}
         if not definition.get("required"):
             definition.pop("required", None)
@@ -57,7 +58,6 @@ def _without_discriminators(node: object) -> None:
 
 def reference_markdown() -> str:
     """A table for each section of the file."""
-    docs = field_docs()
     parts: list[str] = []
     for path, struct in _sections(inspect.type_info(Config), ""):
         title = f"`{path}`" if path else "The whole file"
@@ -67,8 +67,9 @@ def reference_markdown() -> str:
         lines += ["| Key | Write | Default | Meaning |", "|---|---|---|---|"]
         if struct.tag is not None:
             lines.append(f"| `{struct.tag_field}` | `{struct.tag}` | required | {_TAG_MEANING} |")
+        docs = field_docs(struct.cls)
         for field in struct.fields:
-            meaning = docs[struct.cls.__name__].get(field.name, "")
+            meaning = docs.get(field.name, "")
             cells = (f"`{field.encode_name}`", expected(field.type), _default(field), meaning)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("\n".join(lines))

@@ -159,7 +159,7 @@ class Shape:
         for name, field in fields.items():
             if field.required and name not in found and not _misspelt(name, found, fields):
                 good = False
-                meaning = field_docs().get(struct.cls.__name__, {}).get(name)
+                meaning = field_docs(struct.cls).get(name)
                 instead = f"Add `{name}:`. {meaning or f'Write {expected(field.type)}.'}"
                 self._bad(node, path, f"`{name}` is missing", instead)
         return values if good else BAD
