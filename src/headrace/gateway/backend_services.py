@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import assert_never
+from typing import TypedDict, assert_never
 from urllib.parse import urlsplit
 
 from headrace.config.backends import (
@@ -40,7 +39,6 @@ from headrace.services.local.service import LocalService
 from headrace.services.mistral import MistralService
 from headrace.services.ollama import OllamaService
 from headrace.services.openai import PATHS, OpenAIService
-from headrace.services.openai_like import OpenAILikeService
 from headrace.services.service import Service
 from headrace.services.translated import (
     AnthropicForOpenAI,
@@ -50,9 +48,6 @@ from headrace.services.translated import (
 )
 from headrace.services.vllm import VllmService
 
-_LIKE_OPENAI: Mapping[type, tuple[type[OpenAILikeService], str]] = MappingProxyType(
-    {MistralBackend: (MistralService, "mistral"), OllamaBackend: (OllamaService, "ollama")}
-)
 OPENAI_HOST = "api.openai.com"
 """Of servers that speak OpenAI's API, the one that has all of it."""
 
@@ -96,6 +91,7 @@ class BackendServices:
         return None
 
     def _service(self, name: str, backend: AnyBackend) -> Service:
+        policy = self.config.translation.unsupported
         match backend:
             case OpenAIBackend():
                 return self._openai(backend)
@@ -113,42 +109,46 @@ class BackendServices:
                     ),
                 )
             case AnthropicBackend():
-                provider, priced_model = _priced(backend.priced_as, "anthropic")
                 return AnthropicService(
-                    origin=Origin.of(backend.url),
-                    path=_path(backend.url),
+                    **_place(backend.url, backend.model, backend.priced_as, "anthropic"),
                     api_key=self._secret(backend.credential),
-                    model=backend.model,
-                    provider=provider,
-                    priced_as=priced_model,
                 )
-            case GoogleBackend() | CohereBackend():
-                google = isinstance(backend, GoogleBackend)
-                provider, priced_model = _priced(
-                    backend.priced_as, "google" if google else "cohere"
-                )
-                return (GoogleService if google else CohereService)(
-                    origin=Origin.of(backend.url),
-                    path=_path(backend.url),
+            case GoogleBackend():
+                return GoogleService(
+                    **_place(backend.url, backend.model, backend.priced_as, "google"),
                     api_key=self._secret(backend.credential),
-                    model=backend.model,
-                    provider=provider,
-                    priced_as=priced_model,
-                    policy=self.config.translation.unsupported,
+                    policy=policy,
+                )
+            case CohereBackend():
+                return CohereService(
+                    **_place(backend.url, backend.model, backend.priced_as, "cohere"),
+                    api_key=self._secret(backend.credential),
+                    policy=policy,
                 )
             case BedrockBackend():
-                return self._bedrock(backend)
-            case MistralBackend() | OllamaBackend():
-                return self._openai_like(backend)
-            case VllmBackend():
-                provider, priced_model = _priced(backend.priced_as, "vllm")
-                return VllmService(
-                    origin=Origin.of(backend.url),
-                    path=_path(backend.url),
+                return BedrockService(
+                    **_place(_bedrock_url(backend), backend.model, backend.priced_as, "aws"),
+                    sign=self._signer(backend),
+                    policy=policy,
+                )
+            case MistralBackend():
+                return MistralService(
+                    **_place(backend.url, backend.model, backend.priced_as, "mistral"),
                     headers=self._bearer(backend.credential),
-                    model=backend.model,
-                    provider=provider,
-                    priced_as=priced_model,
+                    operations=_operations(backend.operations),
+                    policy=policy,
+                )
+            case OllamaBackend():
+                return OllamaService(
+                    **_place(backend.url, backend.model, backend.priced_as, "ollama"),
+                    headers=self._bearer(backend.credential),
+                    operations=_operations(backend.operations),
+                    policy=policy,
+                )
+            case VllmBackend():
+                return VllmService(
+                    **_place(backend.url, backend.model, backend.priced_as, "vllm"),
+                    headers=self._bearer(backend.credential),
                     operations=_operations(backend.operations),
                 )
             case LocalBackend():
@@ -163,34 +163,14 @@ class BackendServices:
         if backend.project is not None:
             headers.append((b"OpenAI-Project", backend.project.encode()))
         known = self._prices.provider_of_url(backend.url) or "unknown"
-        provider, priced_model = _priced(backend.priced_as, known)
         return OpenAIService(
-            origin=Origin.of(backend.url),
-            path=_path(backend.url),
+            **_place(backend.url, backend.model, backend.priced_as, known),
             headers=headers,
-            model=backend.model,
-            provider=provider,
-            priced_as=priced_model,
             include_usage=backend.include_usage,
             operations=_operations(
                 backend.operations,
                 _responses(backend, urlsplit(backend.url).hostname == OPENAI_HOST),
             ),
-        )
-
-    def _bedrock(self, backend: BedrockBackend) -> Service:
-        region = backend.aws_region
-        ending = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        url = backend.url or f"https://bedrock-runtime.{region}.{ending}"
-        provider, priced_model = _priced(backend.priced_as, "aws")
-        return BedrockService(
-            origin=Origin.of(url),
-            path=_path(url),
-            sign=self._signer(backend),
-            model=backend.model,
-            provider=provider,
-            priced_as=priced_model,
-            policy=self.config.translation.unsupported,
         )
 
     def _signer(self, backend: BedrockBackend) -> Sign:
@@ -205,20 +185,6 @@ class BackendServices:
             )
         )
         return signer(AwsKey(id or "", secret or "", token), backend.aws_region)
-
-    def _openai_like(self, backend: MistralBackend | OllamaBackend) -> Service:
-        kind, name = _LIKE_OPENAI[type(backend)]
-        provider, priced_model = _priced(backend.priced_as, name)
-        return kind(
-            origin=Origin.of(backend.url),
-            path=_path(backend.url),
-            headers=self._bearer(backend.credential),
-            model=backend.model,
-            provider=provider,
-            priced_as=priced_model,
-            operations=_operations(backend.operations),
-            policy=self.config.translation.unsupported,
-        )
 
     def _bearer(self, reference: str | None) -> list[tuple[bytes, bytes]]:
         if reference is None:
@@ -244,12 +210,32 @@ def _path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
 
-def _priced(written: str | None, provider: str) -> tuple[str, str | None]:
-    """Provider and model for prices: what the operator wrote, else the provider's own."""
-    if written is None:
-        return provider, None
-    named, _, model = written.partition("/")
-    return named, model
+class _Place(TypedDict):
+    """What every service is told of where it asks, for which model, and whose prices apply."""
+
+    origin: Origin
+    path: str
+    model: str | None
+    provider: str
+    priced_as: str | None
+
+
+def _place(url: str, model: str | None, priced_as: str | None, provider: str) -> _Place:
+    """Provider and model for prices are what the operator wrote, else the provider's own."""
+    named, _, priced_model = (priced_as or f"{provider}/").partition("/")
+    return _Place(
+        origin=Origin.of(url),
+        path=_path(url),
+        model=model,
+        provider=named,
+        priced_as=priced_model or None,
+    )
+
+
+def _bedrock_url(backend: BedrockBackend) -> str:
+    region = backend.aws_region
+    ending = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return backend.url or f"https://bedrock-runtime.{region}.{ending}"
 
 
 def _operations(
