@@ -27,7 +27,6 @@ from headrace.gateway.keyring import Keyring
 from headrace.operate.ledger_process import LedgerProcess
 from headrace.operate.ledger_writer import WriterOrder, recover
 from headrace.operate.own_key import own_key
-from headrace.operate.sinks import check_sink
 from headrace.operate.surroundings import lacking
 from headrace.operate.worker_process import WorkerOrder
 from headrace.operate.workers import Workers
@@ -74,13 +73,10 @@ def find_config(option: Path | None) -> Loaded:
 
 
 def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
-    """Raises Setup if a secret of its database or exports cannot be read, or a client for one is
-    not installed."""
+    """Raises Setup if the secret of its database cannot be read. What its exports need is looked
+    for by `lacking`."""
     store = loaded.config.store
-    secrets = Secrets(os.environ, loaded.folder)
-    url = database_url(store, secrets, time.monotonic())
-    for export in loaded.config.export.values():
-        check_sink(export, secrets)
+    url = database_url(store, Secrets(os.environ, loaded.folder), time.monotonic())
     text = None if url is None else url.reveal()
     return WriterOrder(
         folder=str(store_folder(loaded)),

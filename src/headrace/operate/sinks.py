@@ -10,7 +10,7 @@ from typing import assert_never
 
 from headrace.config.exporting import AnyExport, FileExport, KafkaExport, WebhookExport
 from headrace.data.export.file import FileSink
-from headrace.data.export.kafka import KafkaSink, Login, require_client
+from headrace.data.export.kafka import KafkaSink, Login
 from headrace.data.export.sink import Sink
 from headrace.data.export.webhook import WebhookSink
 from headrace.platform.secrets import Secret, Secrets
@@ -52,17 +52,6 @@ def _secret(reference: str, secrets: Secrets) -> Callable[[], Secret]:
     secret = partial(_secret_now, secrets, reference)
     secret()
     return secret
-
-
-def check_sink(export: AnyExport, secrets: Secrets) -> None:
-    """What would stand in its way, before anything is started. Raises Setup as `sink_of` does."""
-    match export:
-        case WebhookExport():
-            _secret(export.secret, secrets)
-        case KafkaExport():
-            require_client()
-            if export.password is not None:
-                _secret(export.password, secrets)
 
 
 def _secret_now(secrets: Secrets, reference: str) -> Secret:

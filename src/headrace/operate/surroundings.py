@@ -18,7 +18,7 @@ def lacking(loaded: Loaded, environ: Mapping[str, str]) -> list[Problem]:
     """Everything that `serve` would stumble over, each by the key of the file that asks for it."""
     secrets = Secrets(environ, loaded.folder)
     found: dict[str, Problem] = {}
-    for path, check in (*_secrets(loaded, secrets), *_packages(loaded, secrets), *_files(loaded)):
+    for path, check in (*_secrets(loaded, secrets), *_packages(loaded), *_files(loaded)):
         try:
             check()
         except Setup as fault:
@@ -63,7 +63,7 @@ def _secrets(loaded: Loaded, secrets: Secrets) -> Checks:
             yield path, partial(secrets.get, reference, now)
 
 
-def _packages(loaded: Loaded, secrets: Secrets) -> Checks:
+def _packages(loaded: Loaded) -> Checks:
     config = loaded.config
     if config.redis is not None:
         from headrace.data.redis_link import require_client
@@ -73,10 +73,11 @@ def _packages(loaded: Loaded, secrets: Secrets) -> Checks:
         from headrace.data.postgres import require_client as require_postgres
 
         yield ("store",), require_postgres
-    from headrace.operate.sinks import check_sink
-
     for name, export in config.export.items():
-        yield ("export", name), partial(check_sink, export, secrets)
+        if isinstance(export, KafkaExport):
+            from headrace.data.export.kafka import require_client as require_kafka
+
+            yield ("export", name), require_kafka
 
 
 def _files(loaded: Loaded) -> Checks:
