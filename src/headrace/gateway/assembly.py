@@ -7,11 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from headrace.config.backends import (
-    AnyBackend,
-    AzureOpenAIBackend,
-    Timeouts,
-)
+from headrace.config.backends import AnyBackend, AzureOpenAIBackend, Timeouts
 from headrace.config.limit_rules import any_bounded
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import Config, Model
@@ -53,7 +49,7 @@ def assemble(
     endpoints: Mapping[str, Endpoint],
     generated_key: Secret | None,
     parts: Parts,
-    registered: Keyring | None = None,
+    registered: Keyring,
     issuer_keys: KeyStore | None = None,
 ) -> Pipeline:
     """`registered` are the keys of the registry, which change while they are in use.
@@ -61,7 +57,6 @@ def assemble(
     Raises Setup for a secret that cannot be read or a local model that is not running.
     """
     models = _models(config, secrets, endpoints, parts.prices, parts.fleet)
-    registered = Keyring() if registered is None else registered
     proofs = None if issuer_keys is None else tokens(config.oidc, issuer_keys, registered)
     own = _own_keys(config, secrets, generated_key)
     identity = Identity(registered, tokens=proofs)
@@ -95,11 +90,10 @@ def _take_cache(config: Config, parts: Parts) -> None:
     parts.cache = cache
 
 
-def _gate(config: Config, parts: Parts, registered: Keyring | None) -> Gate | None:
+def _gate(config: Config, parts: Parts, registered: Keyring) -> Gate | None:
     """None if nobody's calls are limited."""
     rulebook, caps = Rulebook(config.limits, config.budgets), TokenCaps(config.token_caps)
-    bounded = any_bounded(config) or (registered is not None and registered.bounded)
-    if not rulebook and not caps and not bounded:
+    if not (rulebook or caps or any_bounded(config) or registered.bounded):
         return None
     return Gate(
         rulebook,
@@ -179,6 +173,7 @@ def _chosen(
     fleet: Fleet,
 ) -> Chosen | None:
     """What answers this operation of a model, None if nothing of it can."""
+    written = backends.config.backends
     able = {
         name: service
         for name in (*(n for tier in model.pools for n in tier), *model.context_fallback)
@@ -190,21 +185,19 @@ def _chosen(
         return None
     wider = [name for name in model.context_fallback if name in able]
     names = {name for tier in (*tiers, wider) for name in tier}
-    timeouts = {
-        name: model.timeouts.over(backends.config.backends[name].timeouts) for name in names
-    }
+    timeouts = {name: model.timeouts.over(written[name].timeouts) for name in names}
     whole_s = max(t.whole_s for t in timeouts.values())
     targets = {
         name: Target(
             name=name,
             service=able[name],
             patience=_patience(timeouts[name], whole_s),
-            region=backends.config.backends[name].region,
-            model=_model_of(backends.config.backends[name]),
+            region=written[name].region,
+            model=_model_of(written[name]),
         )
         for name in names
     }
-    windows = {n: w for n in names if (w := backends.config.backends[n].context_tokens) is not None}
+    windows = {n: w for n in names if (w := written[n].context_tokens) is not None}
     patience = [target.patience for target in targets.values()]
     return Chosen(
         route=Route(
