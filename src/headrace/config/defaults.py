@@ -15,6 +15,7 @@ from headrace.config.backends import (
     LocalBackend,
     MistralBackend,
     OpenAIBackend,
+    model_of,
 )
 from headrace.config.key_rules import ANY_MODEL
 from headrace.config.providers import OPENAI_COMPATIBLE
@@ -53,7 +54,7 @@ def resolved(config: Config) -> Config:
         if name in passing:
             continue
         models[name] = Model(pools=[[name]])
-        by_model.setdefault(_served(backend), []).append(name)
+        by_model.setdefault(model_of(backend) or "", []).append(name)
     for name, backends in by_model.items():
         if name not in models and _is_name(name):
             models[name] = Model(pools=[backends])
@@ -179,12 +180,6 @@ def _url(
     if fault is not None:
         raise Setup(f"{name} can't be used: {fault[0]}.", fault[1])
     return url
-
-
-def _served(backend: AnyBackend) -> str:
-    if isinstance(backend, AzureOpenAIBackend):
-        return backend.model or backend.deployment
-    return backend.model or ""
 
 
 def _is_name(text: str) -> bool:

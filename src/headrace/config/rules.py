@@ -16,6 +16,7 @@ from headrace.config.backends import (
     GoogleBackend,
     HostedBackend,
     OpenAIBackend,
+    model_of,
 )
 from headrace.config.contradictions import check_resilience, check_timeouts
 from headrace.config.export_rules import check_kafka
@@ -301,8 +302,7 @@ class Rules:
 
 
 def open_backends(config: Config) -> Iterator[str]:
-    """Names of backends that pass on whatever name of a model the client used. Azure's have a
-    deployment, whatever their model."""
+    """Names of backends that pass on whatever name of a model the client used."""
     for name, backend in config.backends.items():
-        if backend.model is None and not isinstance(backend, AzureOpenAIBackend):
+        if model_of(backend) is None:
             yield name

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from headrace.config.backends import AnyBackend, AzureOpenAIBackend, Timeouts
+from headrace.config.backends import Timeouts, model_of
 from headrace.config.limit_rules import any_bounded
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import Config, Model
@@ -193,7 +193,7 @@ def _chosen(
             service=able[name],
             patience=_patience(timeouts[name], whole_s),
             region=written[name].region,
-            model=_model_of(written[name]),
+            model=model_of(written[name]),
         )
         for name in names
     }
@@ -214,12 +214,6 @@ def _chosen(
         cache=None if model.cache.answers == "off" else model.cache,
         hedging=Hedging(model.hedge) if model.hedge.enabled else None,
     )
-
-
-def _model_of(backend: AnyBackend) -> str | None:
-    if isinstance(backend, AzureOpenAIBackend):
-        return backend.model or backend.deployment
-    return backend.model
 
 
 def _patience(timeouts: Timeouts, overall_s: float) -> Patience:
