@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from headrace.config.oidc import Claim, Value
 from headrace.config.terms import IpRange, Name
-
-Tenants = Annotated[list[Name], Meta(min_length=1, max_length=1000)]
 
 
 class RoleGrant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

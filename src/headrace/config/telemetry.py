@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from headrace.config.policies import Share
 from headrace.config.references import SecretRef
 
-Share = Annotated[float, Meta(ge=0, le=1, description="a share from 0 to 1")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$", description="a header's name")]
 
 
