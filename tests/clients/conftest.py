@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -173,6 +174,12 @@ def gateway(
 @pytest.fixture
 def client(gateway: Gateway, upstream: ScriptedThread) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=gateway.url, api_key=CLIENT_KEY, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0) as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import anthropic
 import httpx
@@ -17,12 +16,6 @@ from support.scripted import ScriptedThread
 
 ASK: list[MessageParam] = [{"role": "user", "content": "Hello"}]
 BETA = "interleaved-thinking-2025-05-14,context-1m-2025-08-07"
-
-
-@pytest.fixture
-def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0) as made:
-        yield made
 
 
 def test_whole(claude: anthropic.Anthropic, upstream: ScriptedThread, gateway: Gateway) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +16,6 @@ from botocore.credentials import Credentials
 
 from clients.conftest import AWS_KEY_ID, AWS_SECRET, CLIENT_KEY, PROVIDER_KEY
 from headrace_upstream.bedrock import SIGNATURE
-from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -26,12 +24,6 @@ TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": S
 TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 CLAUDE = quote("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", safe="")
-
-
-@pytest.fixture
-def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0) as made:
-        yield made
 
 
 def test_whole(client: openai.OpenAI, upstream: ScriptedThread) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import openai
 import pytest
 
-from clients.conftest import CLIENT_KEY, PROVIDER_KEY
+from clients.conftest import PROVIDER_KEY
 from headrace_upstream.openai import vector_of
-from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -20,12 +18,6 @@ TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": S
 OTHER: Any = {"type": "function", "function": {"name": "other", "parameters": SCHEMA}}
 TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
 HELLO: Any = [{"role": "user", "content": "Hello"}]
-
-
-@pytest.fixture
-def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0) as made:
-        yield made
 
 
 def test_whole(client: openai.OpenAI, upstream: ScriptedThread) -> None:

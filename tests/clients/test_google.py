@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -14,7 +13,6 @@ import pytest
 from clients.conftest import CLIENT_KEY, GOOGLE_KEY
 from headrace_upstream.google import SIGNATURE
 from headrace_upstream.openai import vector_of
-from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -23,12 +21,6 @@ TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": S
 TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 FLASH = "/v1beta/models/gemini-2.5-flash:generateContent"
-
-
-@pytest.fixture
-def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0) as made:
-        yield made
 
 
 def test_whole(client: openai.OpenAI, upstream: ScriptedThread) -> None:

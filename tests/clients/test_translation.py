@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -15,7 +14,6 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 
 from clients.conftest import ANTHROPIC_KEY, AZURE_KEY, CLIENT_KEY, PROVIDER_KEY
 from headrace_upstream.anthropic import SIGNATURE
-from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -41,12 +39,6 @@ TWO_CALLS = [
 ]
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 ASK: list[MessageParam] = [{"role": "user", "content": "Hello"}]
-
-
-@pytest.fixture
-def claude(gateway: Gateway, upstream: ScriptedThread) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=gateway.root, api_key=CLIENT_KEY, max_retries=0) as made:
-        yield made
 
 
 class TestOpenAIClientBeforeAnthropic:
