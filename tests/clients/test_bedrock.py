@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 from urllib.parse import quote
@@ -15,14 +14,21 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from clients.conftest import AWS_KEY_ID, AWS_SECRET, CLIENT_KEY, PROVIDER_KEY
+from clients.weather import (
+    CITIES,
+    HELLO,
+    PNG,
+    SCHEMA,
+    TOLD,
+    TOOL,
+    TWO_CALLS,
+    chosen,
+    said_to,
+    tool_results,
+)
 from headrace_upstream.bedrock import SIGNATURE
 from support.scripted import ScriptedThread
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
-HELLO: Any = [{"role": "user", "content": "Hello"}]
 CLAUDE = quote("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", safe="")
 
 
@@ -113,14 +119,10 @@ def test_tools_there_and_back(
     asked: dict[str, Any] = {
         "model": "bedrock", "messages": HELLO, "tools": [TOOL], "tool_choice": "required",
     }  # fmt: skip
-    if stream:
-        with client.chat.completions.stream(**asked) as events:
-            choice: Any = events.get_final_completion().choices[0]
-    else:
-        choice = client.chat.completions.create(**asked).choices[0]
+    choice = chosen(client, asked, stream=stream)
     calls = choice.message.tool_calls
     cities = [json.loads(call.function.arguments) for call in calls]
-    assert cities == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert cities == CITIES
     assert choice.finish_reason == "tool_calls"
     said = choice.message.model_dump(exclude_none=True)
     (thought,) = said["thinking_blocks"]
@@ -130,10 +132,7 @@ def test_tools_there_and_back(
     assert upstream.only_seen().json()["toolConfig"] == config
 
     upstream.reset()
-    results: Any = [
-        {"role": "tool", "tool_call_id": call.id, "content": told}
-        for call, told in zip(calls, ("rain", "sun"), strict=True)
-    ]
+    results = tool_results(calls)
     back: Any = {k: said[k] for k in ("role", "tool_calls", "thinking_blocks")}
     client.chat.completions.create(**asked | {"messages": [*HELLO, back, *results]})
     _, assistant, user = upstream.only_seen().json()["messages"]
@@ -143,7 +142,7 @@ def test_tools_there_and_back(
     assert [c["toolUse"]["input"] for c in (first, second)] == cities
     assert user["content"] == [
         {"toolResult": {"toolUseId": call.id, "content": [{"text": told}]}}
-        for call, told in zip(calls, ("rain", "sun"), strict=True)
+        for call, told in zip(calls, TOLD, strict=True)
     ]
 
 
@@ -159,14 +158,10 @@ def test_anthropics_client(
         "extra_body": {"top_k": 5},
         "thinking": {"type": "enabled", "budget_tokens": 2048},
     }  # fmt: skip
-    if stream:
-        with claude.messages.stream(**asked) as events:
-            answer: Any = events.get_final_message()
-    else:
-        answer = claude.messages.create(**asked)
+    answer = said_to(claude, asked, stream=stream)
     thought, *uses = answer.content
     assert (thought.thinking, thought.signature) == ("Two cities.", SIGNATURE)
-    assert [use.input for use in uses] == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert [use.input for use in uses] == CITIES
     assert answer.stop_reason == "tool_use"
     body = upstream.only_seen().json()
     assert body["toolConfig"]["tools"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
@@ -240,20 +235,3 @@ def test_what_it_refuses(client: openai.OpenAI, upstream: ScriptedThread, stream
         with pytest.raises(openai.APIStatusError) as caught:
             client.chat.completions.create(model="bedrock", messages=HELLO, stream=stream)
         assert caught.value.code == code, script
-
-
-def test_a_cut_stream_is_no_answer(client: openai.OpenAI, upstream: ScriptedThread) -> None:
-    faults = ["missing_done", *({"kind": "cut", "how": h} for h in ("eof", "rst", "clean_end"))]
-    for fault in [*faults, {"kind": "error_event", "after": 3}]:
-        upstream.reset()
-        upstream.script({"fault": fault, "writes": "each", "gap_ms": 5})
-        with pytest.raises(openai.APIError, match="broke off"):
-            list(client.chat.completions.create(model="bedrock", messages=HELLO, stream=True))
-
-
-def test_bytes_may_be_cut_anywhere(client: openai.OpenAI, upstream: ScriptedThread) -> None:
-    text = "Grüße 水車 🏞️"
-    for split in (1, 7, "utf8"):
-        upstream.script({"text": text, "split": split})
-        stream = client.chat.completions.create(model="bedrock", messages=HELLO, stream=True)
-        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == text

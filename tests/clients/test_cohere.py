@@ -10,14 +10,20 @@ import openai
 import pytest
 
 from clients.conftest import PROVIDER_KEY
+from clients.weather import (
+    CITIES,
+    HELLO,
+    SCHEMA,
+    TOOL,
+    TWO_CALLS,
+    chosen,
+    said_to,
+    tool_results,
+)
 from headrace_upstream.openai import vector_of
 from support.scripted import ScriptedThread
 
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
 OTHER: Any = {"type": "function", "function": {"name": "other", "parameters": SCHEMA}}
-TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
-HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
 def test_whole(client: openai.OpenAI, upstream: ScriptedThread) -> None:
@@ -81,14 +87,10 @@ def test_tools_there_and_back(
         "model": "cohere", "messages": HELLO, "tools": [TOOL, OTHER],
         "tool_choice": {"type": "function", "function": {"name": "weather"}},
     }  # fmt: skip
-    if stream:
-        with client.chat.completions.stream(**asked) as events:
-            choice: Any = events.get_final_completion().choices[0]
-    else:
-        choice = client.chat.completions.create(**asked).choices[0]
+    choice = chosen(client, asked, stream=stream)
     calls = choice.message.tool_calls
     cities = [json.loads(call.function.arguments) for call in calls]
-    assert cities == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert cities == CITIES
     assert choice.finish_reason == "tool_calls"
     said = choice.message.model_dump(exclude_none=True)
     assert said["reasoning_content"] == "Two cities."
@@ -96,10 +98,7 @@ def test_tools_there_and_back(
     assert (body["tools"], body["tool_choice"]) == ([TOOL], "REQUIRED")
 
     upstream.reset()
-    results: Any = [
-        {"role": "tool", "tool_call_id": call.id, "content": told}
-        for call, told in zip(calls, ("rain", "sun"), strict=True)
-    ]
+    results = tool_results(calls)
     back: Any = {k: said[k] for k in ("role", "tool_calls", "reasoning_content")}
     client.chat.completions.create(model="cohere", tools=[TOOL], messages=[*HELLO, back, *results])
     _, assistant, first, second = upstream.only_seen().json()["messages"]
@@ -119,14 +118,10 @@ def test_anthropics_client(
         "model": "cohere", "max_tokens": 9999, "messages": HELLO, "tools": [tool],
         "thinking": {"type": "enabled", "budget_tokens": 2048},
     }  # fmt: skip
-    if stream:
-        with claude.messages.stream(**asked) as events:
-            answer: Any = events.get_final_message()
-    else:
-        answer = claude.messages.create(**asked)
+    answer = said_to(claude, asked, stream=stream)
     thought, *uses = answer.content
     assert thought.thinking == "Two cities."
-    assert [use.input for use in uses] == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert [use.input for use in uses] == CITIES
     assert answer.stop_reason == "tool_use"
     body = upstream.only_seen().json()
     assert body["thinking"] == {"type": "enabled", "token_budget": 2048}
@@ -165,20 +160,3 @@ def test_ends_and_faults(client: openai.OpenAI, upstream: ScriptedThread) -> Non
         with pytest.raises(openai.APIStatusError) as caught:
             client.chat.completions.create(model="cohere", messages=HELLO)
         assert caught.value.code == code
-
-
-def test_a_cut_stream_is_no_answer(client: openai.OpenAI, upstream: ScriptedThread) -> None:
-    faults = ["missing_done", *({"kind": "cut", "how": h} for h in ("eof", "rst", "clean_end"))]
-    for fault in [*faults, {"kind": "error_event", "after": 3}]:
-        upstream.reset()
-        upstream.script({"fault": fault, "writes": "each", "gap_ms": 5})
-        with pytest.raises(openai.APIError, match="broke off"):
-            list(client.chat.completions.create(model="cohere", messages=HELLO, stream=True))
-
-
-def test_bytes_may_be_cut_anywhere(client: openai.OpenAI, upstream: ScriptedThread) -> None:
-    text = "Grüße 水車 🏞️"
-    for split in (1, 7, "utf8"):
-        upstream.script({"text": text, "split": split})
-        stream = client.chat.completions.create(model="cohere", messages=HELLO, stream=True)
-        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == text

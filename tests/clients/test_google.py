@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -11,15 +10,22 @@ import openai
 import pytest
 
 from clients.conftest import CLIENT_KEY, GOOGLE_KEY
+from clients.weather import (
+    CITIES,
+    HELLO,
+    PNG,
+    SCHEMA,
+    TOLD,
+    TOOL,
+    TWO_CALLS,
+    chosen,
+    said_to,
+    tool_results,
+)
 from headrace_upstream.google import SIGNATURE
 from headrace_upstream.openai import vector_of
 from support.scripted import ScriptedThread
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
-HELLO: Any = [{"role": "user", "content": "Hello"}]
 FLASH = "/v1beta/models/gemini-2.5-flash:generateContent"
 
 
@@ -92,15 +98,11 @@ def test_tools_there_and_back(
         "model": "gemini-3-pro-preview", "messages": HELLO, "tools": [TOOL],
         "tool_choice": {"type": "function", "function": {"name": "weather"}},
     }  # fmt: skip
-    if stream:
-        with client.chat.completions.stream(**asked) as events:
-            choice: Any = events.get_final_completion().choices[0]
-    else:
-        choice = client.chat.completions.create(**asked).choices[0]
+    choice = chosen(client, asked, stream=stream)
     assert choice.finish_reason == "tool_calls"
     calls = choice.message.tool_calls
     cities = [json.loads(call.function.arguments) for call in calls]
-    assert cities == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert cities == CITIES
     said = choice.message.model_dump(exclude_none=True)
     (thought,) = said["thinking_blocks"]
     assert (thought["thinking"], thought["signature"]) == ("Two cities.", f"google#{SIGNATURE}")
@@ -112,10 +114,7 @@ def test_tools_there_and_back(
     assert body["toolConfig"] == {"functionCallingConfig": calling}
 
     upstream.reset()
-    results: Any = [
-        {"role": "tool", "tool_call_id": call.id, "content": told}
-        for call, told in zip(calls, ("rain", "sun"), strict=True)
-    ]
+    results = tool_results(calls)
     back: Any = {k: said[k] for k in ("role", "tool_calls", "thinking_blocks")}
     client.chat.completions.create(**asked | {"messages": [*HELLO, back, *results]})
     _, model, user = upstream.only_seen().json()["contents"]
@@ -125,7 +124,7 @@ def test_tools_there_and_back(
     assert [part["functionCall"]["args"] for part in model["parts"]] == cities
     assert user["parts"] == [
         {"functionResponse": {"id": call.id, "name": "weather", "response": {"output": told}}}
-        for call, told in zip(calls, ("rain", "sun"), strict=True)
+        for call, told in zip(calls, TOLD, strict=True)
     ]
 
     upstream.reset()
@@ -163,14 +162,10 @@ def test_anthropics_client(
         "model": "gemini", "max_tokens": 99, "messages": HELLO, "tools": [tool],
         "thinking": {"type": "enabled", "budget_tokens": 2048},
     }  # fmt: skip
-    if stream:
-        with claude.messages.stream(**asked) as events:
-            answer: Any = events.get_final_message()
-    else:
-        answer = claude.messages.create(**asked)
+    answer = said_to(claude, asked, stream=stream)
     thought, *uses = answer.content
     assert (thought.thinking, thought.signature) == ("Two cities.", f"google#{SIGNATURE}")
-    assert [use.input for use in uses] == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert [use.input for use in uses] == CITIES
     assert answer.stop_reason == "tool_use"
     seen = upstream.only_seen()
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (
@@ -282,24 +277,6 @@ def test_it_is_left_alone_as_long_as_it_asks(
         client.chat.completions.create(model="gemini-busy", messages=HELLO)
     assert caught.value.code == "upstream_busy"
     assert caught.value.response.headers["retry-after"] == "34"
-
-
-def test_a_cut_stream_is_no_answer(client: openai.OpenAI, upstream: ScriptedThread) -> None:
-    """Without a reason for its end no end of the bytes is the end of the answer."""
-    faults = ["missing_done", *({"kind": "cut", "how": h} for h in ("eof", "rst", "clean_end"))]
-    for fault in [*faults, {"kind": "error_event", "after": 3}]:
-        upstream.reset()
-        upstream.script({"fault": fault, "writes": "each", "gap_ms": 5})
-        with pytest.raises(openai.APIError, match="broke off"):
-            list(client.chat.completions.create(model="gemini", messages=HELLO, stream=True))
-
-
-def test_bytes_may_be_cut_anywhere(client: openai.OpenAI, upstream: ScriptedThread) -> None:
-    text = "Grüße 水車 🏞️"
-    for split in (1, 7, "utf8"):
-        upstream.script({"text": text, "split": split})
-        stream = client.chat.completions.create(model="gemini", messages=HELLO, stream=True)
-        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == text
 
 
 def test_what_cannot_be_said(client: openai.OpenAI, upstream: ScriptedThread) -> None:

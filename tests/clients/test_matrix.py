@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import openai
 import pytest
 
 from clients.conftest import CLIENT_KEY
+from clients.weather import PDF, PNG, SCHEMA, TOOL, TWO_CALLS
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
 
@@ -44,10 +44,6 @@ PAIRS = [(client, provider) for client, providers in CLIENTS.items() for provide
 YES, DROPPED, REFUSED = "yes", "left out, told", "refused"
 ABSENT = "–"
 """The client's own API has no way to ask for it."""
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-PDF = base64.b64encode(b"%PDF-1.4").decode()
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
 
 
 class Got(NamedTuple):
@@ -128,7 +124,7 @@ def _tools(c: Caller) -> dict[str, Any]:
         return {"tools": [{"name": "weather", "input_schema": SCHEMA}]}
     if c.responds:
         return {"tools": [{"type": "function", "name": "weather", "parameters": SCHEMA}]}
-    return {"tools": [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}]}
+    return {"tools": [TOOL]}
 
 
 def whole(c: Caller) -> str:
@@ -169,14 +165,14 @@ def system(c: Caller) -> str:
 
 
 def tools(c: Caller) -> str:
-    c.upstream.script({"tool_calls": CALLS})
+    c.upstream.script({"tool_calls": TWO_CALLS})
     got = c.ask(**_tools(c))
     assert _calls(got) == 2
     return got.outcome
 
 
 def streamed_tools(c: Caller) -> str:
-    c.upstream.script({"tool_calls": CALLS})
+    c.upstream.script({"tool_calls": TWO_CALLS})
     got = c.stream(**_tools(c))
     assert _calls(got) == 2
     assert "Łódź" in str(got.body)

@@ -10,12 +10,9 @@ import openai
 import pytest
 
 from clients.conftest import PROVIDER_KEY
+from clients.weather import CITIES, HELLO, SCHEMA, TOLD, TOOL, TWO_CALLS, said_to
 from support.scripted import ScriptedThread
 
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-TWO_CALLS = [{"name": "weather", "arguments": {"city": c}} for c in ("Zürich", "Łódź")]
-HELLO: Any = [{"role": "user", "content": "Hello"}]
 MODELS = ("mistral", "ollama", "vllm")
 
 
@@ -144,31 +141,27 @@ def test_anthropics_client(
     """Thinking reaches it from each form, and calls of tools come back with their results."""
     upstream.script({"tool_calls": TWO_CALLS, "thinking": "Two cities."})
     tool: Any = {"name": "weather", "input_schema": SCHEMA}
-    asked: dict[str, Any] = {"model": model, "max_tokens": 99, "tools": [tool]}
-    if stream:
-        with claude.messages.stream(messages=HELLO, **asked) as events:
-            answer: Any = events.get_final_message()
-    else:
-        answer = claude.messages.create(messages=HELLO, **asked)
+    asked: dict[str, Any] = {"model": model, "max_tokens": 99, "messages": HELLO, "tools": [tool]}
+    answer = said_to(claude, asked, stream=stream)
     thought, *uses = answer.content
     assert thought.thinking == "Two cities."
-    assert [use.input for use in uses] == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert [use.input for use in uses] == CITIES
     upstream.reset()
     results: Any = [
         {"type": "tool_result", "tool_use_id": use.id, "content": told}
-        for use, told in zip(uses, ("rain", "sun"), strict=True)
+        for use, told in zip(uses, TOLD, strict=True)
     ]
     back: Any = [
         *HELLO,
         {"role": "assistant", "content": uses},
         {"role": "user", "content": results},
     ]
-    claude.messages.create(messages=back, **asked)
+    claude.messages.create(**asked | {"messages": back})
     _, assistant, first, second = upstream.only_seen().json()["messages"]
     ids = [call["id"] for call in assistant["tool_calls"]]
     assert [first["tool_call_id"], second["tool_call_id"]] == ids
     arguments = [json.loads(c["function"]["arguments"]) for c in assistant["tool_calls"]]
-    assert arguments == [{"city": "Zürich"}, {"city": "Łódź"}]
+    assert arguments == CITIES
 
 
 @pytest.mark.parametrize("model", MODELS)

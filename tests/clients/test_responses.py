@@ -3,7 +3,6 @@ alone."""
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -21,6 +20,7 @@ from openai.types.responses import (
 from pydantic import BaseModel
 
 from clients.conftest import AZURE_KEY, CLIENT_KEY, PROVIDER_KEY
+from clients.weather import PDF, PNG, TWO_CALLS
 from headrace_upstream.anthropic import SIGNATURE
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
@@ -41,12 +41,6 @@ TOOL: FunctionToolParam = {
     "parameters": SCHEMA,
     "strict": True,
 }
-TWO_CALLS = [
-    {"name": "weather", "arguments": {"city": "Zürich"}},
-    {"name": "weather", "arguments": {"city": "Łódź"}},
-]
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-PDF = base64.b64encode(b"%PDF-1.4").decode()
 
 
 class Place(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -13,11 +12,10 @@ from anthropic.types import MessageParam, ToolParam
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 from clients.conftest import ANTHROPIC_KEY, AZURE_KEY, CLIENT_KEY, PROVIDER_KEY
+from clients.weather import PDF, PNG, TWO_CALLS
 from headrace_upstream.anthropic import SIGNATURE
 from support.scripted import ScriptedThread
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-PDF = base64.b64encode(b"%PDF-1.4").decode()
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -33,10 +31,6 @@ ANTHROPIC_TOOL: ToolParam = {
     "description": "of a city",
     "input_schema": SCHEMA,
 }
-TWO_CALLS = [
-    {"name": "weather", "arguments": {"city": "Zürich"}},
-    {"name": "weather", "arguments": {"city": "Łódź"}},
-]
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 ASK: list[MessageParam] = [{"role": "user", "content": "Hello"}]
 
