@@ -1,13 +1,10 @@
-"""A collector of OpenTelemetry's protocol over HTTP, in a thread: decodes with the official
-package and keeps every span."""
+"""A collector of OpenTelemetry's protocol over HTTP: decodes with the official package and keeps
+every span."""
 
 from __future__ import annotations
 
-import gzip
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -16,40 +13,27 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from support.posted import Post, posted
+
 
 class Collector:
     """`url` has no path."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.spans: list[Span] = []
         self.services: set[str] = set()
         self.headers: list[dict[str, str]] = []
         self.refuses = False
-        collector = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                status = 200 if self.path == "/v1/traces" and not collector.refuses else 400
-                if status == 200:
-                    collector.take(ExportTraceServiceRequest.FromString(body))
-                collector.headers.append({n.lower(): v for n, v in self.headers.items()})
-                answer = ExportTraceServiceResponse().SerializeToString()
-                self.send_response(status)
-                self.send_header("content-type", "application/x-protobuf")
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+    def answer(self, post: Post) -> tuple[int, bytes]:
+        status = 200 if post.path == "/v1/traces" and not self.refuses else 400
+        if status == 200:
+            self._take(ExportTraceServiceRequest.FromString(post.body))
+        self.headers.append(post.headers)
+        return status, ExportTraceServiceResponse().SerializeToString()
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Nothing on the terminal."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def take(self, request: ExportTraceServiceRequest) -> None:
+    def _take(self, request: ExportTraceServiceRequest) -> None:
         for resource in request.resource_spans:
             for attribute in resource.resource.attributes:
                 if attribute.key == "service.name":
@@ -61,14 +45,9 @@ class Collector:
 @contextmanager
 def collector() -> Iterator[Collector]:
     made = Collector()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    try:
+    with posted(made.answer, "application/x-protobuf") as server:
+        made.url = server.url
         yield made
-    finally:
-        made.server.shutdown()
-        thread.join()
-        made.server.server_close()
 
 
 def attributes(span: Span) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Post(NamedTuple):
 class Posted:
     """`url` has no path."""
 
-    def __init__(self, answer: Callable[[Post], tuple[int, bytes]]) -> None:
+    def __init__(self, answer: Callable[[Post], tuple[int, bytes]], content_type: str) -> None:
         self.posts: list[Post] = []
         posts = self.posts
 
@@ -39,7 +39,7 @@ class Posted:
                 posts.append(post)
                 status, said = answer(post)
                 self.send_response(status)
-                self.send_header("content-type", "application/json")
+                self.send_header("content-type", content_type)
                 self.send_header("content-length", str(len(said)))
                 self.end_headers()
                 self.wfile.write(said)
@@ -54,8 +54,9 @@ class Posted:
 @contextmanager
 def posted(
     answer: Callable[[Post], tuple[int, bytes]] = lambda post: (200, b"{}"),
+    content_type: str = "application/json",
 ) -> Iterator[Posted]:
-    made = Posted(answer)
+    made = Posted(answer, content_type)
     thread = threading.Thread(target=made.server.serve_forever)
     thread.start()
     try:
