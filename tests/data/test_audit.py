@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from headrace.data.audit_verify import (
     verify,
 )
 from headrace.errors import Setup
+from support.audit_writers import NAMES, written_at_once
 
 EVENT = AuditEvent(action="keys.create", actor="key:root", target="k1", detail={"team": "search"})
 
@@ -122,61 +121,13 @@ def test_works_without_the_extra_and_says_so(
     assert not report.problems
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from headrace.data.audit import AuditLog
-from headrace.data.audit_event import AuditEvent
-log = AuditLog(Path(sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(int(sys.argv[3])):
-    log.append(AuditEvent(action="test", actor=sys.argv[2], target=str(i)))
-    if i % 97 == 0:
-        log.settle()
-if sys.argv[2] != "last":
-    log.close()
-print("done", flush=True)
-sys.stdin.readline()
-"""
-
-
-def _writers(folder: Path, names: list[str], count: int) -> list[subprocess.Popen[bytes]]:
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder), name, str(count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for name in names
-    ]
-
-
-def _go(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-
-
 def test_processes_share_one_chain_whatever_is_killed(tmp_path: Path) -> None:
-    names = ["a", "b", "c", "last"]
-    writers = _writers(tmp_path, names, 700)
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"ready\n"
-    for writer in writers:
-        _go(writer)
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"done\n"
-    writers[-1].kill()
-    for writer in writers:
-        writer.communicate()
+    written_at_once(tmp_path, 700)
     report = verify(tmp_path)
     assert report.problems == []
     assert report.events == 1 + 4 * 700
     kept = list(events(tmp_path))
-    for name in names:
+    for name in NAMES:
         mine = [event["target"] for event in kept if event.get("actor") == name]
         assert mine == [str(i) for i in range(700)]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from headrace.data.audit_event import AuditEvent
 from headrace.data.audit_files import CHECKPOINTS_NAME, FILE_NAME, rotated, rotated_checkpoints
 from headrace.data.audit_verify import check_proof, events, prove, verify
 from headrace.errors import Setup
+from support.audit_writers import NAMES, written_at_once
 
 EVENT = AuditEvent(action="keys.create", actor="key:root", target="k1")
 SMALL = 2_000
@@ -53,54 +52,14 @@ def test_it_goes_on_after_restarts(tmp_path: Path) -> None:
     assert len(rotated(tmp_path)) >= 3
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from headrace.data.audit import AuditLog
-from headrace.data.audit_event import AuditEvent
-log = AuditLog(Path(sys.argv[1]), segment_bytes=5_000)
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(400):
-    log.append(AuditEvent(action="test", actor=sys.argv[2], target=str(i)))
-    if i % 97 == 0:
-        log.settle()
-if sys.argv[2] != "last":
-    log.close()
-print("done", flush=True)
-sys.stdin.readline()
-"""
-
-
 def test_processes_rotate_it_under_each_other(tmp_path: Path) -> None:
-    names = ["a", "b", "c", "last"]
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for name in names
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write(b"\n")
-        writer.stdin.flush()
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"done\n"
-    writers[-1].kill()
-    for writer in writers:
-        writer.communicate()
+    written_at_once(tmp_path, 400, segment_bytes=5_000)
     report = verify(tmp_path)
     assert report.problems == []
     assert len(rotated(tmp_path)) > 20
     assert report.events == 1 + 4 * 400 + len(rotated(tmp_path))
     kept = list(events(tmp_path))
-    for name in names:
+    for name in NAMES:
         mine = [event["target"] for event in kept if event.get("actor") == name]
         assert mine == [str(i) for i in range(400)]
 
