@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 
 from operate.test_keys import ask, headrace, made, until
 from support.gateway_process import running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 STRONG = "Zq8rT2vL5xW9cN4bK7mJ1hG6fD3sA0pY"
 CONFIG = """
@@ -32,12 +32,6 @@ models:
   one: {{pools: [[up, other]]}}
 """
 ENV = {"OWN_KEY": "o" * 40, "ADMIN_KEY": STRONG}
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as running:
-        yield running
 
 
 class Api:

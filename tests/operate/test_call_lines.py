@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 CONFIG = """
 server: {{workers: {workers}, drain_s: 2}}
@@ -24,12 +23,6 @@ telemetry: {{logs: {form}}}
 """
 ENV = {"OWN_KEY": "own-key-" + "o" * 40, "UP_KEY": "upstreams-credential-of-this-test"}
 CANARY = "canary-word-of-the-prompt"
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as running:
-        yield running
 
 
 def post(gateway: Gateway, model: str, **more: Any) -> httpx.Response:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 PATIENCE_S = 20.0
 CONFIG = """
@@ -34,12 +34,6 @@ models:
   two: {{pools: [[over]]}}
 """
 ENV = {"FILED_KEY": "f" * 40, "AWAY_KEY": "a" * 40, "DONE_KEY": "d" * 40}
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as made:
-        yield made
 
 
 def headrace(

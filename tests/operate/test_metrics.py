@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from operate.test_admin_api import Api
 from operate.test_keys import headrace, until
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 CONFIG = """
 server: {{workers: {workers}, drain_s: 2}}
@@ -35,12 +34,6 @@ models:
 """
 ENV = {"OWN_KEY": "o" * 40, "POOR_KEY": "p" * 40}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as running:
-        yield running
 
 
 def call(gateway: Gateway, model: str, key: str = ENV["OWN_KEY"], **more: Any) -> httpx.Response:

@@ -20,7 +20,7 @@ import pytest
 from headrace.data.records import Intent, Settlement
 from headrace.data.segments import records
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 PATIENCE_S = 20.0
 CONFIG = """
@@ -33,12 +33,6 @@ models:
 """
 ENV = {"APP": "app-key-0123456789abcdef0123"}
 MEBIBYTE = 1024 * 1024
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as made:
-        yield made
 
 
 def ask(client: httpx.Client, gateway: Gateway) -> httpx.Response:

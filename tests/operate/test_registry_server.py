@@ -11,7 +11,7 @@ import pytest
 from operate.test_keys import ask, headrace, until
 from support.gateway_process import Gateway, running_gateway
 from support.postgres_process import PostgresProcess, postgres_process
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 CONFIG = """
 server: {{drain_s: 2}}
@@ -20,12 +20,6 @@ keys: {{own: {{secret: env:OWN_KEY}}}}
 backends: {{up: {{provider: openai, url: "{url}/v1"}}}}
 models: {{one: {{pools: [[up]]}}}}
 """
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 PATIENCE_S = 20.0
 CONFIG = """
@@ -26,12 +26,6 @@ backends:
 models:
   one: {{pools: [[up]]}}
 """
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as made:
-        yield made
 
 
 def ask(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from operate.test_keys import ask, headrace, made, until
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 
 ENV = {"FILED_KEY": "f" * 40, "BLUE_KEY": "b" * 40, "FREE_KEY": "e" * 40}
 FILED, BLUE, FREE = ENV.values()
@@ -37,12 +34,6 @@ models:
   two: {{pools: [[over]]}}
   three: {{pools: [[over]]}}
 """
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as made_one:
-        yield made_one
 
 
 def code(gateway: Gateway, key: str, model: str = "one") -> str | int:

@@ -17,7 +17,7 @@ from operate.test_keys import until
 from support.collector import Collector, attributes, collector
 from support.gateway_process import Gateway, running_gateway
 from support.posted import Post, posted
-from support.scripted import ScriptedThread, scripted_thread
+from support.scripted import ScriptedThread
 from support.upstream_process import upstream_process
 
 CONFIG = """
@@ -36,12 +36,6 @@ telemetry:
 ENV = {"OWN_KEY": "o" * 40, "COLLECTOR_KEY": "the-collectors-own-key"}
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECRET_WORDS = "the words of this prompt"
-
-
-@pytest.fixture
-def upstream() -> Iterator[ScriptedThread]:
-    with scripted_thread() as running:
-        yield running
 
 
 @pytest.fixture
