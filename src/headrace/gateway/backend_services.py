@@ -40,12 +40,7 @@ from headrace.services.mistral import MistralService
 from headrace.services.ollama import OllamaService
 from headrace.services.openai import PATHS, OpenAIService
 from headrace.services.service import Service
-from headrace.services.translated import (
-    AnthropicForOpenAI,
-    AnthropicForResponses,
-    OpenAIForAnthropic,
-    OpenAIForResponses,
-)
+from headrace.services.translated import AnthropicForOthers, OpenAIForOthers
 from headrace.services.vllm import VllmService
 
 OPENAI_HOST = "api.openai.com"
@@ -80,15 +75,14 @@ class BackendServices:
         policy = self.config.translation.unsupported
         if service.serves(operation):
             return service
-        if operation is Operation.CHAT and isinstance(backend, AnthropicBackend):
-            return AnthropicForOpenAI(service, policy, backend.max_tokens)
-        if operation is Operation.MESSAGES and service.serves(Operation.CHAT):
-            return OpenAIForAnthropic(service, policy)
-        if operation is Operation.RESPONSES and isinstance(backend, AnthropicBackend):
-            return AnthropicForResponses(service, policy, backend.max_tokens)
-        if operation is Operation.RESPONSES and service.serves(Operation.CHAT):
-            return OpenAIForResponses(service, policy)
-        return None
+        other: AnthropicForOthers | OpenAIForOthers
+        if isinstance(backend, AnthropicBackend):
+            other = AnthropicForOthers(service, policy, backend.max_tokens)
+        elif isinstance(service, OpenAIService) and service.serves(Operation.CHAT):
+            other = OpenAIForOthers(service, policy)
+        else:
+            return None
+        return other if other.serves(operation) else None
 
     def _service(self, name: str, backend: AnyBackend) -> Service:
         policy = self.config.translation.unsupported

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import WireRequest
-from headrace.services.dialects import (
-    anthropic_answering,
-    anthropic_asking,
-    openai_answering,
-    openai_asking,
-    responses_answering,
-    responses_asking,
-)  # fmt: skip
-from headrace.services.dialects.anthropic_events import AnthropicWriter
+from headrace.services.dialects.clients import CLIENTS, Writer
 from headrace.services.dialects.neutral import Answered, Asked, Delta
 from headrace.services.dialects.omissions import Omissions, Policy
-from headrace.services.dialects.openai_events import OpenAIWriter
-from headrace.services.dialects.responses_answering import Frame
-from headrace.services.dialects.responses_events import ResponsesWriter
 from headrace.services.service import EventRead, Splitter, StreamReader, WholeRead
-from headrace.services.translated import TranslatedStream, Writer, read_whole
+from headrace.services.translated import TranslatedStream, read_whole
 
 _objects = msgspec.json.Decoder(dict[str, Any])
-
-
-class ClientWords(NamedTuple):
-    """How clients of one dialect ask for a chat and are answered."""
-
-    read: Callable[[dict[str, Any]], Asked]
-    written: Callable[[Answered, Call], dict[str, Any]]
-    writer: Callable[[Call], Writer]
-
-
-CLIENTS: Mapping[Operation, ClientWords] = MappingProxyType(
-    {
-        Operation.CHAT: ClientWords(
-            openai_asking.read,
-            lambda answer, call: openai_answering.written(answer),
-            lambda call: OpenAIWriter(shows_usage=call.wants_usage),
-        ),
-        Operation.MESSAGES: ClientWords(
-            anthropic_asking.read,
-            lambda answer, call: anthropic_answering.written(answer),
-            lambda call: AnthropicWriter(),
-        ),
-        Operation.RESPONSES: ClientWords(
-            responses_asking.read,
-            lambda answer, call: responses_answering.written(answer, Frame.of(call)),
-            lambda call: ResponsesWriter(Frame.of(call)),
-        ),
-    }
-)
 
 
 class OwnEvents(Protocol):
@@ -108,11 +66,9 @@ class InterpretedService:
         return InterpretedStream(self._events(call), CLIENTS[call.operation].writer(call))
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        words = CLIENTS.get(call.operation)
-        if words is None:
+        if call.operation not in CLIENTS:
             return self._read_another(call, body)
-        written = words.written
-        return read_whole(self._answered(call, body), lambda answer: written(answer, call))
+        return read_whole(self._answered(call, body), call)
 
     def enter(self, now: float) -> int:
         """Places here are the provider's business."""

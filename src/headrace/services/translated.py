@@ -16,15 +16,12 @@ from headrace.services.dialects import (
     anthropic_asking,
     openai_answering,
     openai_asked,
-    openai_asking,
-    responses_answering,
-    responses_asking,
-)  # fmt: skip
-from headrace.services.dialects.anthropic_events import AnthropicEvents, AnthropicWriter
+)
+from headrace.services.dialects.anthropic_events import AnthropicEvents
+from headrace.services.dialects.clients import CLIENTS, Writer
 from headrace.services.dialects.neutral import (
     CONTENT,
     Answered,
-    Asked,
     Counted,
     Delta,
     Ended,
@@ -32,9 +29,7 @@ from headrace.services.dialects.neutral import (
     Finished,
 )  # fmt: skip
 from headrace.services.dialects.omissions import Omissions, Policy
-from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
-from headrace.services.dialects.responses_answering import Frame
-from headrace.services.dialects.responses_events import ResponsesWriter
+from headrace.services.dialects.openai_events import OpenAIEvents
 from headrace.services.openai import OpenAIService
 from headrace.services.openai_wire import DONE
 from headrace.services.service import EventRead, Service, StreamReader, WholeRead
@@ -52,14 +47,8 @@ class Events(Protocol):
     def read(self, data: bytes) -> list[Delta]: ...
 
 
-class Writer(Protocol):
-    """Writes a stream of one dialect."""
-
-    def write(self, delta: Delta) -> bytes: ...
-
-
 class _Translated:
-    """What both directions have in common. `inner` speaks the backend's dialect."""
+    """What all backends' dialects have in common. `inner` speaks the backend's."""
 
     _operation: Operation
     """Of `inner`."""
@@ -75,6 +64,9 @@ class _Translated:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._inner!r})"
 
+    def serves(self, operation: Operation) -> bool:
+        return operation in CLIENTS and operation is not self._operation
+
     def _request(self, call: Call, body: dict[str, Any], lost: Omissions) -> WireRequest:
         asked = replace(
             call,
@@ -89,8 +81,8 @@ class _Translated:
         return replace(request, note=request.note + told) if told else request
 
 
-class AnthropicForOpenAI(_Translated):
-    """A backend of Anthropic's, asked by clients of OpenAI's dialect."""
+class AnthropicForOthers(_Translated):
+    """A backend of Anthropic's, asked by clients of other dialects."""
 
     _operation = Operation.MESSAGES
 
@@ -98,52 +90,42 @@ class AnthropicForOpenAI(_Translated):
         super().__init__(inner, policy)
         self._max_tokens = max_tokens
 
-    def serves(self, operation: Operation) -> bool:
-        return operation is Operation.CHAT
-
     def request(self, call: Call) -> WireRequest:
         lost = Omissions(self._policy, "Anthropic's API")
-        asked = openai_asking.read(_objects.decode(call.body))
+        asked = CLIENTS[call.operation].read(_objects.decode(call.body))
         body = anthropic_asking.written(asked, call.model, lost, self._max_tokens)
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(
-            AnthropicEvents(), OpenAIWriter(shows_usage=call.wants_usage), MESSAGE_STOP
-        )
+        writer = CLIENTS[call.operation].writer(call)
+        return TranslatedStream(AnthropicEvents(), writer, MESSAGE_STOP)
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return read_whole(anthropic_answering.read(body), openai_answering.written)
+        return read_whole(anthropic_answering.read(body), call)
 
 
-class OpenAIForAnthropic(_Translated):
-    """A backend of OpenAI's dialect, asked by clients of Anthropic's."""
+class OpenAIForOthers(_Translated):
+    """A backend that has chats of OpenAI's dialect, asked by clients of other dialects."""
 
     _operation = Operation.CHAT
 
-    def __init__(self, inner: Service, policy: Policy) -> None:
+    def __init__(self, inner: OpenAIService, policy: Policy) -> None:
         super().__init__(inner, policy)
-        self._plain = inner.plain if isinstance(inner, OpenAIService) else _as_it_is
+        self._plain = inner.plain
         self._limit_member = LIMIT_MEMBERS.get(inner.provider, "max_tokens")
-
-    def serves(self, operation: Operation) -> bool:
-        return operation is Operation.MESSAGES
 
     def request(self, call: Call) -> WireRequest:
         lost = Omissions(self._policy, "OpenAI's chat API")
-        asked = anthropic_asking.read(_objects.decode(call.body))
+        asked = CLIENTS[call.operation].read(_objects.decode(call.body))
         body = openai_asked.written(asked, call.model, lost, self._limit_member)
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(PlainEvents(self._plain), AnthropicWriter(), DONE)
+        writer = CLIENTS[call.operation].writer(call)
+        return TranslatedStream(PlainEvents(self._plain), writer, DONE)
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return read_whole(openai_answering.read(self._plain(body)), anthropic_answering.written)
-
-
-def _as_it_is(data: bytes) -> bytes:
-    return data
+        return read_whole(openai_answering.read(self._plain(body)), call)
 
 
 class PlainEvents(OpenAIEvents):
@@ -160,71 +142,13 @@ class PlainEvents(OpenAIEvents):
         return super().read(self._plain(data))
 
 
-class AnthropicForResponses(_Translated):
-    """A backend of Anthropic's, asked by clients of OpenAI's Responses API."""
-
-    _operation = Operation.MESSAGES
-
-    def __init__(self, inner: Service, policy: Policy, max_tokens: int) -> None:
-        super().__init__(inner, policy)
-        self._max_tokens = max_tokens
-
-    def serves(self, operation: Operation) -> bool:
-        return operation is Operation.RESPONSES
-
-    def request(self, call: Call) -> WireRequest:
-        lost = Omissions(self._policy, "Anthropic's API")
-        asked = responses_asking.read(_objects.decode(call.body))
-        body = anthropic_asking.written(asked, call.model, lost, self._max_tokens)
-        return self._request(call, body, lost)
-
-    def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(AnthropicEvents(), ResponsesWriter(Frame.of(call)), MESSAGE_STOP)
-
-    def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return _read_response(anthropic_answering.read(body), call)
-
-
-class OpenAIForResponses(_Translated):
-    """A backend that has chats alone, asked by clients of OpenAI's Responses API."""
-
-    _operation = Operation.CHAT
-
-    def __init__(self, inner: Service, policy: Policy) -> None:
-        super().__init__(inner, policy)
-        self._plain = inner.plain if isinstance(inner, OpenAIService) else _as_it_is
-        self._limit_member = LIMIT_MEMBERS.get(inner.provider, "max_tokens")
-
-    def serves(self, operation: Operation) -> bool:
-        return operation is Operation.RESPONSES
-
-    def request(self, call: Call) -> WireRequest:
-        lost = Omissions(self._policy, "OpenAI's chat API")
-        asked = responses_asking.read(_objects.decode(call.body))
-        body = openai_asked.written(asked, call.model, lost, self._limit_member)
-        return self._request(call, body, lost)
-
-    def stream_reader(self, call: Call) -> StreamReader:
-        return TranslatedStream(PlainEvents(self._plain), ResponsesWriter(Frame.of(call)), DONE)
-
-    def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return _read_response(openai_answering.read(self._plain(body)), call)
-
-
-def _read_response(answered: Answered | bytes, call: Call) -> WholeRead:
-    return read_whole(answered, lambda answer: responses_answering.written(answer, Frame.of(call)))
-
-
-def asked_in_anthropics_words(body: bytes) -> Asked:
-    """The neutral form of a request of Anthropic's dialect. Raises Refused(BAD_REQUEST)."""
-    return anthropic_asking.read(_objects.decode(body))
-
-
-def read_whole(read: Answered | bytes, written: Callable[[Answered], dict[str, Any]]) -> WholeRead:
+def read_whole(read: Answered | bytes, call: Call) -> WholeRead:
+    """What a whole answer, or the error in its place, means to the client."""
     if isinstance(read, bytes):
         return WholeRead(None, error=read)
     usage = None if read.counts is None else read.counts.usage
-    return WholeRead(usage, read.finish, body=_encode(written(read)))
+    written = CLIENTS[call.operation].written(read, call)
+    return WholeRead(usage, read.finish, body=_encode(written))
 
 
 class TranslatedStream(StreamReader):
