@@ -14,8 +14,8 @@ import msgspec
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin, WireRequest, encode_head
 from headrace.services import anthropic_wire, openai_wire
-from headrace.services.openai import USER_AGENT
-from headrace.services.service import StreamReader, WholeRead
+from headrace.services.openai import common_headers
+from headrace.services.service import Service, StreamReader, WholeRead
 
 PATHS = {
     Operation.MESSAGES: "/v1/messages",
@@ -26,7 +26,7 @@ VERSION = b"2023-06-01"
 _WORDS = re.compile(rb"[A-Za-z0-9_.,\- ]+\Z")
 
 
-class AnthropicService:
+class AnthropicService(Service):
     """One base URL. `api_key` is not shown."""
 
     provider = "anthropic"
@@ -45,14 +45,7 @@ class AnthropicService:
         self.priced_as = priced_as or model
         self._origin = origin
         self._model_json = None if model is None else msgspec.Raw(msgspec.json.encode(model))
-        common = [
-            (b"Host", origin.authority.encode()),
-            (b"User-Agent", USER_AGENT),
-            (b"Accept", b"*/*"),
-            (b"Accept-Encoding", b"identity"),
-            (b"Content-Type", b"application/json"),
-            (b"X-Api-Key", api_key),
-        ]
+        common = [*common_headers(origin), (b"X-Api-Key", api_key)]
         self._heads = {
             operation: encode_head(b"POST", (path + own).encode(), common)
             for operation, own in PATHS.items()
@@ -80,13 +73,6 @@ class AnthropicService:
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
         return anthropic_wire.read_whole(call, body)
-
-    def enter(self, now: float) -> int:
-        """Places here are the provider's business."""
-        return 0
-
-    def leave(self, place: int, now: float) -> None:
-        """See `enter`."""
 
 
 def features_of(call: Call) -> bytes:

@@ -13,13 +13,12 @@ from urllib.parse import quote
 import msgspec
 
 from headrace.nouns import Call
-from headrace.platform.http.messages import Origin, WireRequest, encode_head
+from headrace.platform.http.messages import Origin, WireRequest
 from headrace.services.aws_signing import Sign
 from headrace.services.dialects import bedrock_answering, bedrock_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.interpreted import InterpretedService, OwnEvents
-from headrace.services.openai import USER_AGENT
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,31 +46,23 @@ class BedrockService(InterpretedService):
         priced_as: str | None,
         policy: Policy,
     ) -> None:
-        super().__init__(model=model, provider=provider, priced_as=priced_as, policy=policy)
-        self._origin = origin
-        self._path = path
+        super().__init__(
+            origin=origin,
+            path=path,
+            model=model,
+            provider=provider,
+            priced_as=priced_as,
+            policy=policy,
+        )
         self._sign = sign
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._origin.authority})"
 
     def _asking(self, asked: Asked, call: Call, lost: Omissions) -> WireRequest:
         model = self._name(call)
         body = _encode(bedrock_asking.written(asked, model, lost))
         method = "converse-stream" if call.stream else "converse"
-        target = f"{self._path}/model/{quote(model, safe='')}/{method}"
-        authority = self._origin.authority
-        signed = self._sign(f"{self._origin.scheme}://{authority}{target}", body)
-        headers = [
-            (b"Host", authority.encode()),
-            (b"User-Agent", USER_AGENT),
-            (b"Accept", b"*/*"),
-            (b"Accept-Encoding", b"identity"),
-            (b"Content-Type", b"application/json"),
-            *signed,
-            (b"x-request-id", call.id.encode()),
-        ]
-        return WireRequest(self._origin, encode_head(b"POST", target.encode(), headers), body)
+        target = f"/model/{quote(model, safe='')}/{method}"
+        base = f"{self._origin.scheme}://{self._origin.authority}{self._path}"
+        return self._post(call, target, self._sign(base + target, body), body)
 
     def _answered(self, call: Call, body: bytes) -> Answered | bytes:
         return bedrock_answering.read(body, call.id, self._name(call))

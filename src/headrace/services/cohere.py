@@ -15,14 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from headrace.nouns import Call, Operation
-from headrace.platform.http.messages import Origin, WireRequest, encode_head
+from headrace.platform.http.messages import Origin, WireRequest
 from headrace.services.dialects import cohere_answering, cohere_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.embedding_list import openai_list, texts_of
 from headrace.services.interpreted import InterpretedService, OwnEvents
-from headrace.services.openai import USER_AGENT
 from headrace.services.service import BadAnswer, WholeRead
 
 INPUT_TYPE = "search_document"
@@ -46,33 +45,23 @@ class CohereService(InterpretedService):
         priced_as: str | None,
         policy: Policy,
     ) -> None:
-        super().__init__(model=model, provider=provider, priced_as=priced_as, policy=policy)
-        self._origin = origin
-        self._path = path
-        self._headers = [
-            (b"Host", origin.authority.encode()),
-            (b"User-Agent", USER_AGENT),
-            (b"Accept", b"*/*"),
-            (b"Accept-Encoding", b"identity"),
-            (b"Content-Type", b"application/json"),
-            (b"Authorization", b"Bearer " + api_key),
-        ]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._origin.authority})"
+        super().__init__(
+            origin=origin,
+            path=path,
+            model=model,
+            provider=provider,
+            priced_as=priced_as,
+            policy=policy,
+        )
+        self._own = [(b"Authorization", b"Bearer " + api_key)]
 
     def serves(self, operation: Operation) -> bool:
         return operation is Operation.EMBEDDINGS or super().serves(operation)
 
-    def _post(self, call: Call, target: str, body: dict[str, Any]) -> WireRequest:
-        headers = [*self._headers, (b"x-request-id", call.id.encode())]
-        head = encode_head(b"POST", (self._path + target).encode(), headers)
-        return WireRequest(self._origin, head, _encode(body))
-
     def _asking(self, asked: Asked, call: Call, lost: Omissions) -> WireRequest:
         asked.stream = call.stream
         body = cohere_asking.written(asked, self._name(call), lost)
-        return self._post(call, "/v2/chat", body)
+        return self._post(call, "/v2/chat", self._own, _encode(body))
 
     def _answered(self, call: Call, body: bytes) -> Answered | bytes:
         return cohere_answering.read(body, self._name(call))
@@ -80,7 +69,9 @@ class CohereService(InterpretedService):
     def _events(self, call: Call) -> OwnEvents:
         return cohere_answering.CohereEvents(self._name(call))
 
-    def _another(self, call: Call, lost: Omissions) -> WireRequest:
+    def _wire(self, call: Call, lost: Omissions) -> WireRequest:
+        if call.operation is not Operation.EMBEDDINGS:
+            return super()._wire(call, lost)
         members = _objects.decode(call.body)
         members.pop("model", None)
         members.pop("encoding_format", None)
@@ -93,9 +84,11 @@ class CohereService(InterpretedService):
         )
         for other in rest(members):
             lost.lose(other)
-        return self._post(call, "/v2/embed", body)
+        return self._post(call, "/v2/embed", self._own, _encode(body))
 
-    def _read_another(self, call: Call, body: bytes) -> WholeRead:
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        if call.operation is not Operation.EMBEDDINGS:
+            return super().read_whole(call, body)
         try:
             read = _embedded.decode(body)
         except (msgspec.MsgspecError, RecursionError) as error:

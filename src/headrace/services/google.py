@@ -16,14 +16,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from headrace.nouns import Call, Operation, Usage
-from headrace.platform.http.messages import Origin, WireRequest, encode_head
+from headrace.platform.http.messages import Origin, WireRequest
 from headrace.services.dialects import anthropic_asking, google_answering, google_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.embedding_list import openai_list, texts_of
 from headrace.services.interpreted import InterpretedService, OwnEvents
-from headrace.services.openai import USER_AGENT
 from headrace.services.service import BadAnswer, WholeRead
 
 METHODS = {
@@ -50,35 +49,31 @@ class GoogleService(InterpretedService):
         priced_as: str | None,
         policy: Policy,
     ) -> None:
-        super().__init__(model=model, provider=provider, priced_as=priced_as, policy=policy)
-        self._origin = origin
-        self._path = path
-        self._headers = [
-            (b"Host", origin.authority.encode()),
-            (b"User-Agent", USER_AGENT),
-            (b"Accept", b"*/*"),
-            (b"Accept-Encoding", b"identity"),
-            (b"Content-Type", b"application/json"),
-            (b"X-Goog-Api-Key", api_key),
-        ]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._origin.authority})"
+        super().__init__(
+            origin=origin,
+            path=path,
+            model=model,
+            provider=provider,
+            priced_as=priced_as,
+            policy=policy,
+        )
+        self._own = [(b"X-Goog-Api-Key", api_key)]
 
     def serves(self, operation: Operation) -> bool:
         return operation in METHODS or super().serves(operation)
 
-    def _post(self, call: Call, method: str, body: dict[str, Any]) -> WireRequest:
-        model = quote(self._name(call).removeprefix("models/"), safe="")
-        target = f"{self._path}/models/{model}{method}"
-        headers = [*self._headers, (b"x-request-id", call.id.encode())]
-        head = encode_head(b"POST", target.encode(), headers)
-        return WireRequest(self._origin, head, _encode(body))
+    def _bare(self, call: Call) -> str:
+        """The model's name as a path has it."""
+        return self._name(call).removeprefix("models/")
+
+    def _method(self, call: Call, method: str, body: dict[str, Any]) -> WireRequest:
+        target = f"/models/{quote(self._bare(call), safe='')}{method}"
+        return self._post(call, target, self._own, _encode(body))
 
     def _asking(self, asked: Asked, call: Call, lost: Omissions) -> WireRequest:
-        body = google_asking.written(asked, self._name(call).removeprefix("models/"), lost)
+        body = google_asking.written(asked, self._bare(call), lost)
         method = ":streamGenerateContent?alt=sse" if call.stream else ":generateContent"
-        return self._post(call, method, body)
+        return self._method(call, method, body)
 
     def _answered(self, call: Call, body: bytes) -> Answered | bytes:
         answer = google_answering.read(body, call.id)
@@ -89,17 +84,22 @@ class GoogleService(InterpretedService):
     def _events(self, call: Call) -> OwnEvents:
         return google_answering.GoogleEvents(call.id)
 
-    def _another(self, call: Call, lost: Omissions) -> WireRequest:
+    def _wire(self, call: Call, lost: Omissions) -> WireRequest:
+        method = METHODS.get(call.operation)
+        if method is None:
+            return super()._wire(call, lost)
         members = _objects.decode(call.body)
-        name = f"models/{self._name(call).removeprefix('models/')}"
+        name = f"models/{self._bare(call)}"
         if call.operation is Operation.COUNT_TOKENS:
             asked = anthropic_asking.read(members)
-            body = google_asking.written(asked, name.removeprefix("models/"), lost)
+            body = google_asking.written(asked, self._bare(call), lost)
             counted = {"generateContentRequest": {"model": name, **body}}
-            return self._post(call, METHODS[Operation.COUNT_TOKENS], counted)
-        return self._post(call, METHODS[Operation.EMBEDDINGS], _embedding(members, name, lost))
+            return self._method(call, method, counted)
+        return self._method(call, method, _embedding(members, name, lost))
 
-    def _read_another(self, call: Call, body: bytes) -> WholeRead:
+    def read_whole(self, call: Call, body: bytes) -> WholeRead:
+        if call.operation not in METHODS:
+            return super().read_whole(call, body)
         try:
             read = _others.decode(body)
         except (msgspec.MsgspecError, RecursionError) as error:

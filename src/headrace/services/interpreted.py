@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from headrace.nouns import Call, Operation
-from headrace.platform.http.messages import WireRequest
+from headrace.platform.http.messages import Origin, WireRequest, encode_head
 from headrace.services.dialects.clients import CLIENTS, Writer
 from headrace.services.dialects.neutral import Answered, Asked, Delta
 from headrace.services.dialects.omissions import Omissions, Policy
-from headrace.services.service import EventRead, Splitter, StreamReader, WholeRead
+from headrace.services.openai import common_headers
+from headrace.services.service import EventRead, Service, Splitter, StreamReader, WholeRead
 from headrace.services.translated import TranslatedStream, read_whole
 
 _objects = msgspec.json.Decoder(dict[str, Any])
@@ -32,33 +35,40 @@ class OwnEvents(Protocol):
     def splitter(self) -> Splitter: ...
 
 
-class InterpretedService:
-    """One backend. A subclass says how the neutral form is asked and read: `_asking`, `_answered`,
-    `_events`; and what else it does."""
+class InterpretedService(Service):
+    """One base URL. A subclass says how chats are asked and read; one that serves more than chats
+    says so in `serves`, `_wire` and `read_whole`."""
 
-    provider: str
-    priced_as: str | None
-    whose = ""
+    whose: str
     """Names the provider's API in refusals."""
 
     def __init__(
-        self, *, model: str | None, provider: str, priced_as: str | None, policy: Policy
+        self,
+        *,
+        origin: Origin,
+        path: str,
+        model: str | None,
+        provider: str,
+        priced_as: str | None,
+        policy: Policy,
     ) -> None:
         self.provider = provider
         self.priced_as = priced_as or model
+        self._origin = origin
+        self._path = path
+        self._common = common_headers(origin)
         self._model = model
         self._policy: Policy = policy
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._origin.authority})"
 
     def serves(self, operation: Operation) -> bool:
         return operation in CLIENTS
 
     def request(self, call: Call) -> WireRequest:
         lost = Omissions(self._policy, self.whose)
-        words = CLIENTS.get(call.operation)
-        if words is None:
-            request = self._another(call, lost)
-        else:
-            request = self._asking(words.read(_objects.decode(call.body)), call, lost)
+        request = self._wire(call, lost)
         told = lost.headers()
         return replace(request, note=told) if told else request
 
@@ -66,39 +76,35 @@ class InterpretedService:
         return InterpretedStream(self._events(call), CLIENTS[call.operation].writer(call))
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        if call.operation not in CLIENTS:
-            return self._read_another(call, body)
         return read_whole(self._answered(call, body), call)
-
-    def enter(self, now: float) -> int:
-        """Places here are the provider's business."""
-        return 0
-
-    def leave(self, place: int, now: float) -> None:
-        """See `enter`."""
 
     def _name(self, call: Call) -> str:
         """The provider's name of the model."""
         return call.model if self._model is None else self._model
 
+    def _post(
+        self, call: Call, target: str, own: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> WireRequest:
+        """`own` are the provider's headers, `target` is what follows the base URL's path."""
+        headers = [*self._common, *own, (b"x-request-id", call.id.encode())]
+        head = encode_head(b"POST", (self._path + target).encode(), headers)
+        return WireRequest(self._origin, head, body)
+
+    def _wire(self, call: Call, lost: Omissions) -> WireRequest:
+        """Raises Refused."""
+        return self._asking(CLIENTS[call.operation].read(_objects.decode(call.body)), call, lost)
+
+    @abstractmethod
     def _asking(self, asked: Asked, call: Call, lost: Omissions) -> WireRequest:
         """The request for a chat. Raises Refused."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answered(self, call: Call, body: bytes) -> Answered | bytes:
         """The answer, or the error that stands in its place. Raises BadAnswer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _events(self, call: Call) -> OwnEvents:
-        raise NotImplementedError
-
-    def _another(self, call: Call, lost: Omissions) -> WireRequest:
-        """The request for what is no chat, where `serves` has it. Raises Refused."""
-        raise NotImplementedError
-
-    def _read_another(self, call: Call, body: bytes) -> WholeRead:
-        """Its answer. Raises BadAnswer."""
-        raise NotImplementedError
+        """What reads its stream."""
 
 
 class InterpretedStream(TranslatedStream):

@@ -12,7 +12,7 @@ import msgspec
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin, WireRequest, encode_head
 from headrace.services import openai_wire, responses_wire
-from headrace.services.service import StreamReader, WholeRead
+from headrace.services.service import Service, StreamReader, WholeRead
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -23,7 +23,18 @@ PATHS = {
 USER_AGENT = b"headrace"
 
 
-class OpenAIService:
+def common_headers(origin: Origin) -> list[tuple[bytes, bytes]]:
+    """What every provider is sent with a body of JSON, beside its own headers."""
+    return [
+        (b"Host", origin.authority.encode()),
+        (b"User-Agent", USER_AGENT),
+        (b"Accept", b"*/*"),
+        (b"Accept-Encoding", b"identity"),
+        (b"Content-Type", b"application/json"),
+    ]
+
+
+class OpenAIService(Service):
     """One OpenAI-compatible base URL. `headers` may hold a credential; they are not shown."""
 
     provider = "openai"
@@ -49,14 +60,7 @@ class OpenAIService:
         self._model_json = None if model is None else msgspec.Raw(msgspec.json.encode(model))
         self._include_usage = include_usage
         self._operations = operations
-        common = [
-            (b"Host", origin.authority.encode()),
-            (b"User-Agent", USER_AGENT),
-            (b"Accept", b"*/*"),
-            (b"Accept-Encoding", b"identity"),
-            (b"Content-Type", b"application/json"),
-            *headers,
-        ]
+        common = [*common_headers(origin), *headers]
         self._heads = {
             operation: encode_head(b"POST", (path + paths[operation] + query).encode(), common)
             for operation in operations
@@ -108,10 +112,3 @@ class OpenAIService:
         if call.operation is Operation.RESPONSES:
             return responses_wire.read_whole(body)
         return openai_wire.read_whole(call, body)
-
-    def enter(self, now: float) -> int:
-        """Places here are the provider's business."""
-        return 0
-
-    def leave(self, place: int, now: float) -> None:
-        """See `enter`."""
