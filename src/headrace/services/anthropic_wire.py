@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from headrace.nouns import Call, Operation, Usage
+from headrace.services.answer_json import ANYTHING, answer_of, event_of, present
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 
@@ -93,11 +94,8 @@ _DELTA = b'{"type":"content_block_delta"'
 
 def read_whole(call: Call, body: bytes) -> WholeRead:
     """Reads a 200. Raises BadAnswer if it is not the answer to this operation."""
-    try:
-        whole = _wholes.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
-    if whole.error and bytes(whole.error) != b"null":
+    whole = answer_of(_wholes, body)
+    if present(whole.error):
         return WholeRead(usage=None, error=bytes(whole.error))
     if call.operation is Operation.COUNT_TOKENS:
         if whole.input_tokens is None:
@@ -122,12 +120,9 @@ class AnthropicStreamReader(StreamReader):
         if data is None:
             return EventRead(event)
         if data.startswith(_DELTA):  # nearly every event; that it is JSON is all that matters
-            check_json(data)
+            event_of(ANYTHING, data)
             return EventRead(event, content=True)
-        try:
-            read = _events.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
+        read = event_of(_events, data)
         match read.type:
             case "content_block_delta":
                 return EventRead(event, content=True)
@@ -158,18 +153,3 @@ class AnthropicStreamReader(StreamReader):
         whole = self._finished and self._usage is not None
         ends = whole and MESSAGE_STOP.startswith(rest.strip())
         return EventRead(MESSAGE_STOP, special=True, terminal=True) if ends else None
-
-
-class _Any(Struct, gc=False):
-    """An object of which nothing matters."""
-
-
-_anything = msgspec.json.Decoder(_Any)
-
-
-def check_json(data: bytes) -> None:
-    """Raises BadAnswer."""
-    try:
-        _anything.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an event: {error}") from error

@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin, WireRequest
+from headrace.services.answer_json import answer_of
 from headrace.services.dialects import cohere_answering, cohere_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
 from headrace.services.dialects.omissions import Omissions, Policy
 from headrace.services.embedding_list import openai_list, texts_of
 from headrace.services.interpreted import InterpretedService, OwnEvents
-from headrace.services.service import BadAnswer, WholeRead
+from headrace.services.service import WholeRead
 
 INPUT_TYPE = "search_document"
 _encode = msgspec.json.Encoder().encode
@@ -89,10 +90,7 @@ class CohereService(InterpretedService):
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
         if call.operation is not Operation.EMBEDDINGS:
             return super().read_whole(call, body)
-        try:
-            read = _embedded.decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an answer: {error}") from error
+        read = answer_of(_embedded, body)
         units = read.meta.billed_units
         tokens = None if units.input_tokens is None else int(units.input_tokens)
         return openai_list(read.embeddings.as_floats, tokens, call, self._name(call))

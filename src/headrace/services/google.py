@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from headrace.nouns import Call, Operation, Usage
 from headrace.platform.http.messages import Origin, WireRequest
+from headrace.services.answer_json import answer_of, present
 from headrace.services.dialects import anthropic_asking, google_answering, google_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
@@ -100,11 +101,8 @@ class GoogleService(InterpretedService):
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
         if call.operation not in METHODS:
             return super().read_whole(call, body)
-        try:
-            read = _others.decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an answer: {error}") from error
-        if read.error and bytes(read.error) != b"null":
+        read = answer_of(_others, body)
+        if present(read.error):
             return WholeRead(None, error=bytes(read.error))
         if call.operation is Operation.COUNT_TOKENS:
             if read.total_tokens is None:

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headrace.nouns import Call, Operation, Usage
+from headrace.services.answer_json import NULL, answer_of, event_of, present
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
-NULL = b"null"
 DONE_DATA = b"[DONE]"
 DONE = b"data: [DONE]\n\n"
 _LIST = ord("[")
@@ -104,7 +104,7 @@ def written(members: Members) -> bytes:
 
 def asking_for_usage(options: Raw | None) -> Raw:
     """`stream_options` that ask for usage and keep the client's other options."""
-    if options is None or not _present(options):
+    if options is None or not present(options):
         return INCLUDE_USAGE
     members = _objects.decode(options)
     members["include_usage"] = TRUE
@@ -117,7 +117,7 @@ INCLUDE_USAGE = Raw(b'{"include_usage":true}')
 
 def usage_of(raw: Raw) -> Usage | None:
     """Tokens of a usage object; None if it is absent or not understood."""
-    if not raw or bytes(raw) == NULL:
+    if not present(raw):
         return None
     try:
         return _tokens(_usages.decode(raw))
@@ -143,7 +143,7 @@ def read_whole(call: Call, body: bytes) -> WholeRead:
         whole = _wholes.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return _read_whole_closely(call, body)
-    if whole.error and _present(whole.error):
+    if whole.error and present(whole.error):
         return WholeRead(usage=None, error=bytes(whole.error))
     choices = whole.choices
     if call.operation is Operation.EMBEDDINGS:
@@ -157,11 +157,8 @@ def read_whole(call: Call, body: bytes) -> WholeRead:
 
 def _read_whole_closely(call: Call, body: bytes) -> WholeRead:
     """An answer whose usage may be anything is an answer."""
-    try:
-        answer = _answers.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
-    if _present(answer.error):
+    answer = answer_of(_answers, body)
+    if present(answer.error):
         return WholeRead(usage=None, error=bytes(answer.error))
     expected = answer.data if call.operation is Operation.EMBEDDINGS else answer.choices
     if expected is None:
@@ -210,11 +207,8 @@ class OpenAIStreamReader(StreamReader):
         return self._read_closely(event, data)
 
     def _read_closely(self, event: bytes, data: bytes) -> EventRead:
-        try:
-            chunk = _answers.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
-        if _present(chunk.error):
+        chunk = event_of(_answers, data)
+        if present(chunk.error):
             return EventRead(b"", special=True, error=bytes(chunk.error))
         choices = chunk.choices
         if choices is None:
@@ -241,10 +235,6 @@ class OpenAIStreamReader(StreamReader):
         whole = self._counted and self._begun == self._finished
         ends = whole and DONE.startswith(rest.strip())
         return EventRead(DONE, special=True, terminal=True) if ends else None
-
-
-def _present(raw: Raw) -> bool:
-    return bool(raw) and bytes(raw) != NULL
 
 
 def _has_content(choice: _Choice) -> bool:

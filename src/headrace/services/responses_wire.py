@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from headrace.nouns import Usage
+from headrace.services.answer_json import ANYTHING, answer_of, event_of, present
+from headrace.services.openai_wire import DONE_DATA
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
-NULL = b"null"
 SEALED = b"headrace-"
 """Begins `encrypted_content` that the gateway made of other providers' signatures."""
 COMPLETED = "completed"
@@ -137,11 +138,8 @@ def _is_foreign(item: Raw, kept: bool) -> bool:
 
 def read_whole(body: bytes) -> WholeRead:
     """Reads a 200. Raises BadAnswer if it is no response that has ended."""
-    try:
-        whole = _wholes.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
-    if whole.error and bytes(whole.error) != NULL:
+    whole = answer_of(_wholes, body)
+    if present(whole.error):
         return WholeRead(usage=None, error=bytes(whole.error))
     if whole.output is None or whole.status not in (None, COMPLETED, INCOMPLETE):
         raise BadAnswer("a JSON object without the answer's members")
@@ -158,14 +156,11 @@ class ResponsesStreamReader(StreamReader):
         if data is None:
             return EventRead(event)
         if data.startswith(_DELTA):  # nearly every event; that it is JSON is all that matters
-            check_json(data)
+            event_of(ANYTHING, data)
             return EventRead(event, content=True)
-        if data == b"[DONE]":
+        if data == DONE_DATA:
             return EventRead(b"")  # what some servers send behind the end decides nothing
-        try:
-            read = _events.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
+        read = event_of(_events, data)
         kind = read.type
         if kind in ("response.completed", "response.incomplete"):
             return _end(event, read)
@@ -185,23 +180,8 @@ def _end(event: bytes, read: _Event) -> EventRead:
     response = read.response
     if response is None:
         raise BadAnswer("an end without its response")
-    if response.error and bytes(response.error) != NULL:
+    if present(response.error):
         return EventRead(b"", special=True, error=bytes(response.error))
     return EventRead(
         event, special=True, terminal=True, finish=response.finish, usage=response.tokens
     )
-
-
-class _Any(Struct, gc=False):
-    """An object of which nothing matters."""
-
-
-_anything = msgspec.json.Decoder(_Any)
-
-
-def check_json(data: bytes) -> None:
-    """Raises BadAnswer."""
-    try:
-        _anything.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an event: {error}") from error

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from headrace.services.answer_json import answer_of
 from headrace.services.openai import OpenAIService
-from headrace.services.service import BadAnswer
 
 _objects = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -31,10 +31,7 @@ def with_reasoning_content(data: bytes) -> bytes:
     BadAnswer."""
     if b'"reasoning"' not in data:
         return data
-    try:
-        members = _objects.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
+    members = answer_of(_objects, data)
     choices = members.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         for message in (choice.get("delta"), choice.get("message")):

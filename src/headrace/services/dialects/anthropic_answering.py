@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from headrace.services.answer_json import answer_of, present
 from headrace.services.anthropic_wire import UsageRead
 from headrace.services.dialects import tables
 from headrace.services.dialects.neutral import (
@@ -55,11 +56,8 @@ _answers = msgspec.json.Decoder(_Answer, strict=False)
 
 def read(body: bytes) -> Answered | bytes:
     """The answer, or the error that stands in its place. Raises BadAnswer."""
-    try:
-        answer = _answers.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
-    if answer.error and bytes(answer.error) != b"null":
+    answer = answer_of(_answers, body)
+    if present(answer.error):
         return bytes(answer.error)
     if answer.content is None:
         raise BadAnswer("a JSON object without the answer's members")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from headrace.services.answer_json import event_of
 from headrace.services.anthropic_wire import UsageRead
 from headrace.services.dialects import tables
 from headrace.services.dialects.anthropic_answering import counts_of, usage
@@ -92,10 +93,7 @@ class AnthropicEvents:
 
     def read(self, data: bytes) -> list[Delta]:
         """What an event says. Raises BadAnswer."""
-        try:
-            event = _events.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
+        event = event_of(_events, data)
         match event.type:
             case "content_block_delta":
                 return self._read_delta(event)

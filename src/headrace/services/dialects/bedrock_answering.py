@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from headrace.services.answer_json import answer_of, event_of
 from headrace.services.aws_event_stream import Message, MessageSplitter, message_of
 from headrace.services.dialects.neutral import (
     Answered,
@@ -131,10 +132,7 @@ _faults = msgspec.json.Decoder(dict[str, Any])
 
 def read(body: bytes, id: str, model: str) -> Answered | bytes:
     """The answer, or the error that stands in its place. Raises BadAnswer."""
-    try:
-        answer = _answers.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
+    answer = answer_of(_answers, body)
     if answer.output is None or answer.output.message is None or answer.stop_reason is None:
         raise BadAnswer("a JSON object without the answer's members")
     if answer.stop_reason in BROKEN:
@@ -192,10 +190,7 @@ class BedrockEvents:
         message = message_of(data)
         if message.headers.get(":message-type") != "event":
             return [Failed(_fault(message))]
-        try:
-            event = _events.decode(message.payload)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
+        event = event_of(_events, message.payload)
         match message.headers.get(":event-type"):
             case "contentBlockDelta":
                 return self._delta(event)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.platform.http.sse import EventSplitter
+from headrace.services.answer_json import answer_of, arguments_of, event_of
 from headrace.services.dialects.neutral import (
     Answered,
     Arguments,
@@ -113,10 +114,7 @@ _objects = msgspec.json.Decoder(dict[str, Any])
 
 def read(body: bytes, model: str) -> Answered | bytes:
     """The answer, or the error that stands in its place. Raises BadAnswer."""
-    try:
-        answer = _answers.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
+    answer = answer_of(_answers, body)
     message = answer.message
     if isinstance(message, str) or answer.finish_reason in BROKEN:
         return _error(message if isinstance(message, str) else answer.finish_reason)
@@ -143,11 +141,8 @@ def read(body: bytes, model: str) -> Answered | bytes:
 
 
 def _use(call: _Call) -> ToolUse:
-    try:
-        arguments = _objects.decode(call.function.arguments or "{}")
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"a tool's arguments are no JSON object: {error}") from error
-    return ToolUse(call.id or "", call.function.name or "", arguments)
+    function = call.function
+    return ToolUse(call.id or "", function.name or "", arguments_of(function.arguments))
 
 
 def _error(message: str | None) -> bytes:
@@ -174,10 +169,7 @@ class CohereEvents:
         """What an event says. Raises BadAnswer."""
         if data == b"[DONE]":
             return []
-        try:
-            event = _events.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
+        event = event_of(_events, data)
         delta = event.delta or _Delta()
         match event.type:
             case "message-start":

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.platform.http.sse import EventSplitter
+from headrace.services.answer_json import event_of, present
 from headrace.services.dialects.google_asking import MARK
 from headrace.services.dialects.neutral import (
     Answered,
@@ -124,11 +125,8 @@ class GoogleEvents:
 
     def read(self, data: bytes) -> list[Delta]:
         """What an event says. Raises BadAnswer."""
-        try:
-            chunk = _chunks.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
-        if chunk.error and bytes(chunk.error) != b"null":
+        chunk = event_of(_chunks, data)
+        if present(chunk.error):
             return [Failed(bytes(chunk.error))]
         blocked = _blocked(chunk)
         if blocked is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from headrace.services.answer_json import answer_of, arguments_of, present
 from headrace.services.dialects import tables
 from headrace.services.dialects.neutral import (
     Answered,
@@ -95,11 +96,8 @@ _objects = msgspec.json.Decoder(dict[str, Any])
 
 def read(body: bytes) -> Answered | bytes:
     """The answer, or the error that stands in its place. Raises BadAnswer."""
-    try:
-        answer = _answers.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"not an answer: {error}") from error
-    if answer.error and bytes(answer.error) != b"null":
+    answer = answer_of(_answers, body)
+    if present(answer.error):
         return bytes(answer.error)
     if not answer.choices:
         raise BadAnswer("a JSON object without the answer's members")
@@ -131,11 +129,7 @@ def read(body: bytes) -> Answered | bytes:
 
 
 def _read_call(call: _Call) -> ToolUse:
-    try:
-        read = _objects.decode(call.function.arguments or "{}")
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadAnswer(f"a tool's arguments are no JSON object: {error}") from error
-    return ToolUse(call.id, call.function.name, read)
+    return ToolUse(call.id, call.function.name, arguments_of(call.function.arguments))
 
 
 def written(answer: Answered) -> dict[str, Any]:

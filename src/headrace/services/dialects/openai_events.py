@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from headrace.services.answer_json import event_of, present
 from headrace.services.dialects import tables
 from headrace.services.dialects.neutral import (
     Arguments,
@@ -99,11 +100,8 @@ class OpenAIEvents:
         """What an event says. Raises BadAnswer."""
         if data == DONE_DATA:
             return [Ended()]
-        try:
-            chunk = _chunks.decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BadAnswer(f"not an event: {error}") from error
-        if chunk.error and bytes(chunk.error) != b"null":
+        chunk = event_of(_chunks, data)
+        if present(chunk.error):
             return [Failed(bytes(chunk.error))]
         if chunk.choices is UNSET:
             raise BadAnswer("an event without choices")

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from headrace.nouns import Call
+from headrace.services.answer_json import present
 from headrace.services.dialects import tables
 from headrace.services.dialects.neutral import (
     Answered,
@@ -31,7 +32,6 @@ from headrace.services.openai_wire import members_of
 
 OWN = "resp_hr"
 """Begins the ids that this gateway gives."""
-_NULL = b"null"
 _REPEATED: dict[str, Any] = {
     "instructions": None,
     "max_output_tokens": None,
@@ -69,7 +69,7 @@ class Frame(Struct):
         """A new response to a call."""
         asked = members_of(call.body)
         repeated = {
-            name: asked[name] if name in asked and bytes(asked[name]) != _NULL else default
+            name: asked[name] if name in asked and present(asked[name]) else default
             for name, default in _REPEATED.items()
         }
         repeated["previous_response_id"] = call.previous
