@@ -197,11 +197,7 @@ def _read_document(part: dict[str, Any], where: str, cache: Any) -> Part:
 
 def written(asked: Asked, model: str, lost: Omissions, max_tokens: int) -> dict[str, Any]:
     """The body. `max_tokens` is for clients that name no limit. Raises Refused."""
-    for name in asked.others:
-        lost.lose(name)
-    for name in _UNKNOWN_HERE:
-        if getattr(asked, name) is not None:
-            lost.lose(name)
+    lost.lose_members(asked, _UNKNOWN_HERE)
     if asked.any_json:
         lost.lose("response_format.json_object", "Give a schema: `json_schema` is understood.")
     body = given(

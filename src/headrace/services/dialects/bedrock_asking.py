@@ -52,11 +52,7 @@ _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.\-]{1,256}\Z")
 
 def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
     """The body. `model` is Bedrock's id of it. Raises Refused."""
-    for name in asked.others:
-        lost.lose(name)
-    for name in _UNKNOWN_HERE:
-        if getattr(asked, name) is not None:
-            lost.lose(name)
+    lost.lose_members(asked, _UNKNOWN_HERE)
     if asked.any_json:
         lost.lose("response_format.json_object", "Give a schema: `json_schema` is understood.")
     if asked.cache is not None:

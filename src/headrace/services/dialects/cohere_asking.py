@@ -27,19 +27,14 @@ from headrace.services.dialects.neutral import (
 )
 from headrace.services.dialects.objects import given, unparsed
 from headrace.services.dialects.omissions import Omissions
+from headrace.services.dialects.openai_asked import texts_of
 
 _UNKNOWN_HERE = ("logprobs", "top_logprobs", "logit_bias", "user", "cache")
-_NAMES = {"cache": "cache_control"}
-_RESULT_ADVICE = "Results of tools are text there: put it into a message of the user."
 
 
 def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
     """The body. Raises Refused."""
-    for name in asked.others:
-        lost.lose(name)
-    for name in _UNKNOWN_HERE:
-        if getattr(asked, name) is not None:
-            lost.lose(_NAMES.get(name, name))
+    lost.lose_members(asked, _UNKNOWN_HERE)
     if asked.tier not in (None, "auto", "standard"):
         lost.lose("service_tier")
     if asked.one_call_at_most and asked.tools:
@@ -134,17 +129,8 @@ def _assistant(parts: list[Part], where: str, lost: Omissions) -> dict[str, Any]
 
 
 def _result(result: ToolResult, where: str, lost: Omissions) -> dict[str, Any]:
-    if result.error:
-        lost.lose(f"{where}.is_error")
-    if result.cache is not None:
-        lost.lose(f"{where}.cache_control")
-    texts = []
-    for part in result.parts:
-        if isinstance(part, Text):
-            texts.append(part.text)
-        else:
-            lost.lose(f"{where}.tool_result.{type(part).__name__.lower()}", _RESULT_ADVICE)
-    return {"role": "tool", "tool_call_id": result.id, "content": "".join(texts)}
+    content = "".join(text.text for text in texts_of(result, where, lost))
+    return {"role": "tool", "tool_call_id": result.id, "content": content}
 
 
 def _content(parts: Sequence[Part], where: str, lost: Omissions) -> Any:

@@ -45,16 +45,11 @@ BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24_5
 """Tokens of thinking by effort, for models without levels, as Google's own OpenAI-compatible API
 has it: https://ai.google.dev/gemini-api/docs/openai"""
 _UNKNOWN_HERE = ("logprobs", "top_logprobs", "logit_bias", "user", "cache")
-_NAMES = {"cache": "cache_control"}
 
 
 def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
     """The body. `model` is the provider's name of it. Raises Refused."""
-    for name in asked.others:
-        lost.lose(name)
-    for name in _UNKNOWN_HERE:
-        if getattr(asked, name) is not None:
-            lost.lose(_NAMES.get(name, name))
+    lost.lose_members(asked, _UNKNOWN_HERE)
     if asked.tier not in (None, "auto", "standard"):
         lost.lose("service_tier")
     if asked.one_call_at_most and asked.tools:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from headrace.errors import Reason, Refused
+from headrace.services.dialects.neutral import Asked
 
 Policy = Literal["by_meaning", "refuse", "drop"]
 
@@ -24,6 +26,8 @@ HARMLESS = frozenset(
     }
 )  # fmt: skip
 """Without these the answer is of the same kind. Last parts of members' names."""
+_NAMES = {"cache": "cache_control"}
+"""Of members, where the neutral form has another."""
 _MOST_TOLD = 20
 _UNFIT = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _INDEX = re.compile(r"\[\d+\]")
@@ -53,6 +57,15 @@ class Omissions:
                 param=shown,
             )
         self.dropped[_UNFIT.sub("?", _INDEX.sub("", name))[:64]] = None
+
+    def lose_members(self, asked: Asked, unknown: Iterable[str]) -> None:
+        """Tells of what has no place in the neutral form, and of `unknown` members of that, which
+        the dialect does not have, if they were said. Raises Refused."""
+        for name in asked.others:
+            self.lose(name)
+        for name in unknown:
+            if getattr(asked, name) is not None:
+                self.lose(_NAMES.get(name, name))
 
     def headers(self) -> bytes:
         """A header line that names what was dropped; b"" if nothing was."""

@@ -6,6 +6,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from headrace.services.dialects import tables
@@ -134,18 +135,24 @@ def _write_turn(turn: Turn, where: str, lost: Omissions) -> list[dict[str, Any]]
 
 
 def _write_result(result: ToolResult, where: str, lost: Omissions) -> dict[str, Any]:
+    texts = texts_of(result, where, lost)
+    content = _write_parts(texts, where, lost) if texts else ""
+    return {"role": "tool", "tool_call_id": result.id, "content": content}
+
+
+def texts_of(result: ToolResult, where: str, lost: Omissions) -> list[Text]:
+    """The texts of a tool's result, for dialects whose results have no others. Raises Refused."""
     if result.error:
         lost.lose(f"{where}.is_error")
     if result.cache is not None:
         lost.lose(f"{where}.cache_control")
-    texts: list[Part] = []
+    texts = []
     for part in result.parts:
         if isinstance(part, Text):
             texts.append(part)
         else:
             lost.lose(f"{where}.tool_result.{type(part).__name__.lower()}", _RESULT_ADVICE)
-    content = _write_parts(texts, where, lost) if texts else ""
-    return {"role": "tool", "tool_call_id": result.id, "content": content}
+    return texts
 
 
 _RESULT_ADVICE = "Results of tools are text there: put it into a message of the user."
@@ -175,7 +182,7 @@ def _write_assistant(parts: list[Part], where: str, lost: Omissions) -> dict[str
     return message
 
 
-def _write_parts(parts: list[Part], where: str, lost: Omissions) -> Any:
+def _write_parts(parts: Sequence[Part], where: str, lost: Omissions) -> Any:
     written = [made for part in parts if (made := _write_part(part, where, lost)) is not None]
     if len(written) == 1 and written[0]["type"] == "text":
         return written[0]["text"]
