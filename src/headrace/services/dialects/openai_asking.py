@@ -43,7 +43,7 @@ SAME = (
     "presence_penalty", "logit_bias", "thinking",
 )  # fmt: skip
 """Members whose names and values the neutral form has."""
-_PARTS_OF_SYSTEM = ("system", "developer")
+PARTS_OF_SYSTEM = ("system", "developer")
 _PART_MEMBERS = {
     "text": {"text", "cache_control", "annotations"},
     "image_url": {"image_url", "cache_control"},
@@ -73,12 +73,7 @@ def read(members: dict[str, Any]) -> Asked:
     if stop is not None:
         asked.stop = [stop] if isinstance(stop, str) else list_of(stop, "stop")
     asked.effort = take("reasoning_effort", None)
-    users = [name for name in ("user", "safety_identifier") if members.get(name) is not None]
-    if users:
-        asked.user = take(users[0])
-    tier = members.get("service_tier")
-    if isinstance(tier, str) and tier in tables.OPENAI_TIERS:
-        asked.tier = tables.OPENAI_TIERS[take("service_tier")]
+    read_user_and_tier(members, asked)
     asked.cache = take("cache_control", None)
     if members.get("store") is False:
         take("store")
@@ -89,6 +84,16 @@ def read(members: dict[str, Any]) -> Asked:
         _read_message(object_of(message, where), where, asked)
     asked.others += rest(members)
     return asked
+
+
+def read_user_and_tier(members: dict[str, Any], asked: Asked) -> None:
+    """Takes them out of a body of any of OpenAI's APIs."""
+    users = [name for name in ("user", "safety_identifier") if members.get(name) is not None]
+    if users:
+        asked.user = members.pop(users[0])
+    tier = members.get("service_tier")
+    if isinstance(tier, str) and tier in tables.OPENAI_TIERS:
+        asked.tier = tables.OPENAI_TIERS[members.pop("service_tier")]
 
 
 def _read_format(members: dict[str, Any], asked: Asked) -> None:
@@ -133,7 +138,7 @@ def _read_tools(members: dict[str, Any], asked: Asked) -> None:
 def _read_message(message: dict[str, Any], where: str, asked: Asked) -> None:
     role = message.pop("role", None)
     parts = _read_content(message.pop("content", None), f"{where}.content", asked.others)
-    if role in _PARTS_OF_SYSTEM:
+    if role in PARTS_OF_SYSTEM:
         asked.add("system", parts)
     elif role == "user":
         asked.add("user", parts)
@@ -199,12 +204,7 @@ def _read_part(part: dict[str, Any], where: str) -> Part | None:
         case "image_url":
             image = object_of(part.get("image_url"), f"{where}.image_url")
             url = text_of(image.get("url"), f"{where}.image_url.url")
-            detail = image.get("detail")
-            detail = None if detail == "auto" else detail
-            media_type, data = data_url(url)
-            if data is None:
-                return Image(url=url, detail=detail, cache=cache)
-            return Image(media_type=media_type, data=data, detail=detail, cache=cache)
+            return image_at(url, detail_of(image), cache)
         case "file":
             return _read_file(object_of(part.get("file"), f"{where}.file"), where, cache)
         case "refusal":
@@ -218,15 +218,34 @@ def _read_file(file: dict[str, Any], where: str, cache: Any) -> Part:
         id = text_of(file["file_id"], f"{where}.file.file_id")
         return Document("file", id, title=title, cache=cache)
     url = text_of(file.get("file_data"), f"{where}.file.file_data")
-    media_type, data = data_url(url)
+    return document_in(url, f"{where}.file.file_data", title, cache)
+
+
+def detail_of(image: dict[str, Any]) -> Any:
+    """How closely it is to be looked at, if not as usual."""
+    detail = image.get("detail")
+    return None if detail == "auto" else detail
+
+
+def image_at(url: str, detail: Any, cache: Any = None) -> Image:
+    """The image that a URL names or, as a data URL, holds."""
+    media_type, data = _data_url(url)
     if data is None:
-        raise wrong(f"{where}.file.file_data", "a data URL: `data:application/pdf;base64,...`")
+        return Image(url=url, detail=detail, cache=cache)
+    return Image(media_type=media_type, data=data, detail=detail, cache=cache)
+
+
+def document_in(url: str, where: str, title: Any, cache: Any = None) -> Document:
+    """The document that a data URL holds. Raises Refused(BAD_REQUEST)."""
+    media_type, data = _data_url(url)
+    if data is None:
+        raise wrong(where, "a data URL: `data:application/pdf;base64,...`")
     if media_type == "text/plain":
-        return Document("text", plain(data, f"{where}.file.file_data"), title=title, cache=cache)
+        return Document("text", _plain(data, where), title=title, cache=cache)
     return Document("base64", data, media_type, title, cache=cache)
 
 
-def plain(data: str, where: str) -> str:
+def _plain(data: str, where: str) -> str:
     """The text that base64 holds. Raises Refused(BAD_REQUEST)."""
     try:
         return base64.b64decode(data, validate=True).decode()
@@ -234,7 +253,7 @@ def plain(data: str, where: str) -> str:
         raise wrong(where, "base64 of UTF-8 text") from None
 
 
-def data_url(url: str) -> tuple[str | None, str | None]:
+def _data_url(url: str) -> tuple[str | None, str | None]:
     """Media type and base64 of a data URL; None for another."""
     if not url.startswith("data:"):
         return None, None

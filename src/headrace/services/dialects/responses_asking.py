@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.services.dialects import tables
 from headrace.services.dialects.neutral import (
     Asked,
     Choice,
@@ -32,9 +31,14 @@ from headrace.services.dialects.objects import (
     rest,
     text_of,
     unknown,
-    wrong,
 )  # fmt: skip
-from headrace.services.dialects.openai_asking import data_url, plain
+from headrace.services.dialects.openai_asking import (
+    PARTS_OF_SYSTEM,
+    detail_of,
+    document_in,
+    image_at,
+    read_user_and_tier,
+)
 
 _SEALED_SIGNATURE = "headrace-signature."
 _SEALED_THOUGHT = "headrace-redacted."
@@ -44,7 +48,6 @@ _HANDLED = (
 """Of the gateway or of the answer, which repeats them."""
 _SHOWN = ["reasoning.encrypted_content"]
 """What `include` may name: a translated answer has it always."""
-_PARTS_OF_SYSTEM = ("system", "developer")
 _PART_MEMBERS = {
     "input_text": {"text"},
     "output_text": {"text", "annotations", "logprobs", "citations"},
@@ -76,12 +79,7 @@ def read(members: dict[str, Any]) -> Asked:
         take("truncation")
     if all(name in _SHOWN for name in list_of(members.get("include") or [], "include")):
         take("include", None)
-    users = [name for name in ("user", "safety_identifier") if members.get(name) is not None]
-    if users:
-        asked.user = take(users[0])
-    tier = members.get("service_tier")
-    if isinstance(tier, str) and tier in tables.OPENAI_TIERS:
-        asked.tier = tables.OPENAI_TIERS[take("service_tier")]
+    read_user_and_tier(members, asked)
     _read_reasoning(members, asked)
     _read_text(members, asked)
     _read_tools(members, asked)
@@ -176,7 +174,7 @@ def _read_item(item: dict[str, Any], where: str, asked: Asked) -> None:
 def _read_message(item: dict[str, Any], where: str, asked: Asked) -> None:
     role = item.pop("role", None)
     parts = _read_content(item.pop("content", None), f"{where}.content", asked.others)
-    if role in _PARTS_OF_SYSTEM:
+    if role in PARTS_OF_SYSTEM:
         asked.add("system", parts)
     elif role == "user":
         asked.add("user", parts)
@@ -232,15 +230,10 @@ def _read_part(part: dict[str, Any], where: str) -> Part | None:
 
 
 def _read_image(part: dict[str, Any], where: str) -> Part:
-    detail = part.get("detail")
-    detail = None if detail == "auto" else detail
+    detail = detail_of(part)
     if part.get("file_id") is not None:
         return Image(file_id=text_of(part["file_id"], f"{where}.file_id"), detail=detail)
-    url = text_of(part.get("image_url"), f"{where}.image_url")
-    media_type, data = data_url(url)
-    if data is None:
-        return Image(url=url, detail=detail)
-    return Image(media_type=media_type, data=data, detail=detail)
+    return image_at(text_of(part.get("image_url"), f"{where}.image_url"), detail)
 
 
 def _read_file(part: dict[str, Any], where: str) -> Part:
@@ -250,9 +243,4 @@ def _read_file(part: dict[str, Any], where: str) -> Part:
     if part.get("file_url") is not None:
         return Document("url", text_of(part["file_url"], f"{where}.file_url"), title=title)
     url = text_of(part.get("file_data"), f"{where}.file_data")
-    media_type, data = data_url(url)
-    if data is None:
-        raise wrong(f"{where}.file_data", "a data URL: `data:application/pdf;base64,...`")
-    if media_type == "text/plain":
-        return Document("text", plain(data, f"{where}.file_data"), title=title)
-    return Document("base64", data, media_type, title)
+    return document_in(url, f"{where}.file_data", title)
