@@ -18,7 +18,7 @@ from headrace.data.response_store import KeptResponse, ResponseStore
 from headrace.errors import Reason, Refused
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.progress import Progress
-from headrace.gateway.reply import Reply
+from headrace.gateway.reply import InFront, Reply
 from headrace.nouns import Call
 from headrace.platform.http.sse import EventSplitter, data_of
 from headrace.services.dialects.responses_answering import OWN
@@ -152,21 +152,16 @@ def _wrong() -> Refused:
     )
 
 
-class Keeping:
+class Keeping(InFront):
     """A `Reply` in front of the client's, which holds back the end of an answer until it is kept:
     who has the answer can go on with it at once."""
 
     def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self.committed = False
+        super().__init__(reply)
         self.send = reply.send
         self._about = b""
         self._body: bytes | None = None
         self._end: bytes | None = None
-
-    @property
-    def interrupted_by_drain(self) -> bool:
-        return self._reply.interrupted_by_drain
 
     def whole(self, body: bytes, about: bytes) -> None:
         self.committed = True
@@ -177,18 +172,8 @@ class Keeping:
         self._about = about
         self._reply.begin(about)
 
-    @property
-    def congested(self) -> bool:
-        return self._reply.congested
-
-    async def drained(self) -> None:
-        await self._reply.drained()
-
     def end(self, events: bytes = b"") -> None:
         self._end = events
-
-    def refuse(self, refused: Refused, about: bytes) -> int:
-        return self._reply.refuse(refused, about)
 
     async def finish(self, tenant: str, asked: list[Raw], store: ResponseStore) -> None:
         """Keeps the answer, then hands its end on."""

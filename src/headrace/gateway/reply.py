@@ -44,3 +44,26 @@ class Reply(Protocol):
     def refuse(self, refused: Refused, about: bytes) -> int:
         """Ends the call with an error in the client's dialect; returns its HTTP status."""
         ...
+
+
+class InFront:
+    """What a `Reply` in front of another hands on as it is. Which answer is committed is its own
+    to say."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.committed = False
+
+    @property
+    def interrupted_by_drain(self) -> bool:
+        return self._reply.interrupted_by_drain
+
+    @property
+    def congested(self) -> bool:
+        return self._reply.congested
+
+    async def drained(self) -> None:
+        await self._reply.drained()
+
+    def refuse(self, refused: Refused, about: bytes) -> int:
+        return self._reply.refuse(refused, about)

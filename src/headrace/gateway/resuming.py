@@ -21,7 +21,7 @@ from headrace.gateway.failure import Failure
 from headrace.gateway.metering import Metering
 from headrace.gateway.models import Chosen
 from headrace.gateway.plan import CallPlan
-from headrace.gateway.reply import Reply
+from headrace.gateway.reply import InFront, Reply
 from headrace.gateway.steps import Go
 from headrace.nouns import Call, Usage
 
@@ -31,14 +31,13 @@ MARK = b": x-headrace-resumed: 1\n"
 _MARKED = (b"x-headrace-backend:", b"x-headrace-attempts:", b"x-headrace-explain:")
 
 
-class Resumable:
+class Resumable(InFront):
     """A `Reply` in front of the client's, which knows what the client got. `committed` is of the
     attempt that runs: the client's own reply remains begun."""
 
     def __init__(self, reply: Reply) -> None:
-        self._reply = reply
+        super().__init__(reply)
         self.transcript = Transcript()
-        self.committed = False
         self._goes_on = False
 
     def goes_on(self, beside: Usage) -> None:
@@ -46,10 +45,6 @@ class Resumable:
         self.committed = False
         self._goes_on = True
         self.transcript.continued(beside)
-
-    @property
-    def interrupted_by_drain(self) -> bool:
-        return self._reply.interrupted_by_drain
 
     def whole(self, body: bytes, about: bytes) -> None:
         self.committed = True
@@ -67,18 +62,8 @@ class Resumable:
         if events:
             self._reply.send(events)
 
-    @property
-    def congested(self) -> bool:
-        return self._reply.congested
-
-    async def drained(self) -> None:
-        await self._reply.drained()
-
     def end(self, events: bytes = b"") -> None:
         self._reply.end(self._passed(events))
-
-    def refuse(self, refused: Refused, about: bytes) -> int:
-        return self._reply.refuse(refused, about)
 
     def _passed(self, events: bytes) -> bytes:
         if self._goes_on:
