@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,7 +21,7 @@ from headrace.gateway.reply import InFront, Reply
 from headrace.nouns import Call
 from headrace.platform.http.sse import EventSplitter, data_of
 from headrace.services.dialects.responses_answering import OWN
-from headrace.services.openai_wire import members_of, written
+from headrace.services.openai_wire import Members, members_of, written
 
 log = logging.getLogger("headrace.conversations")
 
@@ -78,7 +77,7 @@ async def answer(call: Call, reply: Reply, pipeline: Pipeline) -> None:
         await pipeline.answer(call, reply)
         return
     keeping = Keeping(reply)
-    asked = _items_of(call.body)
+    asked = _items_of(members_of(call.body))
     await pipeline.answer(call, keeping)
     await keeping.finish(call.caller.tenant, asked, store)
 
@@ -128,16 +127,16 @@ async def _go_on(call: Call, id: str, store: ResponseStore | None) -> None:
     if kept.backend is not None:
         call.backend, call.tokens_before = kept.backend, kept.tokens
         return
-    items = [*_lists.decode(kept.items), *_items_of(call.body)]
     members = members_of(call.body)
+    items = [*_lists.decode(kept.items), *_items_of(members)]
     del members["previous_response_id"]
     members["input"] = Raw(_encode(items))
     call.body, call.previous = written(members), id
 
 
-def _items_of(body: bytes) -> list[Raw]:
+def _items_of(members: Members) -> list[Raw]:
     """What a body asks, as items."""
-    given = members_of(body).get("input", Raw(b"[]"))
+    given = members.get("input", Raw(b"[]"))
     if bytes(given).startswith(b"["):
         return _lists.decode(given)
     message = {"type": "message", "role": "user", "content": given}
@@ -219,7 +218,7 @@ def _backend_of(about: bytes) -> str:
 def _last_response(events: bytes) -> bytes | None:
     """The response that the last event repeats."""
     splitter = EventSplitter(_EVENT_LIMIT_BYTES)
-    datas: list[Any] = [data for _, data in splitter.pairs(events)]
+    datas = [data for _, data in splitter.pairs(events)]
     if splitter.rest:
         datas.append(data_of(splitter.rest))
     for data in reversed(datas):
