@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,7 +16,8 @@ from headrace.gateway.recording import replay
 from headrace.gateway.reply import Reply
 from headrace.gateway.steps import GiveUp
 from headrace.nouns import Call, Operation
-from headrace.services.dialects import anthropic_message, responses_message
+from headrace.services.dialects import sentence
+from headrace.services.dialects.clients import CLIENTS
 
 FINAL = frozenset(
     {
@@ -30,14 +30,6 @@ FINAL = frozenset(
     }
 )
 """The client's own request is at fault: nothing stands in for its answer."""
-_WRITERS = MappingProxyType(
-    {
-        Operation.MESSAGES: (anthropic_message.whole, anthropic_message.events),
-        Operation.RESPONSES: (responses_message.whole, responses_message.events),
-    }
-)
-"""Of a sentence as a whole answer and as a stream, beside chats in OpenAI's words."""
-_CHATS = frozenset({Operation.CHAT, *_WRITERS})
 DEFAULT_RETRY_AFTER_S = 5.0
 RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 """A longer answer is not recorded to be kept."""
@@ -64,18 +56,18 @@ async def fall_back(
             await replay(recorded, reply, progress, answer_cache.CACHE)
             return
     refused = refusal(chosen, give_up)
-    if not chosen.fallback.as_answer or call.operation not in _CHATS:
+    if not chosen.fallback.as_answer or call.operation not in CLIENTS:
         raise refused
     progress.status, progress.finish = 200, "refused"
     progress.reason = refused.reason.value
     progress.answered_by = "message"
     about = b"x-headrace-answered-by: message\r\nx-should-retry: false\r\n"
-    whole, events = _WRITERS.get(call.operation, (_whole, _events))
+    in_chat = call.operation is Operation.CHAT
     if call.stream:
         reply.begin(about)
-        reply.end(events(call, refused.detail))
+        reply.end((_events if in_chat else sentence.events)(call, refused.detail))
     else:
-        reply.whole(whole(call, refused.detail), about)
+        reply.whole((_whole if in_chat else sentence.whole)(call, refused.detail), about)
 
 
 def refusal(chosen: Chosen, give_up: GiveUp) -> Refused:

@@ -1,12 +1,11 @@
-"""A sentence of the gateway's own as an answer in Anthropic's dialect."""
+"""A sentence of the gateway's own as an answer in the client's dialect."""
 
 from __future__ import annotations
 
 import msgspec
 
 from headrace.nouns import Call
-from headrace.services.dialects import anthropic_answering
-from headrace.services.dialects.anthropic_events import AnthropicWriter
+from headrace.services.dialects.clients import CLIENTS
 from headrace.services.dialects.neutral import (
     Answered,
     Began,
@@ -21,14 +20,14 @@ from headrace.services.dialects.neutral import (
 
 
 def whole(call: Call, text: str) -> bytes:
-    """A `message`."""
+    """A whole answer."""
     answer = Answered(_id(call), call.model, [Text(text)], Finish.STOP, counts=Counts())
-    return msgspec.json.encode(anthropic_answering.written(answer))
+    return msgspec.json.encode(CLIENTS[call.operation].written(answer, call))
 
 
 def events(call: Call, text: str) -> bytes:
     """All events of a stream."""
-    write = AnthropicWriter().write
+    write = CLIENTS[call.operation].writer(call).write
     deltas: tuple[Delta, ...] = (
         Began(_id(call), call.model),
         Said(text),
@@ -39,4 +38,5 @@ def events(call: Call, text: str) -> bytes:
 
 
 def _id(call: Call) -> str:
+    """As Anthropic writes it; a response's frame gives it one."""
     return f"msg_{call.id}"
