@@ -24,6 +24,14 @@ class Call(Struct, frozen=True):
     def arguments(self) -> str:
         return "".join(self.fragments)
 
+    @property
+    def parsed(self) -> Any:
+        """The arguments' value; None where the model wrote no JSON."""
+        try:
+            return msgspec.json.decode(self.arguments or "{}")
+        except msgspec.DecodeError:
+            return None
+
 
 class Answer(Struct, frozen=True, kw_only=True):
     """`finish` is OpenAI's word; each dialect translates it unless it was scripted."""

@@ -74,7 +74,7 @@ def whole(answer: Answer) -> dict[str, Any]:
         text = {"text": answer.thinking, "signature": SIGNATURE}
         content.append({"reasoningContent": {"reasoningText": text}})
     for index, call in enumerate(answer.calls):
-        used = {"toolUseId": _id(index), "name": call.name, "input": _parsed(call.arguments)}
+        used = {"toolUseId": _id(index), "name": call.name, "input": call.parsed}
         content.append({"toolUse": used})
     if not answer.calls:
         content.append({"text": answer.text})
@@ -133,7 +133,7 @@ def _event(
 def _stop_reason(answer: Answer) -> str:
     if answer.finish_scripted:
         return answer.finish
-    if any(_parsed(call.arguments) is None for call in answer.calls):
+    if any(call.parsed is None for call in answer.calls):
         return "malformed_tool_use"
     return _STOP_REASONS.get(answer.finish, answer.finish)
 
@@ -150,10 +150,3 @@ def _usage(answer: Answer) -> dict[str, Any]:
 
 def _id(index: int) -> str:
     return f"tooluse_{SEQ}{index}"
-
-
-def _parsed(arguments: str) -> Any:
-    try:
-        return msgspec.json.decode(arguments or "{}")
-    except msgspec.DecodeError:
-        return None

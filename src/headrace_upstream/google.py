@@ -133,7 +133,7 @@ def error_event(message: str) -> Event:
 
 
 def _reason(answer: Answer) -> str:
-    if any(_args(call.arguments) is None for call in answer.calls):
+    if any(call.parsed is None for call in answer.calls):
         return "MALFORMED_FUNCTION_CALL"
     return answer.finish if answer.finish_scripted else _FINISH.get(answer.finish, "OTHER")
 
@@ -144,24 +144,16 @@ def _calls(answer: Answer) -> list[dict[str, Any]]:
         {
             "functionCall": {
                 "name": call.name,
-                "args": _args(call.arguments),
+                "args": call.parsed,
                 "id": f"{SEQ}{index}",
             }
         }
         for index, call in enumerate(answer.calls)
-        if _args(call.arguments) is not None
+        if call.parsed is not None
     ]
     if parts:
         parts[0]["thoughtSignature"] = SIGNATURE
     return parts
-
-
-def _args(text: str) -> Any:
-    """None where the model wrote no JSON: Google passes no such call on."""
-    try:
-        return msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:
-        return None
 
 
 def _response(
