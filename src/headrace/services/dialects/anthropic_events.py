@@ -32,6 +32,7 @@ from headrace.services.dialects.neutral import (
     Signed,
     Thought,
 )  # fmt: skip
+from headrace.services.dialects.open_calls import OpenCalls
 from headrace.services.service import BadAnswer
 
 _encode = msgspec.json.Encoder().encode
@@ -83,13 +84,11 @@ _events = msgspec.json.Decoder(_Event, strict=False)
 class AnthropicEvents:
     """Reads one stream."""
 
-    __slots__ = ("_calls", "_count", "_usage")
+    __slots__ = ("_calls", "_usage")
 
     def __init__(self) -> None:
         self._usage: UsageRead | None = None
-        self._calls: dict[int, tuple[int, bool]] = {}
-        """By the index of an open block: the call's number, and whether it has arguments."""
-        self._count = 0
+        self._calls = OpenCalls()
 
     def read(self, data: bytes) -> list[Delta]:
         """What an event says. Raises BadAnswer."""
@@ -100,8 +99,7 @@ class AnthropicEvents:
             case "content_block_start":
                 return self._read_block(event)
             case "content_block_stop":
-                number, has_arguments = self._calls.pop(event.index, (0, True))
-                return [] if has_arguments else [Arguments(number, "{}")]
+                return self._calls.end(event.index)
             case "message_start":
                 message = event.message or _Message()
                 self._usage = message.usage
@@ -124,7 +122,7 @@ class AnthropicEvents:
             case "text_delta":
                 return [Said(delta.text)] if delta.text else []
             case "input_json_delta":
-                return self._read_arguments(event.index, delta.partial_json)
+                return self._calls.arguments(event.index, delta.partial_json)
             case "thinking_delta":
                 return [Thought(delta.thinking)] if delta.thinking else []
             case "signature_delta":
@@ -132,13 +130,6 @@ class AnthropicEvents:
             case "citations_delta":
                 return [Cited(delta.citation)]
         return []
-
-    def _read_arguments(self, index: int, text: str) -> list[Delta]:
-        if not text or index not in self._calls:
-            return []
-        number, _ = self._calls[index]
-        self._calls[index] = (number, True)
-        return [Arguments(number, text)]
 
     def _read_block(self, event: _Event) -> list[Delta]:
         block = event.content_block or _Block()
@@ -150,12 +141,9 @@ class AnthropicEvents:
             case "redacted_thinking":
                 return [Hidden(block.data)]
             case "tool_use":
-                number = self._count
-                self._count += 1
-                self._calls[event.index] = (number, bool(block.input))
-                called: list[Delta] = [Called(number, block.id, block.name)]
+                called = self._calls.begin(event.index, block.id, block.name)
                 if block.input:
-                    called.append(Arguments(number, _encode(block.input).decode()))
+                    called += self._calls.arguments(event.index, _encode(block.input).decode())
                 return called
         return []
 

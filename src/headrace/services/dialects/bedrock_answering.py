@@ -15,9 +15,7 @@ from headrace.services.answer_json import answer_of, event_of
 from headrace.services.aws_event_stream import Message, MessageSplitter, message_of
 from headrace.services.dialects.neutral import (
     Answered,
-    Arguments,
     Began,
-    Called,
     Cited,
     Counts,
     Delta,
@@ -36,6 +34,7 @@ from headrace.services.dialects.neutral import (
     ToolUse,
 )
 from headrace.services.dialects.objects import unparsed
+from headrace.services.dialects.open_calls import OpenCalls
 from headrace.services.service import BadAnswer
 
 FINISH = {
@@ -169,15 +168,13 @@ def _part(block: _Block) -> Part:
 class BedrockEvents:
     """Reads one stream."""
 
-    __slots__ = ("_calls", "_count", "_finish", "_id", "_model")
+    __slots__ = ("_calls", "_finish", "_id", "_model")
 
     def __init__(self, id: str, model: str) -> None:
         self._id = id
         self._model = model
         self._finish: Finish | None = None
-        self._calls: dict[int, tuple[int, bool]] = {}
-        """By the index of an open block: the call's number, and whether it has arguments."""
-        self._count = 0
+        self._calls = OpenCalls()
 
     def splitter(self) -> MessageSplitter:
         return MessageSplitter()
@@ -199,8 +196,7 @@ class BedrockEvents:
             case "contentBlockStart":
                 return self._start(event)
             case "contentBlockStop":
-                number, has_arguments = self._calls.pop(event.content_block_index, (0, True))
-                return [] if has_arguments else [Arguments(number, "{}")]
+                return self._calls.end(event.content_block_index)
             case "messageStop":
                 if event.stop_reason in BROKEN:
                     return [Failed(unparsed({"message": event.stop_reason}).encode())]
@@ -215,10 +211,7 @@ class BedrockEvents:
         call = None if event.start is None else event.start.tool_use
         if call is None:
             return []
-        number = self._count
-        self._count += 1
-        self._calls[event.content_block_index] = (number, False)
-        return [Called(number, call.tool_use_id, call.name)]
+        return self._calls.begin(event.content_block_index, call.tool_use_id, call.name)
 
     def _delta(self, event: _Event) -> list[Delta]:
         delta = event.delta
@@ -227,12 +220,7 @@ class BedrockEvents:
         if delta.text is not None:
             return [Said(delta.text)] if delta.text else []
         if delta.tool_use is not None:
-            text = delta.tool_use.input
-            if not text or event.content_block_index not in self._calls:
-                return []
-            number, _ = self._calls[event.content_block_index]
-            self._calls[event.content_block_index] = (number, True)
-            return [Arguments(number, text)]
+            return self._calls.arguments(event.content_block_index, delta.tool_use.input)
         if delta.citation is not None:
             return [Cited(delta.citation)]
         thought = delta.reasoning_content
