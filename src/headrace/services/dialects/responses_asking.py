@@ -39,9 +39,10 @@ from headrace.services.dialects.openai_asking import (
     image_at,
     read_user_and_tier,
 )
+from headrace.services.responses_wire import SEALED
 
-_SEALED_SIGNATURE = "headrace-signature."
-_SEALED_THOUGHT = "headrace-redacted."
+_SEALED_SIGNATURE = f"{SEALED.decode()}signature."
+_SEALED_THOUGHT = f"{SEALED.decode()}redacted."
 _HANDLED = (
     "model", "stream", "stream_options", "store", "metadata", "background",
 )  # fmt: skip
