@@ -18,6 +18,10 @@ backends:
   own: {provider: local, model: nope}
   up: {provider: openai, credential: file:not-there}
 server: {tls: {certificate: cert.pem, key: key.pem}}
+admin: {key: env:NO_ADMIN}
+alerts: {notify: {chat: {to: slack, url: env:NO_CHAT}}}
+telemetry:
+  traces: {to: otlp, url: "http://127.0.0.1:4318/v1/traces", headers: {x-key: env:NO_TRACE}}
 models:
   m: {pools: [[own], [up]]}
 """
@@ -27,6 +31,9 @@ LACKING = {
     "backends.own.model": 5,
     "backends.up.credential": 6,
     "server.tls": 7,
+    "admin.key": 8,
+    "alerts.notify.chat.url": 9,
+    "telemetry.traces.headers.x-key": 11,
 }
 
 

@@ -249,12 +249,6 @@ AnyBackend = (
 )
 
 
-def secrets_of(backend: AnyBackend) -> dict[str, str]:
-    """References to all secrets that a backend needs, by its keys."""
-    names = ("credential", "access_key_id", "secret_access_key", "session_token")
-    return {name: ref for name in names if (ref := getattr(backend, name, None)) is not None}
-
-
 def model_of(backend: AnyBackend) -> str | None:
     """The model that it answers with. None if it passes on the name that the client used."""
     if isinstance(backend, AzureOpenAIBackend):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.config.backends import secrets_of
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
+from headrace.config.references import references
 from headrace.config.schema import Config, Key
 from headrace.config.terms import instant_of, network_of
 from headrace.config.unit_rules import units_in
@@ -29,7 +29,7 @@ class KeyRules:
         upstream = {
             reference: name
             for name, backend in self._config.backends.items()
-            for reference in secrets_of(backend).values()
+            for _, reference in references(backend)
         }
         for name, key in self._config.keys.items():
             path: KeyPath = ("keys", name, "secret")

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from headrace.config.backends import LocalBackend, secrets_of
-from headrace.config.exporting import KafkaExport, WebhookExport
+from headrace.config.backends import LocalBackend
+from headrace.config.exporting import KafkaExport
 from headrace.config.loading import Loaded
 from headrace.config.problems import KeyPath, Place, Problem, rendered_path
+from headrace.config.references import references
 from headrace.errors import Setup
 from headrace.platform.secrets import Secrets
 
@@ -40,26 +41,10 @@ def _secrets(loaded: Loaded, secrets: Secrets) -> Checks:
 
     config, now = loaded.config, time.monotonic()
     for name, key in config.keys.items():
-        yield (
-            ("keys", name, "secret"),
-            partial(own_key_text, name, key.secret, secrets, now),
-        )
-    references: dict[KeyPath, str | None] = {
-        ("backends", name, member): reference
-        for name, backend in config.backends.items()
-        for member, reference in secrets_of(backend).items()
-    }
-    if config.redis is not None:
-        references["redis", "password"] = config.redis.password
-    references["store", "password"] = config.store.password
-    references["store", "url_secret"] = config.store.url_secret
-    for name, export in config.export.items():
-        if isinstance(export, WebhookExport):
-            references["export", name, "secret"] = export.secret
-        elif isinstance(export, KafkaExport):
-            references["export", name, "password"] = export.password
-    for path, reference in references.items():
-        if reference is not None:
+        path: KeyPath = ("keys", name, "secret")
+        yield path, partial(own_key_text, name, key.secret, secrets, now)
+    for path, reference in references(config):
+        if path[0] != "keys":
             yield path, partial(secrets.get, reference, now)
 
 

@@ -32,14 +32,8 @@ class Alerting:
     def __init__(
         self, loaded: Loaded, environ: Mapping[str, str], every_s: float = EVERY_S
     ) -> None:
-        """Raises Setup for a secret that cannot be read."""
         self._alerts = loaded.config.alerts
         secrets = Secrets(environ, loaded.folder)
-        for to in self._alerts.notify.values():
-            for name in ("url", "routing_key", "password"):
-                reference = getattr(to, name, None)
-                if reference is not None and reference.startswith(("env:", "file:")):
-                    secrets.get(reference, time.monotonic())
         self._courier = Courier(socket.gethostname(), self._alerts.runbook_url, secrets)
         self._gatherer = Gatherer(store_folder(loaded))
         self._history = History(self._alerts.long_window_s, KEPT_EVERY_S)
