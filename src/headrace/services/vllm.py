@@ -14,6 +14,7 @@ import msgspec
 
 from headrace.services.answer_json import answer_of
 from headrace.services.openai import OpenAIService
+from headrace.services.service import BadAnswer
 
 _objects = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -34,6 +35,8 @@ def with_reasoning_content(data: bytes) -> bytes:
     members = answer_of(_objects, data)
     choices = members.get("choices")
     for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            raise BadAnswer("a choice is no object")
         for message in (choice.get("delta"), choice.get("message")):
             if isinstance(message, dict) and message.get("reasoning"):
                 message.setdefault("reasoning_content", message.pop("reasoning"))
