@@ -103,7 +103,7 @@ def _call_attributes(kept: Kept) -> dict[str, Value]:
         "headrace.tenant": caller.tenant,
         "headrace.finish": progress.finish,
         "headrace.attempts": progress.attempts,
-        "headrace.answered_by": progress.answered_by or "upstream",
+        "headrace.answered_by": progress.answerer,
     }
     for name, value in (("team", caller.team), ("user", caller.user)):
         if value is not None:
