@@ -258,6 +258,9 @@ ISSUER = {
         ({"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0"}, "all directories"),
         ({"issuer": "https://login.microsoftonline.com/common/v2.0"}, "all directories"),
         ({"grants": [{"models": ["nine"]}]}, "there is no model"),
+        ({"grants": [{"expires": "2030-02-31"}]}, "is in no calendar"),
+        ({"grants": [{"ip_ranges": ["10.0.0.1/8"]}]}, "no address or range"),
+        ({"grants": [{"models": []}]}, "so the grant is of no use"),
     ],
     ids=str,
 )

@@ -8,8 +8,8 @@ from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
 from headrace.config.references import references
-from headrace.config.schema import Config, Key
-from headrace.config.terms import instant_of, network_of
+from headrace.config.schema import Config
+from headrace.config.terms import KeyTerms, instant_of, network_of
 from headrace.config.unit_rules import units_in
 from headrace.config.units import UnitTerms
 from headrace.config.words import suggestion
@@ -18,7 +18,8 @@ ANY_MODEL = "*"
 
 
 class KeyRules:
-    """Checks the section `keys`, and what tenants, teams and users allow theirs."""
+    """Checks the section `keys`, what grants of access tokens give, and what tenants, teams and
+    users allow theirs."""
 
     def __init__(self, config: Config, located: Located) -> None:
         self._config = config
@@ -47,12 +48,15 @@ class KeyRules:
                     "so clients know the provider's key",
                     "Give clients a secret of their own.",
                 )
-            self._terms(("keys", name), key)
+            self._terms(("keys", name), key, "the key is")
+        for name, issuer in self._config.oidc.issuers.items():
+            for i, grant in enumerate(issuer.grants):
+                self._terms(("oidc", "issuers", name, "grants", i), grant, "the grant is")
         for unit in units_in(self._config):
             self._lists(unit.path, unit.terms, ("models", "regions"), f"the {unit.kind}'s keys are")
 
     def _lists(
-        self, path: KeyPath, terms: Key | UnitTerms, fields: Iterable[str], whose: str
+        self, path: KeyPath, terms: KeyTerms | UnitTerms, fields: Iterable[str], whose: str
     ) -> None:
         for field in fields:
             if getattr(terms, field) == []:
@@ -64,8 +68,8 @@ class KeyRules:
         self._models((*path, "models"), terms.models or [])
         self._regions((*path, "regions"), terms.regions or [])
 
-    def _terms(self, path: KeyPath, key: Key) -> None:
-        self._lists(path, key, ("models", "regions", "ip_ranges", "operations"), "the key is")
+    def _terms(self, path: KeyPath, key: KeyTerms, whose: str) -> None:
+        self._lists(path, key, ("models", "regions", "ip_ranges", "operations"), whose)
         for i, text in enumerate(key.ip_ranges or []):
             try:
                 network_of(text)

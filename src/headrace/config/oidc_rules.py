@@ -9,7 +9,6 @@ from headrace.config.masking import quoted
 from headrace.config.oidc import Issuer
 from headrace.config.problems import KeyPath
 from headrace.config.schema import Config
-from headrace.config.words import suggestion
 
 
 def check_oidc(config: Config, located: Located) -> None:
@@ -37,7 +36,6 @@ def check_oidc(config: Config, located: Located) -> None:
                 "Write what its tokens are good for; `[{}]` lets in all that are for this gateway.",
             )
         _check_urls(issuer, path, located)
-        _check_models(issuer, path, located)
         audiences = [issuer.audience] if isinstance(issuer.audience, str) else issuer.audience
         if not all(audiences) or not audiences:
             located.problem(
@@ -45,20 +43,6 @@ def check_oidc(config: Config, located: Located) -> None:
                 "without an audience, tokens for any other application would be accepted",
                 "Write the client id or application URI of this gateway.",
             )
-
-
-def _check_models(issuer: Issuer, path: KeyPath, located: Located) -> None:
-    known = located.names("models")
-    if not known or "*" in known:
-        return
-    for i, grant in enumerate(issuer.grants):
-        for j, model in enumerate(grant.models or ()):
-            if model not in known:
-                located.problem(
-                    (*path, "grants", i, "models", j),
-                    f"there is no model {quoted(model)}",
-                    suggestion(model, known, "Add it under `models`."),
-                )
 
 
 def _check_urls(issuer: Issuer, path: KeyPath, located: Located) -> None:
