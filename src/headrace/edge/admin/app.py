@@ -207,9 +207,13 @@ def _query(request: Request, route: Route) -> Any:
         raise Refusal(400, "invalid_request", "A parameter stands twice in the query.")
     _check_texts(values)
     try:
-        return msgspec.convert(values, route.query, strict=False)
+        query = msgspec.convert(values, route.query, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error, "query") from error
+    for name in values:
+        if getattr(query, name) is None:  # texts are read as what they may stand for: `null` too
+            raise Refusal(400, "invalid_request", f"`{name}` cannot be null: leave it out.")
+    return query
 
 
 async def _body(request: Request, route: Route) -> Any:
