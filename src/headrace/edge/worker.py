@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import random
@@ -218,6 +219,8 @@ class Worker:
             if self._parts.responses is not None:
                 await self._parts.responses.close()
             await asyncio.to_thread(self._telemetry.stop)
+            with contextlib.suppress(OSError):
+                self._parts.metering.write_owed()
             self._journal.close()
             self._audit.close()
 
@@ -296,6 +299,8 @@ class Worker:
             self._backlog.look()
         except OSError as error:
             log.error("the journal is gone", extra={"cause": str(error)})
+        with contextlib.suppress(OSError):  # which was logged when it could not be written first
+            self._parts.metering.write_owed()
 
     def _watch(self) -> asyncio.Task[None] | None:
         if self._loaded.source is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from msgspec.structs import replace
+
 from headrace.data.journal import Journal
 from headrace.data.records import Intent, Settlement
 from headrace.errors import Reason, Refused
@@ -26,6 +28,9 @@ class Metering:
         self._prices = prices
         self.stopped: str | None = None
         """Why no call may be sent just now, for the log; None while all is well."""
+        self._owed: list[Settlement] = []
+        """Of calls that were made and for whose end the disk had no room: no more than ran at
+        once, for nothing is sent until they are written."""
 
     def writable(self) -> bool:
         return self.stopped is None and self._journal.writable()
@@ -33,8 +38,8 @@ class Metering:
     def intend(self, call: Call, target: Target, progress: Progress) -> None:
         """Told before each attempt, which `progress.attempts` numbers. Raises
         Refused(STORE_UNAVAILABLE): a call that cannot be accounted is not made."""
-        if self.stopped is not None:
-            raise _unaccountable(self.stopped)
+        if self.stopped is not None or self._owed:
+            self._settle_up()
         journal, caller, service = self._journal, call.caller, target.service
         seq, reserved = journal.next_seq, call.reserved
         intent = Intent(
@@ -66,6 +71,15 @@ class Metering:
         except OSError as error:
             raise _unaccountable(f"journal: {error}") from error
         progress.number = intent.number
+
+    def _settle_up(self) -> None:
+        """Raises Refused(STORE_UNAVAILABLE)."""
+        if self.stopped is not None:
+            raise _unaccountable(self.stopped)
+        try:
+            self.write_owed()
+        except OSError as error:
+            raise _unaccountable(f"journal: {error}") from error
 
     def price(self, call: Call, progress: Progress) -> None:
         """Fills in the cost of what is known to be used."""
@@ -131,8 +145,17 @@ class Metering:
         try:
             journal.append(settlement)
         except OSError as error:
-            # The intent stands without it, so the call is not lost: it counts as cut off.
             log.error("settlement not written", extra={"call": call.id, "cause": str(error)})
+            if progress.number:  # what was never sent is told by the log alone
+                self._owed.append(settlement)
+
+    def write_owed(self) -> None:
+        """Writes what had no room before. Raises OSError while there is none; a process that ends
+        before there is leaves an intent without its end, so the call counts as cut off."""
+        while self._owed:
+            settlement = replace(self._owed[0], seq=self._journal.next_seq)
+            self._journal.append(settlement)
+            del self._owed[0]
 
 
 def _unaccountable(cause: str) -> Refused:
