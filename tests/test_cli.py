@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import site
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,8 +146,7 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
     runtime: all packages of this environment but that one."""
     packages = tmp_path / "packages"
     packages.mkdir()
-    (found,) = site.getsitepackages()
-    for path in Path(found).iterdir():
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
         if not path.name.startswith("xllamacpp"):
             (packages / path.name).symlink_to(path)
     source = Path(__file__).parents[1] / "src"

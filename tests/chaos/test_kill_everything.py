@@ -32,8 +32,8 @@ from support.postgres_process import PostgresProcess, postgres_process
 from support.scripted import own_script
 from support.upstream_process import UpstreamProcess, Visit, upstream_process
 
-CALLS = 10_000 if SOAK else 600
-KILLS = 40 if SOAK else 8
+CALLS = 10_000 if SOAK else 400
+KILLS = 40 if SOAK else 5
 AT_ONCE = 12
 SEED = 1
 RECOVERY_S = 2.0 if SOAK else 20.0

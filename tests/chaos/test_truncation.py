@@ -25,7 +25,7 @@ ERRORS: tuple[type[openai.APIError] | type[anthropic.APIError], ...] = (
     anthropic.APIError,
 )
 HOW = ("eof", "rst", "clean_end", "broken_chunk")
-COUNT = 1_000 if SOAK else 60
+COUNT = 1_000 if SOAK else 30
 """Streams for each way of cutting in each dialect."""
 AT_ONCE = 8
 TRIES = 20

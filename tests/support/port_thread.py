@@ -41,6 +41,8 @@ def port_thread(
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for transport in list(vars(loop)["_transports"].values()):
+            transport.abort()  # one still in its TLS handshake has no task that would
         await asyncio.sleep(0.05)  # transports are closed a little later
 
     server = asyncio.run_coroutine_threadsafe(open_port(), loop).result(10)
