@@ -18,6 +18,7 @@ from headrace.config import (
     caching,
     caps,
     exporting,
+    model_cards,
     oidc,
     policies,
     pricing,
@@ -65,6 +66,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
         for module in (
             schema,
             backends,
+            model_cards,
             oidc,
             policies,
             pricing,

@@ -164,6 +164,7 @@ def test_names_mean_the_same_models(provider: types.Provider) -> None:
             assert (our_model and our_model.id) == (their_model and their_model.id), name
             if our_model is not None and their_model is not None:
                 assert our_model.context_window == their_model.context_window
+                assert our_model.deprecated == bool(their_model.deprecated)
 
 
 def test_a_compact_date_counts_as_a_dashed_one() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from headrace.config.model_cards import ModelCard
 from headrace.config.references import SecretRef
 from headrace.config.terms import Name, Operation
 
@@ -58,7 +59,9 @@ class HostedBackend(
     region: Name | None = None
     """Where it runs, as you name it."""
     context_tokens: ContextTokens | None = None
-    """The model's context window, for `context_fallback`."""
+    """The model's context window, for `context_fallback` and the list of models."""
+    card: ModelCard = ModelCard()
+    """What the list of models tells of it."""
     timeouts: Timeouts = Timeouts()
     """How long this backend may take."""
 
@@ -231,6 +234,8 @@ class LocalBackend(
     """CPU threads; 0 takes half of the cores, so that a busy machine does not stall them."""
     region: Name | None = None
     """Where it runs, as you name it."""
+    card: ModelCard = ModelCard()
+    """What the list of models tells of it."""
     timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)
     """How long this backend may take."""
 

@@ -25,6 +25,7 @@ from headrace.config.key_rules import KeyRules
 from headrace.config.limit_rules import LimitRules
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
+from headrace.config.model_cards import check_card
 from headrace.config.model_rules import ModelRules
 from headrace.config.oidc_rules import check_oidc
 from headrace.config.problems import Findings, KeyPath, Place
@@ -125,6 +126,7 @@ class Rules:
     def _backends(self) -> None:
         for name, backend in self._config.backends.items():
             path: KeyPath = ("backends", name)
+            check_card(backend.card, (*path, "card"), self._located)
             if isinstance(backend, HostedBackend) and backend.url is not None:
                 fault_of = URL_FAULTS.get(type(backend), url_fault)
                 self._url((*path, "url"), backend.url, fault_of(backend.url))

@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.edge import openai
 from headrace.errors import Reason, Refused
+from headrace.gateway.catalogue import Listed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,24 +58,43 @@ def error_event(refused: Refused, call_id: str) -> bytes:
     return b"event: error\ndata: %b\n\n" % error_body(refused, call_id)
 
 
-def model(name: str, created: int) -> dict[str, Any]:
-    at = datetime.datetime.fromtimestamp(created, datetime.UTC)
-    return {
+def model(one: Listed, created: int) -> dict[str, Any]:
+    """Anthropic's own members, then the catalogue's, which are none of Anthropic's by name.
+
+    https://platform.claude.com/docs/en/api/models/list
+    """
+    facts = one.facts
+    own = {
         "type": "model",
-        "id": name,
-        "display_name": name,
-        "created_at": at.isoformat().replace("+00:00", "Z"),
+        "id": one.name,
+        "display_name": one.name,
+        "created_at": _instant(created),
+        "lifecycle": "deprecated" if facts.get("deprecated") else "active",
+        "max_input_tokens": facts.get("context_window"),
+        "max_tokens": facts.get("max_output_tokens"),
+        "deprecated_at": _midnight(facts.get("deprecated_on")),
+        "retires_at": _midnight(facts.get("retires_on")),
     }
+    return own | facts
 
 
-def model_body(name: str, created: int) -> bytes:
-    return _encode(model(name, created))
+def _instant(unix_s: int) -> str:
+    at = datetime.datetime.fromtimestamp(unix_s, datetime.UTC)
+    return at.isoformat().replace("+00:00", "Z")
 
 
-def models_body(names: Sequence[str], created: int) -> bytes:
-    listed = [model(name, created) for name in names]
-    ends = {"first_id": names[0], "last_id": names[-1]} if names else {}
-    return _encode({"data": listed, "has_more": False, "first_id": None, "last_id": None} | ends)
+def _midnight(day: str | None) -> str | None:
+    return None if day is None else f"{day}T00:00:00Z"
+
+
+def model_body(one: Listed, created: int) -> bytes:
+    return _encode(model(one, created))
+
+
+def models_body(listed: Sequence[Listed], created: int) -> bytes:
+    ends = {"first_id": listed[0].name, "last_id": listed[-1].name} if listed else {}
+    data = [model(one, created) for one in listed]
+    return _encode({"data": data, "has_more": False, "first_id": None, "last_id": None} | ends)
 
 
 def count_body(tokens: int) -> bytes:

@@ -15,7 +15,7 @@ from headrace.edge.headers import Said
 from headrace.edge.kept_responses import KeptResponse
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
-from headrace.gateway import conversations
+from headrace.gateway import catalogue, conversations
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.shedding import priority_of
@@ -184,14 +184,17 @@ class App:
             missing = self.runtime.readiness()
             exchange.respond(503 if missing else 200, headers, openai.readiness_body(missing))
             return
-        models = self.runtime.pipeline.models
-        caller = self.runtime.pipeline.identity.identify(said.credential, ip)
+        pipeline = self.runtime.pipeline
+        models, prices = pipeline.models, pipeline.parts.prices
+        caller = pipeline.identity.identify(said.credential, ip)
         names, since = models.names(caller), self._started_unix_s
         write = anthropic if is_anthropic(exchange.target, said.anthropic) else openai
         if page is Page.MODELS:
-            exchange.respond(200, headers, write.models_body(names, since))
+            found = catalogue.listed(models, names, caller, prices)
+            exchange.respond(200, headers, write.models_body(found, since))
         elif route.name in names:
-            exchange.respond(200, headers, write.model_body(route.name, since))
+            [one] = catalogue.listed(models, [route.name], caller, prices)
+            exchange.respond(200, headers, write.model_body(one, since))
         else:
             raise models.unknown(route.name or "", caller)
 

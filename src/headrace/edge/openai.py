@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.edge.faces import FACES
 from headrace.errors import Refused
+from headrace.gateway.catalogue import Listed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,16 +60,20 @@ def error_event(refused: Refused, call_id: str) -> bytes:
     return b"data: %b\n\n" % error_body(refused, call_id)
 
 
-def model(name: str, created: int) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created, "owned_by": "headrace"}
+def model(one: Listed, created: int) -> dict[str, Any]:
+    """OpenAI's own members, then the catalogue's."""
+    own = {"id": one.name, "object": "model", "created": created, "owned_by": "headrace"}
+    if "retires_on" in one.facts:
+        own["shutdown_date"] = one.facts["retires_on"]
+    return own | one.facts
 
 
-def model_body(name: str, created: int) -> bytes:
-    return _encode(model(name, created))
+def model_body(one: Listed, created: int) -> bytes:
+    return _encode(model(one, created))
 
 
-def models_body(names: Sequence[str], created: int) -> bytes:
-    return _encode({"object": "list", "data": [model(name, created) for name in names]})
+def models_body(listed: Sequence[Listed], created: int) -> bytes:
+    return _encode({"object": "list", "data": [model(one, created) for one in listed]})
 
 
 def readiness_body(missing: Sequence[str]) -> bytes:

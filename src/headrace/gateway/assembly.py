@@ -184,7 +184,7 @@ def _chosen(
     if not tiers:
         return None
     wider = [name for name in model.context_fallback if name in able]
-    names = {name for tier in (*tiers, wider) for name in tier}
+    names = list(dict.fromkeys(name for tier in (*tiers, wider) for name in tier))
     timeouts = {name: model.timeouts.over(written[name].timeouts) for name in names}
     whole_s = max(t.whole_s for t in timeouts.values())
     targets = {
@@ -194,6 +194,8 @@ def _chosen(
             patience=_patience(timeouts[name], whole_s),
             region=written[name].region,
             model=model_of(written[name]),
+            context_tokens=written[name].context_tokens,
+            card=written[name].card,
         )
         for name in names
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 
 from headrace.config.caching import CachePolicy
+from headrace.config.model_cards import ModelCard
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
 from headrace.gateway.fleet import Route
@@ -53,6 +54,9 @@ class Target(Struct, frozen=True):
     region: str | None = None
     model: str | None = None
     """The backend's own name of the model; None where it takes the client's."""
+    context_tokens: int | None = None
+    """The model's context window, as the operator says."""
+    card: ModelCard = ModelCard()
 
 
 class Chosen(Struct, frozen=True):
@@ -132,6 +136,16 @@ class Models:
                 self._within.pop(next(iter(self._within)))
             self._within[regions] = found
         return found
+
+    def answering(self, name: str, caller: Caller) -> list[Target]:
+        """The backends that may answer this caller, whatever is asked of the model, in the order
+        in which they are named. `name` is one of `names`."""
+        within = self._chosen if caller.regions is None else self._of_regions(caller.regions)
+        found: dict[str, Target] = {}
+        for chosen in within[name].values():
+            for target in chosen.targets.values():
+                found.setdefault(target.name, target)
+        return list(found.values())
 
     def targets(self) -> list[Target]:
         """All targets, some more than once."""

@@ -112,6 +112,8 @@ class ModelRow(Struct, frozen=True, array_like=True):
     context_window: int | None
     """The most tokens that it takes."""
     prices: PriceRow | tuple[Dated, ...]
+    deprecated: bool = False
+    """Its provider advises against it, or no longer answers with it."""
 
     def price_at(self, now: datetime.datetime) -> PriceRow:
         """The price at a moment in UTC; the first of all if none holds, as genai-prices does."""

@@ -39,7 +39,7 @@ def snapshot() -> bytes:
     encode = msgspec.json.encode
     blocks = []
     for provider in providers:
-        rows = b",\n".join(encode(_model(model)) for model in provider.models)
+        rows = b",\n".join(_line(_model(model)) for model in provider.models)
         row = data.ProviderRow(
             id=provider.id,
             url=provider.api_pattern,
@@ -79,7 +79,14 @@ def _model(model: types.ModelInfo) -> data.ModelRow:
         prices = tuple(_dated(model.id, price) for price in model.prices)
     else:
         prices = _price(model.id, model.prices)
-    return data.ModelRow(model.id, _match(model.match), model.context_window, prices)
+    deprecated = bool(model.deprecated)
+    return data.ModelRow(model.id, _match(model.match), model.context_window, prices, deprecated)
+
+
+def _line(row: data.ModelRow) -> bytes:
+    """Of what is not deprecated, which is nearly all, the last field is left out."""
+    line = msgspec.json.encode(row)
+    return line if row.deprecated else line.removesuffix(b",false]") + b"]"
 
 
 def _dated(id: str, price: types.ConditionalPrice) -> data.Dated:

@@ -216,6 +216,11 @@ class PriceBook:
         known = self._quote(provider, model).model
         return None if known is None else known.context_window
 
+    def is_deprecated(self, provider: str, model: str) -> bool:
+        """The model is known, and its provider advises against it."""
+        known = self._quote(provider, model).model
+        return known is not None and known.deprecated
+
     def provider_of_url(self, url: str) -> str | None:
         """The provider whose prices hold for the API at `url`; None for one's own servers."""
         return self._snapshot.provider_of_url(url)
