@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -61,15 +61,27 @@ class AnswerFile:
         self._base = Sqlite(folder / NAME)
         self._made = False
 
-    def load(self, now: float, most: int) -> list[AnswerRow]:
-        """The answers that are still good, at most `most` of them. Ended ones are deleted."""
-        found: list[AnswerRow] = []
+    def good(self, now: float, most: int) -> list[int]:
+        """The numbers of the answers that are still good, at most `most` of them, those that stay
+        longest first. Ended ones are deleted."""
         try:
             self._make()
             with self._base.transaction() as change:
                 change.run("DELETE FROM answers WHERE ends_at <= ?", (now,))
-            query = "SELECT row FROM answers ORDER BY ends_at DESC LIMIT ?"
-            for (row,) in self._base.read(query, (most,)):
+            query = "SELECT rowid FROM answers ORDER BY ends_at DESC LIMIT ?"
+            return [number for (number,) in self._base.read(query, (most,))
+                    if isinstance(number, int)]  # fmt: skip
+        except DatabaseAway as error:
+            log.warning("kept answers cannot be read", extra={"cause": str(error)})
+            return []
+
+    def read(self, numbers: Sequence[int]) -> list[AnswerRow]:
+        """Those of them that are still there."""
+        places = ",".join("?" * len(numbers))
+        query = f"SELECT row FROM answers WHERE rowid IN ({places})"  # noqa: S608 - only places
+        found: list[AnswerRow] = []
+        try:
+            for (row,) in self._base.read(query, numbers):
                 assert isinstance(row, bytes)
                 found.append(_decode(row))
         except (DatabaseAway, msgspec.MsgspecError) as error:
@@ -90,6 +102,18 @@ class AnswerFile:
                 )
         except DatabaseAway as error:
             log.warning("answers are not kept on disk", extra={"cause": str(error)})
+
+    def purge(self, partition: str | None) -> None:
+        """Deletes a partition's answers, or all."""
+        try:
+            self._make()
+            with self._base.transaction() as change:
+                if partition is None:
+                    change.run("DELETE FROM answers")
+                else:
+                    change.run("DELETE FROM answers WHERE partition = ?", (partition,))
+        except DatabaseAway as error:
+            log.warning("answers on disk are not purged", extra={"cause": str(error)})
 
     def close(self) -> None:
         """Idempotent."""

@@ -61,6 +61,8 @@ log = logging.getLogger("headrace.worker")
 
 HEAL_BEATS = 40
 """Measurements from one look at the journal's file to the next: two seconds."""
+RESTORE_S = 5.0
+"""For so long the first call may wait for answers that were kept before; the rest comes beside."""
 CALLS_AT_ONCE = 10_000
 """Calls that one worker has in work at most; each costs some 20 kB."""
 
@@ -171,6 +173,8 @@ class Worker:
 
     async def serve(self, *, reuse_port: bool = False, ready: asyncio.Future[int]) -> None:
         """Serves until `stop`; sets `ready` to the port. Raises Setup if it cannot listen."""
+        if self._parts.cache is not None:
+            await self._parts.cache.restored(RESTORE_S)
         server_config = self._loaded.config.server
         server = HttpServer(self._app.handle, self._app.refuse, _limits(server_config))
         tls = _tls_context(server_config, self._loaded.folder)

@@ -86,7 +86,7 @@ def _take_cache(config: Config, parts: Parts) -> None:
     cache = GivenAgain(config.resilience.kept_answers, shelf)
     if semantic:
         cache.take_embeddings()
-    cache.restore(time.time())
+    cache.begin_restoring(time.time())
     parts.cache = cache
 
 

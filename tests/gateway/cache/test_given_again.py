@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import time
@@ -13,6 +14,7 @@ import pytest
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.answer_file import AnswerFile
+from headrace.gateway.cache import shelf
 from headrace.gateway.cache.asking import asked, partition_of
 from headrace.gateway.cache.given_again import GivenAgain
 from headrace.gateway.cache.shelf import Shelf
@@ -112,7 +114,7 @@ async def test_what_is_on_the_shelf_comes_back_and_what_was_dropped_does_not(
     cache.purge(partition_of(Caller(key_id="k", tenant="b"), "tenant"))
     await cache.close()
     again = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
-    assert again.restore(NOW) == 10
+    assert await again.restore(NOW) == 10
     given = await found(again, asking("question 4"))
     assert given is not None
     assert given.body == answer("answer 4").body
@@ -120,7 +122,31 @@ async def test_what_is_on_the_shelf_comes_back_and_what_was_dropped_does_not(
     assert await found(again, asking("question 5", "b")) is None
     await again.close()
     later = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
-    assert later.restore(NOW + 60) == 0
+    assert await later.restore(NOW + 60) == 0
+    await later.close()
+
+
+async def test_what_is_purged_while_the_shelf_is_read_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "READ_AT_ONCE", 50)
+    cache = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    for i in range(200):
+        await keep(cache, asking(f"question {i}", "ab"[i % 2]), answer(f"answer {i}"))
+    await cache.close()
+    again = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    again.begin_restoring(NOW)
+    async with asyncio.timeout(60):
+        while not len(again):  # noqa: ASYNC110 - it hears of it by no event
+            await asyncio.sleep(0)
+    assert len(again) == 50
+    again.purge(partition_of(Caller(key_id="k", tenant="b"), "tenant"))
+    assert await again.restored(60)
+    answers = [await found(again, asking(f"question {i}", "ab"[i % 2])) for i in range(200)]
+    assert all((answers[i] is None) == bool(i % 2) for i in range(200))
+    await again.close()
+    later = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    assert await later.restore(NOW) == 100
     await later.close()
 
 

@@ -18,18 +18,21 @@ backends:
   up: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}
 models:
   m: {{pools: [[up]], cache: {{answers: exact}}}}
+  near: {{pools: [[up]], cache: {{answers: semantic}}}}
 keys:
   one: {{secret: env:ONE}}
 """
 KEY = "sk-one-0123456789abcdef"
 ASKERS, QUESTIONS = 4, 200
 ROUNDS = 3
+WORDS = ("How do I reset my password?", "I forgot my password, how can I reset it?")
+"""Asked in the first round; and in the others, when it is found by the vector in the file."""
 
 
-def ask(client: httpx.Client, url: str, question: str) -> httpx.Response:
+def ask(client: httpx.Client, url: str, question: str, model: str = "m") -> httpx.Response:
     messages = [{"role": "user", "content": question}]
     headers = {"authorization": f"Bearer {KEY}"}
-    json = {"model": "m", "messages": messages}
+    json = {"model": model, "messages": messages}
     return client.post(f"{url}/chat/completions", headers=headers, json=json, timeout=60)
 
 
@@ -49,6 +52,8 @@ def test_what_was_kept_before_a_kill_is_whole_after_it(tmp_path: Path) -> None:
                             assert answer.text == body
                             given_again += 1
                         told[question] = answer.text
+                    near = ask(client, gateway.url, WORDS[min(number, 1)], "near")
+                    assert near.headers.get("x-headrace-cache") == ("semantic" if number else None)
                 _ask_until_killed(gateway.pid, gateway.url, number, told)
     assert given_again > ASKERS
     assert (tmp_path / ".headrace" / "answers.db").stat().st_mode & 0o077 == 0

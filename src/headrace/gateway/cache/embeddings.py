@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -52,11 +51,6 @@ class Questions:
     def vector(self, data: bytes) -> Any:
         """Of bytes that were a vector's."""
         return self._np.frombuffer(data, "<f4")
-
-    def nearest(self, vectors: Sequence[Any], vector: Any, count: int) -> list[tuple[int, float]]:
-        """Places of the nearest and their cosines, nearest first."""
-        cosines = self._np.stack(vectors) @ vector
-        return [(place, float(cosines[place])) for place in self._np.argsort(-cosines)[:count]]
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

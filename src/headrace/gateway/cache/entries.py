@@ -30,7 +30,8 @@ class Entry(Struct, eq=False):
     """How long it took to make."""
     around: Key
     question: str = ""
-    vector: Any = None
+    label: int = 0
+    """Of its question's vector in the index; 0 if there is none."""
     hits: int = 0
     reading: Reading | None = None
 
@@ -46,9 +47,9 @@ class Entry(Struct, eq=False):
         return self.reading
 
 
-def row_of(entry: Entry) -> AnswerRow:
-    """For the file."""
-    recorded, vector = entry.recorded, entry.vector
+def row_of(entry: Entry, vector: Any) -> AnswerRow:
+    """For the file. `vector` is its question's, an array of float32, or None."""
+    recorded = entry.recorded
     return AnswerRow(
         partition=entry.key[0],
         exact=entry.key[1],

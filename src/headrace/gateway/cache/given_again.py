@@ -7,12 +7,13 @@ part of both digests and of the key of each table.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import random
 import time
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,7 @@ from headrace.gateway.cache import guard
 from headrace.gateway.cache.asking import Asked
 from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
+from headrace.gateway.cache.neighbourhoods import Neighbourhoods
 from headrace.gateway.cache.reading import read
 from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.recorded import Recorded
@@ -33,8 +35,8 @@ log = logging.getLogger("headrace.cache")
 
 CANDIDATES = 5
 """Nearest questions that the guard looks at."""
-NEIGHBOURHOOD = 2_048
-"""Questions with one history, prompt and parameters: more would hold up the loop."""
+LOOKED_AT = 16
+"""Nearest questions that are looked up: some may have ended."""
 EVICTION_SAMPLE = 16
 EARLY_SHARE = 0.2
 """Of its life, which an answer may be made anew before its end at most."""
@@ -74,10 +76,13 @@ class GivenAgain:
         self._entries: dict[Key, Entry] = {}
         self._keys: list[Key] = []
         """Of all entries, to draw from; those that are gone are dropped when drawn."""
-        self._near: dict[Key, dict[Key, Entry]] = {}
+        self._near: Neighbourhoods | None = None
+        self._labels: dict[int, Entry] = {}
+        self._last_label = 0
         self._coming: Counter[Key] = Counter()
         """Neighbourhoods of answers whose questions are being embedded."""
         self._questions: Questions | None = None
+        self._restoring: asyncio.Task[int] | None = None
         self.counts = Counts()
         self.kept_bytes = 0
 
@@ -88,20 +93,49 @@ class GivenAgain:
         """Loads the embeddings model, once. Raises Setup."""
         if self._questions is None:
             self._questions = Questions.load()
+            self._near = Neighbourhoods()
 
-    def restore(self, now: float) -> int:
-        """Takes what the shelf holds; returns how many answers that is. Blocks."""
-        rows = [] if self._shelf is None else self._shelf.load(now, self._bounds.most_answers)
-        for row in rows:
-            entry = entry_of(row)
-            if row.vector is not None and row.vector_of == VERSION and self._questions is not None:
-                entry.vector = self._questions.vector(row.vector)
-            self._place(entry)
-        self._make_room()
-        return len(rows)
+    def begin_restoring(self, now: float) -> None:
+        """Starts to take what the shelf holds, beside the calls."""
+        self._restoring = asyncio.create_task(self.restore(now), name="cache restore")
+
+    async def restored(self, timeout_s: float) -> bool:
+        """Waits for it that long; whether it is done."""
+        if self._restoring is None:
+            return True
+        done, _ = await asyncio.wait([self._restoring], timeout=timeout_s)
+        return bool(done)
+
+    async def restore(self, now: float) -> int:
+        """Takes what the shelf holds, first the answers, then the vectors of their questions;
+        returns how many answers that is. What was kept meanwhile stays."""
+        if self._shelf is None:
+            return 0
+        count, most = 0, self._bounds.most_answers
+        async for rows in self._shelf.rows(now, most):
+            for row in rows:
+                if (row.partition, row.exact) not in self._entries:
+                    self._place(entry_of(row))
+                    count += 1
+            self._make_room()
+        if self._questions is None or self._near is None:
+            return count
+        async for rows in self._shelf.rows(now, most):
+            for row in rows:
+                entry = self._entries.get((row.partition, row.exact))
+                if entry is None or entry.label or entry.call != row.call:
+                    continue
+                if row.vector is not None and row.vector_of == VERSION:
+                    self._join(entry, self._questions.vector(row.vector))
+            await self._near.caught_up()
+        return count
 
     async def close(self) -> None:
         """Writes what is still to be written."""
+        if self._restoring is not None:
+            self._restoring.cancel()
+        if self._near is not None:
+            await self._near.close()
         if self._shelf is not None:
             await self._shelf.close()
 
@@ -119,7 +153,7 @@ class GivenAgain:
                 self.counts.exact += 1
                 return given
         around = (asked.partition, asked.around)
-        if asked.question and (around in self._near or around in self._coming):
+        if asked.question and self._near and (around in self._near or around in self._coming):
             near = await self._nearest(asked, policy, now)
             given = near and _given(near.entry, call, b"semantic", near.cosine, now)
             if near is not None and given is not None:
@@ -152,7 +186,7 @@ class GivenAgain:
         if asked.question:
             await self._place_near(entry, asked)
         if self._shelf is not None and policy.survive_restarts:
-            self._shelf.keep(row_of(entry))
+            self._shelf.keep(row_of(entry, asked.vector))
         return True
 
     def _place(self, entry: Entry) -> None:
@@ -162,8 +196,6 @@ class GivenAgain:
         self._entries[entry.key] = entry
         self._keys.append(entry.key)
         self.kept_bytes += entry.recorded.size_bytes
-        if entry.vector is not None:
-            self._join(entry)
 
     async def _place_near(self, entry: Entry, asked: Asked) -> None:
         """Where questions like its own are looked for; calls that do wait for it meanwhile."""
@@ -174,21 +206,30 @@ class GivenAgain:
             self._coming[entry.around] -= 1
             if not self._coming[entry.around]:
                 del self._coming[entry.around]
-        entry.vector = asked.vector
-        if entry.vector is not None and self._entries.get(entry.key) is entry:
-            self._join(entry)
+        if asked.vector is not None and self._entries.get(entry.key) is entry:
+            self._join(entry, asked.vector)
 
-    def _join(self, entry: Entry) -> None:
-        around = self._near.setdefault(entry.around, {})
-        around[entry.key] = entry
-        if len(around) > NEIGHBOURHOOD:
-            self._drop(next(iter(around.values())))
+    def _join(self, entry: Entry, vector: Any) -> None:
+        """Makes its question one that is found by others like it."""
+        label = self._last_label + 1
+        if self._near is not None and self._near.add(entry.around, label, vector):
+            self._last_label = entry.label = label
+            self._labels[label] = entry
+
+    def _leave(self, entry: Entry) -> None:
+        """Its question is found no more."""
+        if entry.label and self._near is not None:
+            self._near.remove(entry.around, entry.label)
+            del self._labels[entry.label]
+            entry.label = 0
 
     def purge(self, partition: str | None = None) -> int:
         """Drops a partition's answers, or all; returns how many they were."""
         gone = [e for e in self._entries.values() if partition in (None, e.key[0])]
         for entry in gone:
             self._drop(entry)
+        if self._shelf is not None:
+            self._shelf.purge(partition)
         return len(gone)
 
     async def _embed(self, asked: Asked) -> None:
@@ -201,17 +242,9 @@ class GivenAgain:
 
     async def _nearest(self, asked: Asked, policy: CachePolicy, now: float) -> Near | None:
         await self._embed(asked)
-        around = self._near.get((asked.partition, asked.around))
-        if asked.vector is None or not around or self._questions is None:
-            return None
-        entries = [entry for entry in around.values() if entry.kept_at <= now < entry.until]
-        if not entries:
-            return None
-        vectors = [entry.vector for entry in entries]
         best: Near | None = None
         reading = read(asked.question)
-        for place, cosine in self._questions.nearest(vectors, asked.vector, CANDIDATES):
-            entry = entries[place]
+        for entry, cosine in await self._candidates(asked, now):
             if cosine < guard.LEAST_COSINE:
                 break
             verdict = guard.judge(reading, entry.read(), cosine, threshold=policy.least_score)
@@ -220,6 +253,22 @@ class GivenAgain:
             elif best is None or verdict.score > best.score:
                 best = Near(entry, cosine, verdict.score)
         return best
+
+    async def _candidates(self, asked: Asked, now: float) -> list[tuple[Entry, float]]:
+        """Entries of the nearest questions with their cosines, nearest first."""
+        if asked.vector is None or self._near is None:
+            return []
+        around = (asked.partition, asked.around)
+        found: list[tuple[Entry, float]] = []
+        for label, cosine in await self._near.nearest(around, asked.vector, LOOKED_AT):
+            entry = self._labels.get(label)
+            if entry is None:
+                continue
+            if now >= entry.until:
+                self._leave(entry)
+            elif entry.kept_at <= now:
+                found.append((entry, cosine))
+        return found[:CANDIDATES]
 
     def _make_room(self) -> None:
         """Of a few drawn by chance the one that saves least by byte goes."""
@@ -246,11 +295,7 @@ class GivenAgain:
         if self._entries.pop(entry.key, None) is None:
             return
         self.kept_bytes -= entry.recorded.size_bytes
-        around = self._near.get(entry.around)
-        if around is not None:
-            around.pop(entry.key, None)
-            if not around:
-                del self._near[entry.around]
+        self._leave(entry)
         if len(self._keys) > 2 * len(self._entries) + 64:
             self._keys = list(self._entries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from headrace.data.answer_file import AnswerFile, AnswerRow
@@ -10,6 +11,8 @@ from headrace.data.answer_file import AnswerFile, AnswerRow
 Key = tuple[str, bytes]
 MOST_WAITING = 1_000
 """More than so many answers that the disk has not taken, and the newest are not kept there."""
+READ_AT_ONCE = 500
+"""Answers read at a time when it starts: calls go on in between."""
 
 
 class Shelf:
@@ -20,10 +23,20 @@ class Shelf:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-file")
         self._waiting: dict[Key, AnswerRow | None] = {}
         self._running: asyncio.Task[None] | None = None
+        self._purges = 0
 
-    def load(self, now: float, most: int) -> list[AnswerRow]:
-        """Blocks: before there are calls."""
-        return self._thread.submit(self._file.load, now, most).result()
+    async def rows(self, now: float, most: int) -> AsyncIterator[list[AnswerRow]]:
+        """The answers that are still good, at most `most` of them, some at a time. None that was
+        purged before it is handed out."""
+        loop = asyncio.get_running_loop()
+        numbers = await loop.run_in_executor(self._thread, self._file.good, now, most)
+        for start in range(0, len(numbers), READ_AT_ONCE):
+            part = numbers[start : start + READ_AT_ONCE]
+            read = -1
+            while read != self._purges:
+                read = self._purges
+                rows = await loop.run_in_executor(self._thread, self._file.read, part)
+            yield rows
 
     def keep(self, row: AnswerRow) -> None:
         """Takes an answer to be written."""
@@ -35,6 +48,11 @@ class Shelf:
         """Takes one to be deleted."""
         self._waiting[key] = None
         self._start()
+
+    def purge(self, partition: str | None) -> None:
+        """Takes a partition's answers to be deleted, or all: those of other workers, too."""
+        self._purges += 1
+        self._thread.submit(self._file.purge, partition)
 
     async def close(self) -> None:
         """Waits for what is to be written. Idempotent."""
