@@ -13,6 +13,7 @@ from headrace import __version__
 from headrace.errors import Setup
 from headrace.operate import registry_cli
 from headrace.operate.audit_cli import audit_app
+from headrace.operate.cache_cli import cache_app
 from headrace.operate.telemetry_cli import alerts_app, top
 from headrace.operate.usage_cli import ledger_app, usage
 
@@ -33,6 +34,7 @@ backends_app = App(name="backends", help="How the backends of a running gateway 
 app.command(alerts_app)
 app.command(audit_app)
 app.command(backends_app)
+app.command(cache_app)
 app.command(config_app)
 app.command(ledger_app)
 app.command(top)

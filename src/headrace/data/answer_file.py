@@ -46,6 +46,8 @@ class AnswerRow(Struct, frozen=True, array_like=True):
     usage: bytes
     """JSON; empty if it is not known."""
     cost_microusd: int | None
+    tags: tuple[str, ...] = ()
+    """By which it can be purged."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

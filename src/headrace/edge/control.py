@@ -1,7 +1,7 @@
 """The operator's own door: a socket in the store's folder, which only the gateway's user may open.
 
 `GET /workers`, `GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`,
-`GET /calls/ID`, `GET /metrics`.
+`GET /calls/ID`, `GET /metrics`, and what `edge/cache_control.py` names.
 Each worker has a socket of its own; `operate/control_client.py` asks all of them.
 """
 
@@ -54,7 +54,14 @@ class Control:
 
     async def _handle(self, exchange: Exchange) -> None:
         path = unquote(exchange.target.decode("ascii", "replace").partition("?")[0])
-        status, answer = self._answer(exchange.method, path)
+        if path.startswith("/cache"):
+            # Imported when somebody asks: most gateways keep no answers.
+            from headrace.edge import cache_control
+
+            asked = (self._parts, exchange.method, path, exchange.body)
+            status, answer = await cache_control.answer(*asked)
+        else:
+            status, answer = self._answer(exchange.method, path)
         exchange.respond(status, _JSON, msgspec.json.encode(answer))
 
     def _answer(self, method: bytes, path: str) -> tuple[int, Any]:

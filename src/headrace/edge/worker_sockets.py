@@ -22,14 +22,16 @@ class _SocketConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def ask_each(folder: Path, method: str, target: str) -> list[tuple[int, Any]]:
+def ask_each(
+    folder: Path, method: str, target: str, body: bytes | None = None
+) -> list[tuple[int, Any]]:
     """Status and answer of each worker that runs with this store; empty if none does. Blocks.
     Raises OSError."""
     answers: list[tuple[int, Any]] = []
     for path in sorted(folder.glob("control-*.sock")):
         connection = _SocketConnection(path)
         try:
-            connection.request(method, target)
+            connection.request(method, target, body)
             response = connection.getresponse()
             answers.append((response.status, json.loads(response.read())))
         except (ConnectionError, FileNotFoundError):

@@ -42,6 +42,10 @@ class AnswerCache(Protocol):
         """False if the answer is not one to keep."""
         ...
 
+    def purge(self, tenant: str | None) -> int:
+        """Drops all of a tenant's answers, or all; returns how many they were."""
+        ...
+
 
 def key_of(call: Call, scope: str = "") -> CacheKey | None:
     """None for a call whose answer is not to be given again: one that offers tools or holds their
@@ -135,9 +139,9 @@ class MemoryAnswers:
             self._drop(next(iter(self._order)))
         return True
 
-    def purge(self, tenant: str) -> int:
-        """Drops all of a tenant's answers; returns how many they were."""
-        keys = list(self._tenants.get(tenant, ()))
+    def purge(self, tenant: str | None) -> int:
+        """Drops all of a tenant's answers, or all; returns how many they were."""
+        keys = list(self._order if tenant is None else self._tenants.get(tenant, ()))
         for key in keys:
             self._drop(key)
         return len(keys)

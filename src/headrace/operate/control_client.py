@@ -16,10 +16,12 @@ from headrace.errors import Setup
 from headrace.operate.tables import wide_console
 
 
-def ask_workers(folder: Path, method: str, target: str) -> list[tuple[int, Any]]:
+def ask_workers(
+    folder: Path, method: str, target: str, body: bytes | None = None
+) -> list[tuple[int, Any]]:
     """Status and answer of each worker that runs. Raises Setup if there is none."""
     try:
-        answers = ask_each(folder, method, target)
+        answers = ask_each(folder, method, target, body)
     except PermissionError as error:
         raise Setup(
             f"This user may not open the sockets in {folder}.",

@@ -17,6 +17,7 @@ import pytest
 
 from headrace.config.terms import is_within, networks_of, written_instant
 from headrace.data.registry.key_text import ADMIN, mint, new_id
+from headrace.edge.admin.cached import PurgeWish, TextPair
 from headrace.edge.admin.route import Route
 from headrace.edge.admin.table import routes
 from headrace.gateway.administration.grants import ROLES, Role
@@ -130,6 +131,8 @@ class World:
 
     def body(self, route: Route, tenant: str) -> Any:
         wishes: dict[type, Any] = {
+            TextPair: {"asked": "How?", "kept": "Why?"},
+            PurgeWish: {"tag": "a"},
             NewKey: {"name": "k", "tenant": tenant},
             KeyChange: {"tags": {"a": self.name()}},
             Rotation: {},
@@ -160,8 +163,10 @@ def expected(route: Route, actor: Actor, tenant: str) -> set[int]:
         return {401}
     if actor.role < route.role or (route.whole and actor.tenants is not None):
         return {403}
-    if route.path.startswith(("/v1/backends/", "/v1/calls/")):
+    if route.path.startswith(("/v1/backends/", "/v1/calls/", "/v1/cache/calls/")):
         return {404}  # no worker runs here
+    if route.name in ("judge_texts", "purge_cache"):
+        return {404}
     foreign = actor.tenants is not None and tenant not in actor.tenants
     if foreign and "{" in route.path:
         return {404}
@@ -263,6 +268,9 @@ def test_a_list_of_routes_is_kept(world: World) -> None:
         "GET /v1/backends viewer", "POST /v1/backends/{backend}/isolate operator",
         "POST /v1/backends/{backend}/restore operator", "GET /v1/calls/{call} viewer",
         "GET /v1/usage viewer", "GET /metrics viewer",
+        "GET /v1/cache viewer", "GET /v1/cache/misses operator", "GET /v1/cache/tuning viewer",
+        "GET /v1/cache/calls/{call} operator", "POST /v1/cache/judge operator",
+        "POST /v1/cache/purge operator",
     }  # fmt: skip
 
 

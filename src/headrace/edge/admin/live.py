@@ -58,12 +58,12 @@ def metrics(ask: Ask) -> str:
 
 def health(ask: Ask) -> HealthView:
     ask.parts.desk.page(Wanted("tenant"), None, 1)
-    return HealthView(workers=len(_workers(ask, "GET", "/workers")),
+    return HealthView(workers=len(workers_say(ask, "GET", "/workers")),
                       registry_revision=ask.parts.desk.revision())  # fmt: skip
 
 
 def backends(ask: Ask) -> list[dict[str, Any]]:
-    return [told for _, answer in _workers(ask, "GET", "/backends") for told in answer]
+    return [told for _, answer in workers_say(ask, "GET", "/backends") for told in answer]
 
 
 def isolate(ask: Ask) -> BackendChange:
@@ -76,7 +76,7 @@ def restore(ask: Ask) -> BackendChange:
 
 def story(ask: Ask) -> CallStory:
     call = ask.path["call"]
-    for status, told in _workers(ask, "GET", f"/calls/{quote(call, safe='')}"):
+    for status, told in workers_say(ask, "GET", f"/calls/{quote(call, safe='')}"):
         if status == 200:
             return CallStory(id=call, decisions=told)
     raise Denied(
@@ -92,15 +92,18 @@ def _change(ask: Ask, verb: str) -> BackendChange:
     if name not in known:
         raise Denied(Why.NOT_FOUND, f"There is no backend {name[:64]!r}.")
     ask.parts.desk.tell(ask.by, f"backends.{verb}", name, None, {})
-    answers = _workers(ask, "POST", f"/backends/{quote(name, safe='')}/{verb}")
+    answers = workers_say(ask, "POST", f"/backends/{quote(name, safe='')}/{verb}")
     done = [told for status, told in answers if status == 200]
     if not done:
         raise Denied(Why.UNAVAILABLE, "No worker answered.")
     return BackendChange(name=name, state=done[0]["state"], workers=len(done))
 
 
-def _workers(ask: Ask, method: str, target: str) -> list[tuple[int, Any]]:
+def workers_say(
+    ask: Ask, method: str, target: str, body: bytes | None = None
+) -> list[tuple[int, Any]]:
+    """Status and answer of each worker that runs. Raises Denied."""
     try:
-        return ask_each(ask.parts.folder, method, target)
+        return ask_each(ask.parts.folder, method, target, body)
     except (OSError, ValueError) as error:
         raise Denied(Why.UNAVAILABLE, "The workers do not answer just now.") from error

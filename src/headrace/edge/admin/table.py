@@ -14,6 +14,7 @@ from headrace import __version__
 from headrace.config.terms import Name
 from headrace.data.registry.records import AdminKeyRecord, KeyRecord, UnitKind, UnitRecord
 from headrace.data.registry.rows import NO_TENANT, Position, Wanted
+from headrace.edge.admin import cached
 from headrace.edge.admin.live import (
     BackendChange,
     BackendView,
@@ -350,4 +351,5 @@ def routes() -> list[Route]:
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,
                "The decisions of a call that met with trouble.", CallStory, whole=True,
                faults=(404,)),
+        *cached.routes(),
     ]  # fmt: skip

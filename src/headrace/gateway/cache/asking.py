@@ -16,6 +16,8 @@ from headrace.nouns import Call, Caller, Operation
 QUESTION_CHARACTERS = 2_000
 """A longer question is looked for word by word alone: embeddings see no more of it than this."""
 _CHATS = frozenset({Operation.CHAT, Operation.MESSAGES})
+MOST_TAGS, TAG_CHARACTERS = 16, 128
+TAGS = b"x-headrace-cache-tags"
 _NO_STORE, _NO_CACHE = "no-store", "no-cache"
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -68,6 +70,22 @@ def partition_of(caller: Caller, kind: Partition) -> str:
     else:
         parts = ("key", caller.tenant, caller.key_id)
     return msgspec.json.encode(parts).decode()
+
+
+def partition_name(partition: str) -> str:
+    """As an operator writes it: `shared`, `tenant/acme`, `team/acme/red`, `key/acme/ID`."""
+    return "/".join(msgspec.json.decode(partition, type=list[str]))
+
+
+def tags_of(call: Call) -> tuple[str, ...]:
+    """By what its answer can be purged: `model=NAME`, the key's own tags as `NAME=VALUE`, and what
+    the client says in `x-headrace-cache-tags`, with commas between."""
+    tags = [f"model={call.model}", *(f"{name}={value}" for name, value in call.caller.tags)]
+    for name, value in call.headers:
+        if name == TAGS:
+            said = (part.strip() for part in value.decode("latin-1").split(","))
+            tags += [tag for tag in said if 0 < len(tag) <= TAG_CHARACTERS][:MOST_TAGS]
+    return tuple(tags)
 
 
 def _wishes(call: Call) -> set[str]:

@@ -48,6 +48,11 @@ class Questions:
             self._running = asyncio.create_task(self._work(), name="cache embeddings")
         return await future
 
+    def similarity(self, one: str, other: str) -> float:
+        """Cosine of two texts. Blocks."""
+        first, second = map(self.vector, self._embedder.embed([one, other]).vectors)
+        return float(first @ second)
+
     def vector(self, data: bytes) -> Any:
         """Of bytes that were a vector's."""
         return self._np.frombuffer(data, "<f4")

@@ -34,6 +34,8 @@ class Entry(Struct, eq=False):
     """Of its question's vector in the index; 0 if there is none."""
     hits: int = 0
     reading: Reading | None = None
+    tags: tuple[str, ...] = ()
+    """By which it can be purged: see `asking.tags_of`."""
 
     @property
     def worth(self) -> float:
@@ -66,6 +68,7 @@ def row_of(entry: Entry, vector: Any) -> AnswerRow:
         about=recorded.about,
         usage=b"" if recorded.usage is None else msgspec.json.encode(recorded.usage),
         cost_microusd=recorded.cost_microusd,
+        tags=entry.tags,
     )
 
 
@@ -82,4 +85,5 @@ def entry_of(row: AnswerRow) -> Entry:
         made_s=row.made_s,
         around=(row.partition, row.around),
         question=row.question,
+        tags=row.tags,
     )

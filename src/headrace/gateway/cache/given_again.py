@@ -13,6 +13,7 @@ import math
 import random
 import time
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,8 @@ from headrace.config.sharing import AnswerCachePolicy
 from headrace.gateway import answer_forms
 from headrace.gateway.answer_cache import worth_keeping
 from headrace.gateway.cache import guard
-from headrace.gateway.cache.asking import Asked
+from headrace.gateway.cache.asking import Asked, tags_of
+from headrace.gateway.cache.decisions import Candidate, Decision, Decisions
 from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
 from headrace.gateway.cache.neighbourhoods import Neighbourhoods
@@ -50,6 +52,8 @@ class Counts(msgspec.Struct):
     missed: int = 0
     guarded: int = 0
     """Near questions that the guard told apart."""
+    saved_microusd: int = 0
+    """What the answers had cost that were given again."""
 
 
 class Near(NamedTuple):
@@ -84,6 +88,7 @@ class GivenAgain:
         self._questions: Questions | None = None
         self._restoring: asyncio.Task[int] | None = None
         self.counts = Counts()
+        self.decisions = Decisions()
         self.kept_bytes = 0
 
     def __len__(self) -> int:
@@ -143,25 +148,35 @@ class GivenAgain:
         self, asked: Asked, call: Call, policy: CachePolicy, now: float
     ) -> Recorded | None:
         """An answer in the form that the call wants, with header lines that say whence."""
+        decision = Decision(call.id, now, asked.partition, asked.question, "refreshed")
+        self.decisions.add(decision)
         if asked.refresh:
             return None
         entry = self._entries.get((asked.partition, asked.exact))
         if entry is not None and not self._due(entry, now):
             given = _given(entry, call, b"exact", 1.0, now)
             if given is not None:
-                entry.hits += 1
                 self.counts.exact += 1
+                decision.tier = "exact"
+                self._credit(entry, decision)
                 return given
         around = (asked.partition, asked.around)
+        decision.tier = "missed"
         if asked.question and self._near and (around in self._near or around in self._coming):
-            near = await self._nearest(asked, policy, now)
+            near = await self._nearest(asked, policy, now, decision)
             given = near and _given(near.entry, call, b"semantic", near.cosine, now)
             if near is not None and given is not None:
-                near.entry.hits += 1
                 self.counts.semantic += 1
+                decision.tier = "semantic"
+                self._credit(near.entry, decision)
                 return given
         self.counts.missed += 1
         return None
+
+    def _credit(self, entry: Entry, decision: Decision) -> None:
+        entry.hits += 1
+        self.counts.saved_microusd += entry.recorded.cost_microusd or 0
+        decision.paid_by = entry.call
 
     async def keep(
         self, asked: Asked, recorded: Recorded, call: Call, policy: CachePolicy, now: float
@@ -179,6 +194,7 @@ class GivenAgain:
             made_s=max(0.0, made_s),
             around=(asked.partition, asked.around),
             question=asked.question,
+            tags=tags_of(call),
         )
         # At once: who has this answer may ask again before the question is embedded.
         self._place(entry)
@@ -223,14 +239,35 @@ class GivenAgain:
             del self._labels[entry.label]
             entry.label = 0
 
+    def entries(self) -> Collection[Entry]:
+        return self._entries.values()
+
     def purge(self, partition: str | None = None) -> int:
         """Drops a partition's answers, or all; returns how many they were."""
-        gone = [e for e in self._entries.values() if partition in (None, e.key[0])]
-        for entry in gone:
-            self._drop(entry)
+        gone = self.drop([e for e in self._entries.values() if partition in (None, e.key[0])])
         if self._shelf is not None:
             self._shelf.purge(partition)
-        return len(gone)
+        return gone
+
+    def drop(self, entries: Collection[Entry]) -> int:
+        """Drops them for good; returns how many they were."""
+        for entry in entries:
+            self._drop(entry)
+        return len(entries)
+
+    async def cosine(self, one: str, other: str) -> float | None:
+        """Of two questions; None where there are no embeddings, or they are overloaded."""
+        if self._questions is None:
+            return None
+        first, second = await self._questions.embed(one), await self._questions.embed(other)
+        return None if first is None or second is None else float(first @ second)
+
+    @property
+    def skipped(self) -> int:
+        """Questions that were not looked for, because too many waited."""
+        if self._questions is None or self._near is None:
+            return 0
+        return self._questions.skipped + self._near.skipped
 
     async def _embed(self, asked: Asked) -> None:
         """Leaves the vector out where embeddings are overloaded or failed."""
@@ -240,18 +277,27 @@ class GivenAgain:
             except Exception:
                 log.exception("a question could not be embedded")
 
-    async def _nearest(self, asked: Asked, policy: CachePolicy, now: float) -> Near | None:
+    async def _nearest(
+        self, asked: Asked, policy: CachePolicy, now: float, decision: Decision
+    ) -> Near | None:
         await self._embed(asked)
         best: Near | None = None
-        reading = read(asked.question)
+        reading, looked = read(asked.question), []
+        least_score = policy.least_score
+        decision.least_score = guard.shipped().threshold if least_score is None else least_score
         for entry, cosine in await self._candidates(asked, now):
             if cosine < guard.LEAST_COSINE:
+                looked.append(Candidate(entry.call, entry.question, cosine, 0.0, "far"))
                 break
-            verdict = guard.judge(reading, entry.read(), cosine, threshold=policy.least_score)
+            verdict = guard.judge(reading, entry.read(), cosine, threshold=least_score)
+            looked.append(
+                Candidate(entry.call, entry.question, cosine, verdict.score, verdict.reason)
+            )
             if not verdict.allowed:
                 self.counts.guarded += 1
             elif best is None or verdict.score > best.score:
                 best = Near(entry, cosine, verdict.score)
+        decision.candidates = tuple(looked)
         return best
 
     async def _candidates(self, asked: Asked, now: float) -> list[tuple[Entry, float]]:
