@@ -15,7 +15,7 @@ from headrace.operate import registry_cli
 from headrace.operate.audit_cli import audit_app
 from headrace.operate.cache_cli import cache_app
 from headrace.operate.telemetry_cli import alerts_app, top
-from headrace.operate.usage_cli import ledger_app, usage
+from headrace.operate.usage_cli import ledger_app, savings, usage
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 3 the configuration or set-up
@@ -39,6 +39,7 @@ app.command(config_app)
 app.command(ledger_app)
 app.command(top)
 app.command(usage)
+app.command(savings)
 app.command(models_app)
 for registry_app in (
     registry_cli.keys_app,

@@ -116,6 +116,14 @@ class Reserved(Struct, frozen=True, gc=False):
     """None if nobody reckoned it: the price may not be known."""
 
 
+class Cut(Struct, frozen=True, gc=False):
+    """That a rule lets an answer have fewer tokens than the client would."""
+
+    most: int
+    asked: int | None
+    """What the client named; None if it named no number."""
+
+
 class Call(Struct, gc=False):
     """One request of a client, on its way through the pipeline."""
 
@@ -167,6 +175,8 @@ class Call(Struct, gc=False):
     """Set when it was admitted, taken away when it is settled."""
     reserved: Reserved | None = None
     """What it counts for if it is cut off, by its limits; None where it has none that reckon."""
+    cut: Cut | None = None
+    """Where a cap was written into its body."""
     standing: bytes = b""
     """Header lines that tell this client how it stands with its limits."""
 

@@ -111,8 +111,8 @@ def test_records_that_the_journal_lost_are_told(databases: Databases, tmp_path: 
 def _store_as_before(database: Database, folder: Path) -> None:
     """One call, as it was stored before tokens written to a cache had a column."""
     migrate(database, "ledger", STEPS[:1])
-    name, columns = chain_name(folder), (*COLUMNS[:-2], "hash")
-    values = row_of(1, settlement(1), ())[:-1]
+    name, columns = chain_name(folder), (*COLUMNS[:-6], "hash")
+    values = row_of(1, settlement(1), ())[:-5]
     digest = hashlib.sha256(first_hash(name) + encode((1, *values))).digest()
     with database.transaction() as transaction:
         transaction.run("INSERT INTO ledger_chains VALUES (1, ?, 1, ?)", (name, digest))
@@ -125,7 +125,7 @@ def _store_as_before(database: Database, folder: Path) -> None:
 
 
 def test_a_ledger_of_an_older_version_goes_on(databases: Databases, tmp_path: Path) -> None:
-    """Its rows keep their hashes, though they have a column more."""
+    """Its rows keep their hashes, though they have columns more."""
     database = databases()
     _store_as_before(database, tmp_path)
     scribe = Scribe(small(tmp_path))

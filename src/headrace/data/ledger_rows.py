@@ -23,6 +23,8 @@ ORPHAN = "orphan"
 
 _AT = {name: at for at, name in enumerate(COLUMNS[2:-1])}
 _TAGS: Final = Settlement.__struct_fields__.index("tags")
+_REASON: Final = Settlement.__struct_fields__.index("reason")
+_ORPHAN: Final = _AT["orphan"]
 
 encode = msgspec.json.Encoder().encode
 
@@ -53,6 +55,7 @@ def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
         or min(tokens) < 0
         or saved > MOST_MICROUSD
         or (cost is not None and cost > MOST_MICROUSD)
+        or (ended.cut_at is not None and _cut_too_large(ended))
     ):
         ended = _bounded(ended)
     values = astuple(ended)
@@ -62,24 +65,31 @@ def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
         *values[1:_TAGS],
         tags_text(tags) if tags else None,
         1 if ended.stream else 0,
-        *values[_TAGS + 2 : -1],
+        *values[_TAGS + 2 : _REASON + 1],
         tried(intents) if len(intents) > 1 else None,
         0,
-        values[-1],
+        *values[_REASON + 1 :],
     )
+
+
+def _cut_too_large(ended: Settlement) -> bool:
+    """A client may ask for anything."""
+    tokens, cost = ended.cut_tokens or 0, ended.cut_microusd or 0
+    return tokens > MOST_TOKENS or cost > MOST_MICROUSD
 
 
 def _bounded(ended: Settlement) -> Settlement:
     """With numbers that have room, whatever an upstream said."""
-    cost = ended.cost_microusd
+    cost, cut = ended.cost_microusd, ended.cut_microusd
     counts = {
-        name: min(max(getattr(ended, name), 0), MOST_TOKENS)
+        name: min(max(count, 0), MOST_TOKENS)
         for name in ended.__struct_fields__
-        if name.endswith("_tokens")
+        if name.endswith("_tokens") and (count := getattr(ended, name)) is not None
     }
     return replace(
         ended,
         cost_microusd=None if cost is None else min(cost, MOST_MICROUSD),
+        cut_microusd=None if cut is None else min(cut, MOST_MICROUSD),
         saved_microusd=min(ended.saved_microusd, MOST_MICROUSD),
         **counts,
     )
@@ -117,7 +127,7 @@ def row_of_orphan(run: int, intents: Sequence[Opening], bound: Bound) -> Row:
         price_version=bound.price_version,
     )
     row = row_of(run, ended, intents)
-    return (*row[:-2], 1, row[-1])
+    return (*row[:_ORPHAN], 1, *row[_ORPHAN + 1 :])
 
 
 def tags_text(tags: Tags) -> str:
@@ -139,11 +149,12 @@ def first_hash(chain_name: str) -> bytes:
 
 
 def next_hash(before: bytes, position: int, values: Sequence[Value]) -> bytes:
-    """SHA-256 of the hash before, and the row as JSON: `position` and what `row_of` gives. Rows
-    that were stored before there was a last column end one earlier."""
-    if values[-1] is None:
-        values = values[:-1]
-    return hashlib.sha256(before + encode((position, *values))).digest()
+    """SHA-256 of the hash before, and the row as JSON: `position` and what `row_of` gives without
+    the nulls at its end, so that a row hashes as it did before there were the last columns."""
+    end = len(values)
+    while values[end - 1] is None:
+        end -= 1
+    return hashlib.sha256(before + encode((position, *values[:end]))).digest()
 
 
 def chained(
@@ -153,7 +164,7 @@ def chained(
     stored: list[Row] = []
     for values in rows:
         position += 1
-        before = hashlib.sha256(before + encode((position, *values))).digest()
+        before = next_hash(before, position, values)
         stored.append((chain, position, *values, before))
     return stored, position, before
 

@@ -54,6 +54,11 @@ COLUMNS: Final = (
     "orphan",
     # Null in rows that were stored before it was known.
     "cache_write_tokens",
+    # Null where there is nothing of the kind.
+    "cache_tier",
+    "cut_at",
+    "cut_tokens",
+    "cut_microusd",
     "hash",
 )
 
@@ -79,6 +84,11 @@ SUMS: Final = (
 )
 """`failed` counts calls that did not come to a complete answer, `unpriced` those that used tokens
 of unknown price, `estimated` those whose tokens are an estimate."""
+
+AGAIN: Final = "answered_by IN ('cache', 'shared', 'replay')"
+"""Rows of calls that got the answer of another. A query has to hold this text for the index."""
+CUT: Final = "cut_at IS NOT NULL"
+"""Rows of calls whose answer reached a cap."""
 
 _FIRST_SUMS = SUMS[: SUMS.index("ttft_calls") + 1]
 _SUMS = ", ".join(f"{name} BIGINT NOT NULL" for name in _FIRST_SUMS)
@@ -132,6 +142,14 @@ STEPS: Final = (
         "ALTER TABLE ledger_hours ADD COLUMN cache_write_tokens BIGINT NOT NULL DEFAULT 0",
         "ALTER TABLE ledger_days ADD COLUMN cache_write_tokens BIGINT NOT NULL DEFAULT 0",
         "ALTER TABLE ledger_tags ADD COLUMN cache_write_tokens BIGINT NOT NULL DEFAULT 0",
+    ),
+    (
+        "ALTER TABLE ledger ADD COLUMN cache_tier TEXT",
+        "ALTER TABLE ledger ADD COLUMN cut_at BIGINT",
+        "ALTER TABLE ledger ADD COLUMN cut_tokens BIGINT",
+        "ALTER TABLE ledger ADD COLUMN cut_microusd BIGINT",
+        f"CREATE INDEX ledger_again ON ledger (settled_us) WHERE {AGAIN}",
+        f"CREATE INDEX ledger_cuts ON ledger (settled_us) WHERE {CUT}",
     ),
 )
 """`hour` is the Unix time over 3,600, `day` that over 86,400. Days before the mark are added up."""

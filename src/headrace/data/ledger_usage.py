@@ -7,7 +7,7 @@ dimension that has no sums, is added up from the rows themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -68,6 +68,22 @@ class Line(Struct, frozen=True):
 
     group: tuple[str, ...]
     sums: dict[str, int]
+
+
+L = TypeVar("L")
+
+
+class Reader(Protocol[L]):
+    """Answers out of the ledger by group."""
+
+    def lines(
+        self,
+        by: Sequence[str],
+        where: Mapping[str, str],
+        since_s: float,
+        until_s: float | None,
+        step_s: int = 0,
+    ) -> list[L]: ...
 
 
 class Usage:
@@ -172,24 +188,9 @@ class Usage:
         until_s: float | None,
         step_s: int,
     ) -> list[tuple[Value, ...]]:
-        conditions, values = ["settled_us >= ?"], [int(since_s * 1e6)]
-        if until_s is not None:
-            conditions.append("settled_us < ?")
-            values.append(int(until_s * 1e6))
-        tags = [name for name in by if name.startswith(TAG)]
-        texts: list[Value] = []
-        for name, value in where.items():
-            if name.startswith(TAG):
-                conditions.append("tags LIKE ? ESCAPE '!'")
-                texts.append(_like(name.removeprefix(TAG), value))
-            else:
-                conditions.append(f"COALESCE(CAST({COLUMN_OF[name]} AS TEXT), '') = ?")
-                texts.append(value)
-        columns = [_text_of(name) for name in by]
-        if step_s:
-            columns.insert(0, f"settled_us / {step_s * 1_000_000} * {step_s}")
-        rows = self._grouped("ledger", columns, OF_ROW, conditions, [*values, *texts])
-        return [_with_tags(row, by, bool(step_s)) for row in rows] if tags else rows
+        conditions, values = row_conditions(where, since_s, until_s)
+        rows = self._grouped("ledger", row_groups(by, step_s), OF_ROW, conditions, values)
+        return [with_tags(row, by, bool(step_s)) for row in rows]
 
     def _grouped(
         self,
@@ -228,8 +229,31 @@ def _has_sums(by: Sequence[str], where: Mapping[str, str]) -> bool:
     return {COLUMN_OF[name] for name in names} <= {*DIMENSIONS}
 
 
-def _text_of(name: str) -> str:
-    return "tags" if name.startswith(TAG) else COLUMN_OF[name]
+def row_conditions(
+    where: Mapping[str, str], since_s: float, until_s: float | None
+) -> tuple[list[str], list[Value]]:
+    """Which rows: conditions of a statement, and the values that are bound to them."""
+    conditions, values = ["settled_us >= ?"], [int(since_s * 1e6)]
+    if until_s is not None:
+        conditions.append("settled_us < ?")
+        values.append(int(until_s * 1e6))
+    texts: list[Value] = []
+    for name, value in where.items():
+        if name.startswith(TAG):
+            conditions.append("tags LIKE ? ESCAPE '!'")
+            texts.append(_like(name.removeprefix(TAG), value))
+        else:
+            conditions.append(f"COALESCE(CAST({COLUMN_OF[name]} AS TEXT), '') = ?")
+            texts.append(value)
+    return conditions, [*values, *texts]
+
+
+def row_groups(by: Sequence[str], step_s: int) -> list[str]:
+    """The columns by which rows are put together, the step's first."""
+    columns = ["tags" if name.startswith(TAG) else COLUMN_OF[name] for name in by]
+    if step_s:
+        columns.insert(0, f"settled_us / {step_s * 1_000_000} * {step_s}")
+    return columns
 
 
 def _like(tag: str, value: str) -> str:
@@ -240,8 +264,10 @@ def _like(tag: str, value: str) -> str:
     return f"%{text}%"
 
 
-def _with_tags(row: tuple[Value, ...], by: Sequence[str], stepped: bool) -> tuple[Value, ...]:
+def with_tags(row: tuple[Value, ...], by: Sequence[str], stepped: bool) -> tuple[Value, ...]:
     """The value of the tag that is asked for, in place of all tags."""
+    if not any(name.startswith(TAG) for name in by):
+        return row
     groups = list(row)
     for at, name in enumerate(by, start=int(stepped)):
         if name.startswith(TAG):

@@ -24,6 +24,7 @@ PAGE_ROWS = 5_000
 MOST_FINDINGS = 100
 _ROW = ", ".join(COLUMNS)
 _TRIED = COLUMNS.index("tried") - 2
+_WRITES = COLUMNS.index("cache_write_tokens") - 2
 
 OnRows = Callable[[int], None]
 
@@ -189,7 +190,7 @@ def _orphans(database: Database, name: str, id: int, numbers: list[int], report:
 def _comparable(row: Row) -> Row:
     """Without `tried`, since the intents that it comes from may lie in a file that is no longer
     there, and with tokens written to a cache also where the row is older than their column."""
-    return (*row[:_TRIED], *row[_TRIED + 1 : -1], row[-1] or 0)
+    return (*row[:_TRIED], *row[_TRIED + 1 : _WRITES], row[_WRITES] or 0, *row[_WRITES + 1 :])
 
 
 def _stored(database: Database, run: int, numbers: list[int]) -> dict[int, Row]:

@@ -112,6 +112,14 @@ class Settlement(
     reason: str | None = None
     """Why it was refused or failed: a `Reason` value."""
     cache_write_tokens: int = 0
+    cache_tier: str | None = None
+    """Of an answer from a cache: exact, semantic, or kept (for the day when no backend answers)."""
+    cut_at: int | None = None
+    """The cap of tokens, by rule, that the answer reached: it may have ended there."""
+    cut_tokens: int | None = None
+    """By how many the client had asked for more than that; None if it had named no number."""
+    cut_microusd: int | None = None
+    """What these would have cost at most; None if their price is not known."""
 
     def usage(self) -> Usage:
         return Usage(

@@ -30,6 +30,8 @@ FINAL = frozenset(
     }
 )
 """The client's own request is at fault: nothing stands in for its answer."""
+KEPT = "kept"
+"""The tier of an answer that stands in for one that could not be had."""
 DEFAULT_RETRY_AFTER_S = 5.0
 RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 """A longer answer is not recorded to be kept."""
@@ -53,6 +55,7 @@ async def fall_back(
     if chosen.fallback.cache:
         recorded = await answer_cache.answer_for(*kept, call, time.monotonic())
         if recorded is not None:
+            progress.cache_tier = KEPT
             await replay(recorded, reply, progress, answer_cache.CACHE)
             return
     refused = refusal(chosen, give_up)

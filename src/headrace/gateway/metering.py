@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from headrace.data.journal import Journal
 from headrace.data.records import Intent, Settlement
 from headrace.errors import Reason, Refused
+from headrace.gateway.limits.token_caps import number
 from headrace.gateway.models import Target
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.progress import BYTES_PER_TOKEN, Progress, total
-from headrace.nouns import Call, Usage
+from headrace.nouns import Call, Cut, Usage
 
 log = logging.getLogger("headrace.metering")
 
@@ -99,6 +100,32 @@ class Metering:
         service = target.service
         return self._prices.cost_microusd(service.provider, service.priced_as or call.model, usage)
 
+    def _reached(
+        self, call: Call, cut: Cut, progress: Progress
+    ) -> tuple[int, int | None, int | None] | None:
+        """The cap if the answer reached it, with the tokens that the client had asked for beyond
+        and what they would have cost: the most that the cap can have saved."""
+        usage, target = progress.usage, progress.target
+        if usage is None or target is None or usage.source != "upstream" or progress.answered_by:
+            return None
+        answers = number(call.n) or 1
+        if usage.output_tokens < cut.most * answers:
+            return None
+        if cut.asked is None:
+            return cut.most, None, None
+        tokens = (cut.asked - cut.most) * answers
+        return cut.most, tokens, self._more(call, target, usage, tokens)
+
+    def _more(self, call: Call, target: Target, usage: Usage, tokens: int) -> int | None:
+        """What so many more tokens of output would have cost, of the dearer kind."""
+        longer = replace(usage, output_tokens=usage.output_tokens + tokens)
+        thought = replace(longer, reasoning_tokens=usage.reasoning_tokens + tokens)
+        cost, plain = self._cost(call, target, usage), self._cost(call, target, longer)
+        dear = self._cost(call, target, thought)
+        if cost is None or plain is None or dear is None:
+            return None
+        return max(plain, dear) - cost
+
     def settle(self, call: Call, progress: Progress, now: float) -> None:
         """The end of a call that had an intent, or was refused without one."""
         usage = progress.usage_in_all(len(call.body))
@@ -106,6 +133,7 @@ class Metering:
         seq, first, cost = journal.next_seq, progress.first_content_at, progress.cost_microusd
         if usage.source == "none":
             cost = cost or 0
+        cut = None if call.cut is None else self._reached(call, call.cut, progress)
         settlement = Settlement(
             seq,
             progress.number or seq,
@@ -141,6 +169,8 @@ class Metering:
             None if first is None else int((first - call.received_at) * 1e6),
             progress.reason,
             usage.cache_write_tokens,
+            progress.cache_tier,
+            *(cut or ()),
         )
         try:
             journal.append(settlement)

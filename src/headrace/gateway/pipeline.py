@@ -104,6 +104,7 @@ class Pipeline:
             return
         hit = await cache.find(asked, call, policy, time.time())
         if hit is not None:
+            progress.cache_tier = hit.cache_tier
             await replay(hit, reply, progress, answer_cache.CACHE)
             return
         recorded = await self._kept(call, chosen, reply, progress)

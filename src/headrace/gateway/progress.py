@@ -44,6 +44,8 @@ class Progress(Struct):
     """cache, shared, replay or message, where no backend gave this answer."""
     saved_microusd: int = 0
     """What this answer cost when it was made for another call."""
+    cache_tier: str | None = None
+    """exact, semantic or kept, where a cache gave this answer."""
     content_events: int = 0
     reason: str | None = None
     sent_upstream: bool = False

@@ -9,6 +9,7 @@ from headrace.nouns import Usage
 
 _COST = b"x-headrace-cost-usd:"
 _ANSWERED_BY = b"x-headrace-answered-by:"
+_CACHE = b"x-headrace-cache: "
 _BY_MESSAGE = b"x-headrace-answered-by: message\r\n"
 
 
@@ -39,6 +40,12 @@ class Recorded(Struct, frozen=True):
     def is_message(self) -> bool:
         """It is the friendly message, given as an answer."""
         return _BY_MESSAGE in self.about
+
+    @property
+    def cache_tier(self) -> str | None:
+        """How the cache found it: exact or semantic; None if no cache gave it."""
+        _, found, rest = self.about.partition(_CACHE)
+        return rest[: rest.index(b"\r")].decode() if found else None
 
     @property
     def size_bytes(self) -> int:

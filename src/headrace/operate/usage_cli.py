@@ -1,4 +1,4 @@
-"""The commands `usage` and `ledger`."""
+"""The commands `usage`, `savings` and `ledger`."""
 
 from __future__ import annotations
 
@@ -17,25 +17,33 @@ ConfigOption = Annotated[
 ledger_app = App(name="ledger", help="The record of all calls.")
 
 
+ByOption = Annotated[
+    list[str] | None,
+    Parameter(
+        help="tenant, team, user, key, model, backend, region, used_model, operation, "
+        "dialect, status, finish, answered_by, reason or tag:NAME; several with commas."
+    ),
+]
+PeriodOption = Annotated[str | None, Parameter(help="Also by hour, day, week or month, UTC.")]
+SinceOption = Annotated[
+    str | None, Parameter(help="2026-11-24, 2026-11-24T12:00, or 7d ago (m, h, d, w).")
+]
+UntilOption = Annotated[str | None, Parameter(help="As --since; else now.")]
+WhereOption = Annotated[
+    list[str] | None, Parameter(help="Only calls with NAME=VALUE; may be given again.")
+]
+JsonOption = Annotated[bool, Parameter(help="Print JSON for machines.", negative=())]
+
+
 def usage(
     *,
-    by: Annotated[
-        list[str] | None,
-        Parameter(
-            help="tenant, team, user, key, model, backend, region, used_model, operation, "
-            "dialect, status, finish, answered_by, reason or tag:NAME; several with commas."
-        ),
-    ] = None,
-    period: Annotated[str | None, Parameter(help="Also by hour, day, week or month, UTC.")] = None,
-    since: Annotated[
-        str | None, Parameter(help="2026-11-24, 2026-11-24T12:00, or 7d ago (m, h, d, w).")
-    ] = None,
-    until: Annotated[str | None, Parameter(help="As --since; else now.")] = None,
-    where: Annotated[
-        list[str] | None, Parameter(help="Only calls with NAME=VALUE; may be given again.")
-    ] = None,
+    by: ByOption = None,
+    period: PeriodOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    where: WhereOption = None,
     csv: Annotated[bool, Parameter(help="Print CSV.", negative=())] = False,
-    json: Annotated[bool, Parameter(help="Print JSON for machines.", negative=())] = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Show what was used: calls, tokens, cost. The last 30 days, if nothing else is said.
@@ -50,10 +58,32 @@ def usage(
     sys.exit(show_usage(find_config(config), asked, form))
 
 
+def savings(
+    *,
+    by: ByOption = None,
+    period: PeriodOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    where: WhereOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what each pattern saved against the same calls without it. The last 30 days.
+
+    Example: `headrace savings --by team --period week --since 28d`
+    """
+    from headrace.operate.savings_commands import show_savings
+    from headrace.operate.serve import find_config
+    from headrace.operate.usage_commands import Asked
+
+    asked = Asked(by or (), period, since, until, where or (), datetime.now(UTC))
+    sys.exit(show_savings(find_config(config), asked, "json" if json else "table"))
+
+
 @ledger_app.command
 def verify(
     *,
-    json: Annotated[bool, Parameter(help="Print JSON for machines.", negative=())] = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Compare the ledger's hash chains, its sums and what is left of the journal.

@@ -8,23 +8,24 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.table import Table
 
 from headrace.config.loading import Loaded
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import FILE_NAME, database, database_url
-from headrace.data.ledger_usage import COLUMN_OF, TAG, Line, UnknownDimension, Usage
+from headrace.data.ledger_usage import COLUMN_OF, TAG, Line, Reader, UnknownDimension, Usage
 from headrace.errors import Setup
 from headrace.operate.tables import wide_console, width_of
 from headrace.platform.secrets import Secrets
 
+T = TypeVar("T")
 _AGO = re.compile(r"(\d{1,6})([mhdw])\Z")
 _UNIT_S = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_STEP_S = {"hour": 3600, "day": 86_400, "week": 86_400, "month": 86_400}
+STEP_S = {"hour": 3600, "day": 86_400, "week": 86_400, "month": 86_400}
 BAR = 24
 """Characters of the longest bar, where there is room."""
 SHORTEST_BAR = 6
@@ -45,7 +46,7 @@ class Asked:
         """Raises Setup."""
         self.by = [name for text in by for name in text.split(",") if name]
         self.where = dict(map(_condition, where))
-        if period is not None and period not in _STEP_S:
+        if period is not None and period not in STEP_S:
             raise Setup(f"There is no period {period!r}.", "Use hour, day, week or month.")
         self.period = period
         self.since = _instant(since or "30d", now)
@@ -66,24 +67,7 @@ class Asked:
 
 def show_usage(loaded: Loaded, asked: Asked, form: str) -> int:
     """Prints the usage as `table`, `csv` or `json`; returns the exit code."""
-    kept = open_ledger(loaded)
-    try:
-        found = Usage(kept).lines(
-            asked.by,
-            asked.where,
-            asked.since.timestamp(),
-            None if asked.until is None else asked.until.timestamp(),
-            _STEP_S.get(asked.period or "", 0),
-        )
-    except (DatabaseAway, UnknownDimension) as error:
-        raise Setup(
-            f"The ledger cannot be read: {error}.",
-            "See that its database is up and its file is whole; a gateway that starts makes tables "
-            "that are not there yet.",
-        ) from error
-    finally:
-        kept.close()
-    lines = _by_period(found, asked.period)
+    lines = _by_period(from_ledger(loaded, asked, Usage), asked.period)
     rows = [_told(line, asked.headings) for line in lines]
     if form == "json":
         print(json.dumps(rows))
@@ -95,6 +79,27 @@ def show_usage(loaded: Loaded, asked: Asked, form: str) -> int:
     else:
         _print(rows, asked)
     return 0
+
+
+def from_ledger(loaded: Loaded, asked: Asked, reader: Callable[[Database], Reader[T]]) -> list[T]:
+    """What is asked, by hour or day where a period is. Raises Setup."""
+    kept = open_ledger(loaded)
+    try:
+        return reader(kept).lines(
+            asked.by,
+            asked.where,
+            asked.since.timestamp(),
+            None if asked.until is None else asked.until.timestamp(),
+            STEP_S.get(asked.period or "", 0),
+        )
+    except (DatabaseAway, UnknownDimension) as error:
+        raise Setup(
+            f"The ledger cannot be read: {error}.",
+            "See that its database is up and its file is whole; a gateway that starts makes tables "
+            "that are not there yet.",
+        ) from error
+    finally:
+        kept.close()
 
 
 def open_ledger(loaded: Loaded) -> Database:
@@ -137,7 +142,7 @@ def _by_period(lines: Sequence[Line], period: str | None) -> list[Line]:
         return sorted(lines, key=lambda line: -line.sums["cost_microusd"])
     found: dict[tuple[str, ...], dict[str, int]] = {}
     for line in lines:
-        group = (_period_name(int(line.group[0]), period), *line.group[1:])
+        group = (period_name(int(line.group[0]), period), *line.group[1:])
         before = found.get(group)
         found[group] = (
             line.sums if before is None else {n: before[n] + v for n, v in line.sums.items()}
@@ -145,7 +150,8 @@ def _by_period(lines: Sequence[Line], period: str | None) -> list[Line]:
     return [Line(group, sums) for group, sums in sorted(found.items())]
 
 
-def _period_name(second: int, period: str) -> str:
+def period_name(second: int, period: str) -> str:
+    """Of the period that holds this second of Unix time."""
     began = datetime.fromtimestamp(second, UTC)
     if period == "hour":
         return began.strftime("%Y-%m-%dT%H:00Z")
@@ -170,8 +176,7 @@ def _told(line: Line, headings: Sequence[str]) -> dict[str, Any]:
 
 def _print(rows: Sequence[Mapping[str, Any]], asked: Asked) -> None:
     console = wide_console()
-    until = "now" if asked.until is None else _shown(asked.until)
-    console.print(f"From {_shown(asked.since)} to {until}")
+    console.print(span(asked))
     if not rows:
         console.print("No calls.")
         return
@@ -192,8 +197,8 @@ def _cells(row: Mapping[str, Any], headings: Sequence[str]) -> list[str]:
     return [
         *(str(row.get(heading, "")) or "-" for heading in headings),
         *(f"{row[name]:,}" for name in ("calls", "failed", "input_tokens", "output_tokens")),
-        _usd(row["cost_microusd"]) + unpriced,
-        _usd(row["saved_microusd"]),
+        usd(row["cost_microusd"]) + unpriced,
+        usd(row["saved_microusd"]),
     ]
 
 
@@ -230,9 +235,17 @@ def bar(share: float, width: int = BAR) -> str:
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
-def _usd(microusd: int) -> str:
+def usd(microusd: int) -> str:
+    """With cents, or with all of it where there is less than one."""
     return f"${microusd / 1e6:,.2f}" if microusd >= 10_000 else f"${microusd / 1e6:.6f}"
 
 
-def _shown(instant: datetime) -> str:
+def span(asked: Asked) -> str:
+    """From when to when, for people."""
+    until = "now" if asked.until is None else shown(asked.until)
+    return f"From {shown(asked.since)} to {until}"
+
+
+def shown(instant: datetime) -> str:
+    """To the minute."""
     return instant.strftime("%Y-%m-%d %H:%M %Z")

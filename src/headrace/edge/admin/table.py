@@ -28,6 +28,7 @@ from headrace.edge.admin.live import (
     story,
 )
 from headrace.edge.admin.route import Ask, Route
+from headrace.edge.admin.saved import SavingsView, saved
 from headrace.edge.admin.used import UsageQuery, UsageView, used
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Role
@@ -348,6 +349,8 @@ def routes() -> list[Route]:
                media=CONTENT_TYPE),
         _route("GET", "/v1/usage", "usage", see, used, "What was used, by any dimension.",
                UsageView, query=UsageQuery),
+        _route("GET", "/v1/savings", "savings", see, saved,
+               "What each pattern saved, by any dimension.", SavingsView, query=UsageQuery),
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,
                "The decisions of a call that met with trouble.", CallStory, whole=True,
                faults=(404,)),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
 from headrace.config.terms import Instant, Name, instant_of
-from headrace.data.database import DatabaseAway
+from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import FILE_NAME, database
-from headrace.data.ledger_usage import COLUMN_OF, TAG, UnknownDimension, Usage
+from headrace.data.ledger_usage import COLUMN_OF, TAG, Reader, UnknownDimension, Usage
 from headrace.edge.admin.route import Ask
 from headrace.gateway.administration.faults import Denied, Why
 
 STEPS_S = {"hour": 3600, "day": 86_400}
 USUAL_DAYS = 30
 MOST_BY = 4
+T = TypeVar("T")
 By = Annotated[str, Meta(pattern=r"^[a-z_]+(:[A-Za-z0-9._/@-]+)?(,[a-z_]+(:[A-Za-z0-9._/@-]+)?)*$")]
 
 
@@ -49,6 +51,22 @@ class UsageView(Struct, frozen=True, kw_only=True):
 
 def used(ask: Ask) -> UsageView:
     """Raises Denied."""
+    names, lines = asked_of_ledger(ask, Usage)
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for line in lines:
+        before, sums = found.get(line.group), line.sums
+        found[line.group] = sums if before is None else {n: v + before[n] for n, v in sums.items()}
+    return UsageView(
+        lines=[
+            UsageLine(group=dict(zip(names, group, strict=True)), sums=sums)
+            for group, sums in sorted(found.items())
+        ]
+    )
+
+
+def asked_of_ledger(ask: Ask, reader: Callable[[Database], Reader[T]]) -> tuple[list[str], list[T]]:
+    """The names of what lines are put together by, and the lines: more than one of a group where
+    the key may see some tenants only. Raises Denied."""
     query: UsageQuery = ask.query
     by = [] if query.by is None else query.by.split(",")
     for name in by:
@@ -62,17 +80,10 @@ def used(ask: Ask) -> UsageView:
         since = ask.parts.desk.clock() - USUAL_DAYS * 86_400
     step_s = 0 if query.step is None else STEPS_S[query.step]
     names = (["time"] if step_s else []) + by
-    found: dict[tuple[str, ...], dict[str, int]] = {}
+    lines: list[T] = []
     for where in _wheres(ask, query):
-        for group, sums in _lines(ask, by, where, (since, until, step_s)):
-            before = found.get(group)
-            found[group] = sums if before is None else {n: v + before[n] for n, v in sums.items()}
-    return UsageView(
-        lines=[
-            UsageLine(group=dict(zip(names, group, strict=True)), sums=sums)
-            for group, sums in sorted(found.items())
-        ]
-    )
+        lines += _lines(ask, reader, by, where, (since, until, step_s))
+    return names, lines
 
 
 def _wheres(ask: Ask, query: UsageQuery) -> list[dict[str, str]]:
@@ -92,14 +103,18 @@ def _wheres(ask: Ask, query: UsageQuery) -> list[dict[str, str]]:
 
 
 def _lines(
-    ask: Ask, by: list[str], where: dict[str, str], when: tuple[float, float | None, int]
-) -> list[tuple[tuple[str, ...], dict[str, int]]]:
+    ask: Ask,
+    reader: Callable[[Database], Reader[T]],
+    by: list[str],
+    where: dict[str, str],
+    when: tuple[float, float | None, int],
+) -> list[T]:
     parts = ask.parts
     if parts.ledger_url is None and not (parts.folder / FILE_NAME).exists():
         return []  # no call was made yet
     kept = database(parts.folder, parts.ledger_url, read_only=True)
     try:
-        return [(line.group, line.sums) for line in Usage(kept).lines(by, where, *when)]
+        return reader(kept).lines(by, where, *when)
     except UnknownDimension as error:
         raise _unknown(str(error)) from error
     except DatabaseAway as error:

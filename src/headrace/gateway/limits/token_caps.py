@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 from headrace.config.caps import TokenCapRule
 from headrace.errors import Reason, Refused
 from headrace.gateway.limits.rulebook import TAG
-from headrace.nouns import Call, Operation
+from headrace.nouns import Call, Cut, Operation
 from headrace.services.openai_wire import members_of, written
 
 MOST_REMEMBERED = 10_000
@@ -68,6 +68,7 @@ class TokenCaps:
             if default is not None:
                 changed[_member(call, cap)] = Raw(b"%d" % default)
         if changed:
+            call.cut = _cut(call, changed, usual)
             members = members_of(call.body)
             members.update(changed)
             call.body = written(members)
@@ -114,6 +115,15 @@ def number(raw: Raw) -> int | None:
     """The whole number that a member is, None if it is anything else."""
     text = bytes(raw)
     return int(text) if text.isdigit() and len(text) < 12 else None
+
+
+def _cut(call: Call, changed: dict[str, Raw], usual: str) -> Cut:
+    """Of the tighter one where the body has both members."""
+    cuts = []
+    for member, raw in changed.items():
+        before = call.max_tokens if member == usual else call.max_completion_tokens
+        cuts.append(Cut(int(bytes(raw)), number(before)))
+    return min(cuts, key=lambda cut: cut.most)
 
 
 def _combined(rules: list[TokenCapRule]) -> Cap | None:
