@@ -25,6 +25,7 @@ class Reason(enum.Enum):
     UNKNOWN_MODEL = "model_not_found"
     UNKNOWN_RESPONSE = "previous_response_not_found"
     UNSUPPORTED_OPERATION = "unsupported_operation"
+    CAPABILITY_MISSING = "capability_missing"
     TOKENS_OVER_CAP = "max_tokens_too_large"
     RATE_LIMITED = "rate_limit_exceeded"
     BUDGET_SPENT = "insufficient_quota"

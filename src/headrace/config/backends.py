@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from headrace.config.model_cards import ModelCard
 from headrace.config.references import SecretRef
-from headrace.config.terms import Name, Operation
+from headrace.config.terms import Capability, Name, Operation
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="a duration in seconds")]
 ContextTokens = Annotated[int, Meta(ge=256, le=100_000_000)]
@@ -60,6 +60,9 @@ class HostedBackend(
     """Where it runs, as you name it."""
     context_tokens: ContextTokens | None = None
     """The model's context window, for `context_fallback` and the list of models."""
+    capabilities: list[Capability] | None = None
+    """What its model has: requests that need more are never sent to it. Leave out to let all be
+    tried."""
     card: ModelCard = ModelCard()
     """What the list of models tells of it."""
     timeouts: Timeouts = Timeouts()
@@ -234,6 +237,9 @@ class LocalBackend(
     """CPU threads; 0 takes half of the cores, so that a busy machine does not stall them."""
     region: Name | None = None
     """Where it runs, as you name it."""
+    capabilities: list[Capability] | None = None
+    """What its model has: requests that need more are never sent to it. Leave out for all but
+    `vision`, which no model has here."""
     card: ModelCard = ModelCard()
     """What the list of models tells of it."""
     timeouts: Timeouts = Timeouts(first_token_s=60.0, whole_s=300.0)
@@ -252,6 +258,17 @@ AnyBackend = (
     | VllmBackend
     | LocalBackend
 )
+
+
+_TEXT_ALONE: frozenset[Capability] = frozenset(("tools", "json_schema"))
+"""What the models of this machine have at most: none is loaded with eyes."""
+
+
+def capabilities_of(backend: AnyBackend) -> frozenset[Capability] | None:
+    """What its model has at most; None if nobody says."""
+    if backend.capabilities is not None:
+        return frozenset(backend.capabilities)
+    return _TEXT_ALONE if isinstance(backend, LocalBackend) else None
 
 
 def model_of(backend: AnyBackend) -> str | None:

@@ -13,6 +13,7 @@ from headrace.config.backends import (
     GoogleBackend,
     LocalBackend,
     MistralBackend,
+    capabilities_of,
 )
 from headrace.config.contradictions import check_one_more, check_retry, check_timeouts
 from headrace.config.located import Located
@@ -41,6 +42,7 @@ class ModelRules:
         self._pools(model, (*path, "pools"))
         self._attempts(model, (*path, "pools"))
         self._wider(name, model, (*path, "context_fallback"))
+        self._needs(model, (*path, "needs"))
         self._balance(model, (*path, "balance"))
         self._fallback(model, (*path, "fallback"))
         check_retry(model.retry, (*path, "retry"), self._located)
@@ -153,6 +155,31 @@ class ModelRules:
             else:
                 self._is_wider(backend, self._window(backend, name), widest, where)
             seen.add(backend)
+
+    def _needs(self, model: Model, path: KeyPath) -> None:
+        """Backends that lack what the model demands are never asked."""
+        needed = set(model.needs)
+        lacking = {
+            name: sorted(needed - has)
+            for tier in (*model.pools, model.context_fallback)
+            for name in tier
+            if (backend := self._backends.get(name)) is not None
+            and (has := capabilities_of(backend)) is not None
+            and not needed <= has
+        }
+        if model.pools and all(name in lacking for tier in model.pools for name in tier):
+            self._located.problem(
+                path,
+                "no backend of the pools has all of these, so the model could answer nothing",
+                "Name a backend that has them, or correct its `capabilities`.",
+            )
+            return
+        for name, missing in lacking.items():
+            self._located.warning(
+                path,
+                f"the backend {quoted(name)} is never asked: it lacks {', '.join(missing)}",
+                "Remove it from this model, or correct its `capabilities`.",
+            )
 
     def _is_wider(self, backend: str, window: int | None, widest: int, where: KeyPath) -> None:
         if window is None or window > widest:

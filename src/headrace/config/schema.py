@@ -35,7 +35,7 @@ from headrace.config.sharing import (
 )
 from headrace.config.storing import Store
 from headrace.config.telemetry import Telemetry
-from headrace.config.terms import IpRange, KeyTerms, Name
+from headrace.config.terms import Capability, IpRange, KeyTerms, Name
 from headrace.config.units import Team, Tenant
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -152,6 +152,9 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     context_fallback: list[Name] = field(default_factory=list)
     """Backends with a larger context window, asked only when a conversation is too long for the
     pools'. They and the pools' backends must say their `context_tokens`."""
+    needs: list[Capability] = field(default_factory=list)
+    """What a backend must have to be asked, whatever the request is: those whose `capabilities`
+    lack it never are."""
     balance: BalancePolicy = BalancePolicy()
     """Which backend of a tier gets a call."""
     retry: RetryPolicy = RetryPolicy()

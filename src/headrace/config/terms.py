@@ -19,6 +19,7 @@ Name = Annotated[
     ),
 ]
 Operation = Literal["chat", "completions", "embeddings"]
+Capability = Literal["vision", "tools", "json_schema"]
 PriorityName = Literal["batch", "normal", "critical"]
 IpRange = Annotated[
     str,

@@ -59,7 +59,8 @@ def error_event(refused: Refused, call_id: str) -> bytes:
 
 
 def model(one: Listed, created: int) -> dict[str, Any]:
-    """Anthropic's own members, then the catalogue's, which are none of Anthropic's by name.
+    """Anthropic's own members, then the catalogue's, but for `capabilities`: its SDK knows another
+    object by that name. Each of the `offers` has it.
 
     https://platform.claude.com/docs/en/api/models/list
     """
@@ -75,7 +76,9 @@ def model(one: Listed, created: int) -> dict[str, Any]:
         "deprecated_at": _midnight(facts.get("deprecated_on")),
         "retires_at": _midnight(facts.get("retires_on")),
     }
-    return own | facts
+    own |= facts
+    own.pop("capabilities", None)
+    return own
 
 
 def _instant(unix_s: int) -> str:

@@ -31,6 +31,7 @@ FACES: dict[Reason, Face] = {
     Reason.UNKNOWN_MODEL: Face(404, "invalid_request_error"),
     Reason.UNKNOWN_RESPONSE: Face(404, "invalid_request_error"),
     Reason.UNSUPPORTED_OPERATION: Face(400, "invalid_request_error"),
+    Reason.CAPABILITY_MISSING: Face(400, "invalid_request_error"),
     Reason.TOKENS_OVER_CAP: Face(400, "invalid_request_error"),
     Reason.RATE_LIMITED: Face(429, "rate_limit_error"),
     Reason.BUDGET_SPENT: Face(429, "insufficient_quota"),

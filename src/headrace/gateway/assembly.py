@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from headrace.config.backends import Timeouts, model_of
+from headrace.config.backends import Timeouts, capabilities_of, model_of
 from headrace.config.limit_rules import any_bounded
 from headrace.config.policies import BreakerPolicy
 from headrace.config.schema import Config, Model
 from headrace.errors import Setup
 from headrace.gateway.backend_services import BackendServices
 from headrace.gateway.callers import Known, known_by_terms
+from headrace.gateway.capabilities import ALL
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
@@ -174,10 +175,13 @@ def _chosen(
 ) -> Chosen | None:
     """What answers this operation of a model, None if nothing of it can."""
     written = backends.config.backends
+    has = {name: capabilities_of(written[name]) for tier in _named(model) for name in tier}
+    needed = frozenset(model.needs)
     able = {
         name: service
-        for name in (*(n for tier in model.pools for n in tier), *model.context_fallback)
-        if (service := backends.able(services[name], name, operation)) is not None
+        for name, known in has.items()
+        if (known is None or needed <= known)
+        and (service := backends.able(services[name], name, operation)) is not None
     }
     tiers = [[name for name in tier if name in able] for tier in model.pools]
     tiers = [tier for tier in tiers if tier]
@@ -196,6 +200,8 @@ def _chosen(
             model=model_of(written[name]),
             context_tokens=written[name].context_tokens,
             card=written[name].card,
+            capabilities=None if (c := written[name].capabilities) is None else frozenset(c),
+            at_most=has[name],
         )
         for name in names
     }
@@ -215,7 +221,13 @@ def _chosen(
         resume=model.resume and operation is Operation.CHAT,
         cache=None if model.cache.answers == "off" else model.cache,
         hedging=Hedging(model.hedge) if model.hedge.enabled else None,
+        uneven=any(not target.has(ALL) for target in targets.values()),
     )
+
+
+def _named(model: Model) -> list[list[str]]:
+    """The backends' names, tier by tier, the larger ones last."""
+    return [*model.pools, model.context_fallback]
 
 
 def _patience(timeouts: Timeouts, overall_s: float) -> Patience:

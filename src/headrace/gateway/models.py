@@ -11,6 +11,7 @@ from headrace.config.caching import CachePolicy
 from headrace.config.model_cards import ModelCard
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
+from headrace.gateway.capabilities import NOTHING, Needs, lacking, needs
 from headrace.gateway.fleet import Route
 from headrace.gateway.hedging import Hedging
 from headrace.nouns import Call, Caller, Operation
@@ -18,6 +19,8 @@ from headrace.platform.http.messages import Timeouts
 from headrace.services.service import Service
 
 ANY = "*"
+MOST_NARROWED = 4_096
+"""Choices by what requests need that are remembered."""
 REGION_SETS = 256
 """Sets of regions whose choice of backends is remembered: keys have few."""
 
@@ -57,6 +60,14 @@ class Target(Struct, frozen=True):
     context_tokens: int | None = None
     """The model's context window, as the operator says."""
     card: ModelCard = ModelCard()
+    capabilities: Needs | None = None
+    """What it has, as the operator says."""
+    at_most: Needs | None = None
+    """What it is known to have at most; None if nothing is known."""
+
+    def has(self, needed: Needs) -> bool:
+        """It may be asked for what needs that."""
+        return self.at_most is None or needed <= self.at_most
 
 
 class Chosen(Struct, frozen=True):
@@ -82,6 +93,9 @@ class Chosen(Struct, frozen=True):
     hedging: Hedging | None = None
     """A second backend may be asked for a whole answer that is late."""
 
+    uneven: bool = False
+    """A backend is known to lack what a request may need."""
+
     def alone(self, name: str) -> Chosen | None:
         """The same by this backend alone; None if it is not one of them."""
         route = self.route.only({name})
@@ -91,7 +105,13 @@ class Chosen(Struct, frozen=True):
 
     def within(self, regions: frozenset[str]) -> Chosen | None:
         """The same by backends of these regions alone; None if there is none."""
-        targets = {n: target for n, target in self.targets.items() if target.region in regions}
+        return self._of({n: t for n, t in self.targets.items() if t.region in regions})
+
+    def having(self, needed: Needs) -> Chosen | None:
+        """The same by backends that have what is needed alone; None if there is none."""
+        return self._of({n: t for n, t in self.targets.items() if t.has(needed)})
+
+    def _of(self, targets: dict[str, Target]) -> Chosen | None:
         if len(targets) == len(self.targets):
             return self
         route = self.route.only(targets.keys())
@@ -101,6 +121,7 @@ class Chosen(Struct, frozen=True):
         return structs.replace(self, route=route, targets=targets, tries=tries)
 
 
+_Choice = tuple[str, Operation, frozenset[str] | None, str | None, Needs]
 ByModel = Mapping[str, Mapping[Operation, Chosen]]
 
 
@@ -110,6 +131,7 @@ class Models:
     def __init__(self, chosen: ByModel) -> None:
         self._chosen: ByModel = {name: dict(by_op) for name, by_op in chosen.items()}
         self._within: dict[frozenset[str], ByModel] = {}
+        self._able: dict[_Choice, Chosen | None] = {}
 
     def names(self, caller: Caller) -> list[str]:
         """Names that the caller may ask for, sorted."""
@@ -194,8 +216,36 @@ class Models:
                 param="model",
             )
         if call.backend is not None:
-            return self._alone(chosen, call)
-        return chosen
+            chosen = self._alone(chosen, call)
+        return self._capable(chosen, call) if chosen.uneven else chosen
+
+    def _capable(self, chosen: Chosen, call: Call) -> Chosen:
+        """The same by backends that have what the request needs. Raises Refused."""
+        needed = needs(call.operation, call.body)
+        if not needed:
+            return chosen
+        name = call.model if call.model in self._chosen else ANY
+        key = (name, call.operation, call.caller.regions, call.backend, needed)
+        if key not in self._able:
+            if len(self._able) >= MOST_NARROWED:
+                self._able.clear()
+            self._able[key] = chosen.having(needed)
+        narrowed = self._able[key]
+        if narrowed is None:
+            has = [target.at_most or NOTHING for target in chosen.targets.values()]
+            raise lacking(call, needed, has, self._others_with(needed, call))
+        return narrowed
+
+    def _others_with(self, needed: Needs, call: Call) -> list[str]:
+        """Names of models that can answer such a request of this caller."""
+        regions = call.caller.regions
+        within = self._chosen if regions is None else self._of_regions(regions)
+        found = []
+        for name in self.names(call.caller):
+            chosen = within[name].get(call.operation)
+            if chosen is not None and chosen.having(needed) is not None:
+                found.append(name)
+        return found
 
     def _alone(self, chosen: Chosen, call: Call) -> Chosen:
         alone = chosen.alone(call.backend or "")

@@ -38,14 +38,14 @@ class SellersOf(Struct, frozen=True):
 
 
 class Sellers:
-    """By model and operation."""
+    """By model, operation and the backends that may answer."""
 
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
-        self._known: dict[tuple[str, str], SellersOf] = {}
+        self._known: dict[tuple[str, str, tuple[str, ...]], SellersOf] = {}
 
     def of(self, call: Call, chosen: Chosen) -> SellersOf:
-        key = (call.model, call.operation)
+        key = (call.model, call.operation, tuple(chosen.targets))
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MOST_REMEMBERED:
