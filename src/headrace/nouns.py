@@ -33,6 +33,33 @@ class Operation(enum.StrEnum):
     """How many tokens the prompt of such a chat has."""
     RESPONSES = "responses"
     """A chat in the words of OpenAI's Responses API."""
+    IMAGE_GENERATIONS = "image_generations"
+    IMAGE_EDITS = "image_edits"
+    IMAGE_VARIATIONS = "image_variations"
+    SPEECH = "speech"
+    TRANSCRIPTIONS = "transcriptions"
+    TRANSLATIONS = "translations"
+    """Of speech in any language to English text."""
+    RERANK = "rerank"
+    MODERATIONS = "moderations"
+    FILES = "files"
+
+
+PASSED_ON = frozenset(
+    {
+        Operation.IMAGE_GENERATIONS,
+        Operation.IMAGE_EDITS,
+        Operation.IMAGE_VARIATIONS,
+        Operation.SPEECH,
+        Operation.TRANSCRIPTIONS,
+        Operation.TRANSLATIONS,
+        Operation.RERANK,
+        Operation.MODERATIONS,
+        Operation.FILES,
+    }
+)
+"""Operations that go as they came to backends that have them: nothing of them is translated, and
+no answer is kept or shared."""
 
 
 class Priority(enum.IntEnum):
@@ -81,6 +108,21 @@ class Caller(Struct, frozen=True):
         return self.operations is None or operation in self.operations
 
 
+class Units(Struct, frozen=True, gc=False):
+    """What is used beside tokens, or in place of them."""
+
+    images: int = 0
+    """That were made."""
+    audio_ms: int = 0
+    """Of sound that was heard."""
+    characters: int = 0
+    """That were spoken."""
+    searches: int = 0
+    """As providers count what they rank."""
+    image_input_tokens: int = 0
+    """Of the input tokens, those of pictures."""
+
+
 class Usage(Struct, frozen=True, gc=False):
     """Tokens by kind. `input_tokens` includes `cached_tokens`; `output_tokens` includes
     `reasoning_tokens`, as in OpenAI's usage object."""
@@ -96,6 +138,35 @@ class Usage(Struct, frozen=True, gc=False):
     source: Literal["upstream", "estimated", "none"] = "upstream"
     cache_write_tokens: int = 0
     """Of the input: written to the provider's cache, which may have a price of its own."""
+    units: Units | None = None
+    """None of operations that are counted by tokens alone."""
+
+    @property
+    def told_by_tokens(self) -> bool:
+        """The upstream itself counts this by tokens."""
+        return self.source == "upstream" and bool(self.input_tokens or self.output_tokens)
+
+
+class Passed(Struct, gc=False):
+    """What a call that is passed on brings beside what every call does."""
+
+    content_type: bytes
+    """Of its body, as the client said."""
+    estimate: Usage
+    """What it counts for where nobody tells."""
+    most_tokens: int
+    """Its prompt has no more."""
+    answer_tokens: int | None = 0
+    """Its answer has no more; None if nothing bounds that."""
+    method: bytes = b"POST"
+    resource: str = ""
+    """What stands behind the operation's own path: `/ID` or `/ID/content` of a file."""
+    model_at: tuple[int, int] | None = None
+    """Of a form: where in the body the value of its field `model` stands; None if it has none."""
+    form_start: bytes = b""
+    """Of a form: what its parts begin with."""
+    raw: bool = False
+    """The answer is bytes of some other kind than JSON or events, handed on as they come."""
 
 
 class Hold(Protocol):
@@ -177,6 +248,8 @@ class Call(Struct, gc=False):
     """What it counts for if it is cut off, by its limits; None where it has none that reckon."""
     cut: Cut | None = None
     """Where a cap was written into its body."""
+    passed: Passed | None = None
+    """Of an operation that is passed on."""
     standing: bytes = b""
     """Header lines that tell this client how it stands with its limits."""
 

@@ -11,7 +11,8 @@ Dialect = Literal[
 ]
 Api = Literal[
     "chat", "chat_stream", "completions", "embeddings", "responses", "messages", "count_tokens",
-    "models", "unknown",
+    "models", "image_generations", "image_edits", "image_variations", "speech", "transcriptions",
+    "translations", "moderations", "rerank", "files", "unknown",
 ]  # fmt: skip
 
 
@@ -42,6 +43,23 @@ _EXACT: dict[str, Route] = {
     "/openai/v1/models": Route("azure", "models"),
     "/openai/models": Route("azure", "models"),
 }
+_PASSED: dict[str, Api] = {
+    "images/generations": "image_generations",
+    "images/edits": "image_edits",
+    "images/variations": "image_variations",
+    "audio/speech": "speech",
+    "audio/transcriptions": "transcriptions",
+    "audio/translations": "translations",
+    "moderations": "moderations",
+    "rerank": "rerank",
+    "files": "files",
+}
+for _path, _api in _PASSED.items():
+    _EXACT[f"/v1/{_path}"] = Route("openai", _api)
+    _EXACT[f"/openai/v1/{_path}"] = Route("azure", _api)
+_EXACT["/v2/rerank"] = Route("cohere", "rerank")
+_EXACT["/openai/files"] = Route("azure", "files")
+_FILE = re.compile(r"(?:/mistral)?/(openai/)?(?:v1/)?files/[^/]+(?:/content)?\Z")
 _OWN_NAMES: tuple[Dialect, ...] = ("mistral", "ollama")
 for _name in _OWN_NAMES:
     _EXACT |= {
@@ -49,11 +67,15 @@ for _name in _OWN_NAMES:
         for path, route in _EXACT.items()
         if path.startswith("/v1/") and route.dialect == "openai"
     }
-_DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/(chat/completions|completions|embeddings)\Z")
+_DEPLOYMENT = re.compile(
+    r"/openai/deployments/([^/]+)/(chat/completions|completions|embeddings|images/[a-z]+|"
+    r"audio/[a-z]+)\Z"
+)
 _DEPLOYMENT_APIS: dict[str, Api] = {
     "chat/completions": "chat",
     "completions": "completions",
     "embeddings": "embeddings",
+    **_PASSED,
 }
 
 
@@ -72,7 +94,9 @@ def route_of(path: str) -> Route:
     if route := _EXACT.get(path):
         return route
     if match := _DEPLOYMENT.match(path):
-        return Route("azure", _DEPLOYMENT_APIS[match[2]], unquote(match[1]))
+        return Route("azure", _DEPLOYMENT_APIS.get(match[2], "unknown"), unquote(match[1]))
+    if match := _FILE.match(path):
+        return Route("azure" if match[1] else "openai", "files")
     if match := _GOOGLE.match(path):
         return Route("google", _GOOGLE_APIS.get(match[2], "unknown"), unquote(match[1]))
     if match := _BEDROCK.match(path):

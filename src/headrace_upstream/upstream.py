@@ -9,18 +9,20 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from headrace_upstream import openai, refusals
+from headrace_upstream import openai, passed, refusals
 from headrace_upstream.asked import Asked, BadBodyError, Body, read_asked
 from headrace_upstream.behaviour import Behaviour
+from headrace_upstream.files import Files
 from headrace_upstream.journal import Journal
 from headrace_upstream.mischief import Scene, staged
+from headrace_upstream.passed import Sent
 from headrace_upstream.paths import Route, route_of
 from headrace_upstream.rendering import READERS, Renderings
-from headrace_upstream.reply import Reply, Send, http_date, plain_head
+from headrace_upstream.reply import Reply, Send, http_date, plain_head, split
 from headrace_upstream.scripts import ScriptBook
 from headrace_upstream.seen import Ended, Seen, Stats
 from headrace_upstream.substitutes import refused
-from headrace_upstream.template import Filling
+from headrace_upstream.template import Filling, Rendering
 
 _COMPLETION_APIS = frozenset(
     (
@@ -52,6 +54,7 @@ class Upstream:
         self.refuse_left = 0
         """How many connections to reset as soon as they are accepted."""
         self.transports: set[asyncio.Transport] = set()
+        self.files = Files()
         self._renderings = Renderings()
         self._next_seq = first_seq
         self._date = (0, b"")
@@ -106,6 +109,7 @@ class Upstream:
     def forget(self) -> None:
         """Empties `seen` and the counts; open connections and calls in flight stay counted."""
         self.seen.clear()
+        self.files.clear()
         now = self.stats
         self.stats = Stats(connections_open=now.connections_open, in_flight=now.in_flight)
 
@@ -149,8 +153,13 @@ class Upstream:
         return known
 
     def _reply(self, call: Seen, route: Route, now_s: float) -> bytes | Reply:
+        sent: Sent | None = None
         try:
-            asked = read_asked(route, call.body, READERS)
+            if route.api in passed.APIS or route.api == "files":
+                sent = passed.read_sent(call.headers, call.body)
+                asked = passed.asked_of(route, sent)
+            else:
+                asked = read_asked(route, call.body, READERS)
         except BadBodyError as error:
             asked = Asked(route, Body())
             return self._staged(call, refused(refusals.refusal(route.dialect, 400, str(error))))
@@ -162,6 +171,8 @@ class Upstream:
             return self._staged(call, refused(refusals.refusal(route.dialect, 400, message)))
         if behaviour.require_key is not None and behaviour.require_key != _key_of(call.headers):
             return self._staged(call, refused(refusals.refusal(route.dialect, 401)))
+        if sent is not None and (call.method == "POST" or route.api == "files"):
+            return self._passed(call, asked, sent, behaviour, now_s)
         if route.api not in _COMPLETION_APIS or call.method != "POST":
             return self._staged(call, _other(route, call.path, call.method))
         return self._answer(call, asked, behaviour, now_s)
@@ -188,6 +199,28 @@ class Upstream:
         body = rendering.filled_body(filling)
         call.bytes_sent = len(body)
         return plain_head(dialect, call.seq, date, rendering.content_type, len(body)) + body
+
+    def _passed(
+        self, call: Seen, asked: Asked, sent: Sent, behaviour: Behaviour, now_s: float
+    ) -> Reply:
+        """Pictures, sound, files: made anew for each call."""
+        fails = behaviour.fault is not None or behaviour.status != 200
+        if asked.route.api == "files" and fails and call.method != "GET":
+            rendering: Rendering | refusals.Refusal = (
+                passed.NOTHING
+            )  # what is not taken is not kept either
+        elif asked.route.api == "files":
+            path, key = call.path.partition("?")[0], _key_of(call.headers)
+            rendering = self.files.answer(call.method, path, sent, call.seq, key)
+        else:
+            rendering = passed.render(asked, sent, behaviour)
+        if isinstance(rendering, refusals.Refusal):
+            return self._staged(call, refused(rendering))
+        filling = Filling(call.seq, int(now_s), 0, 0)
+        reply = staged(Scene(asked, behaviour, rendering, filling, now_s))
+        if reply.status == 200 and reply.fault is None and rendering.content_type[:6] == b"audio/":
+            reply.framing, reply.beats = "chunked", split(reply.beats, 4_000, 0.0)
+        return self._staged(call, reply, now_s)
 
     def _staged(self, call: Seen, reply: Reply, now_s: float | None = None) -> Reply:
         call.status, call.fault = reply.status, reply.fault

@@ -86,7 +86,8 @@ class OpenAIBackend(HostedBackend, frozen=True, kw_only=True, tag="openai"):
     include_usage: bool = True
     """Ask for token usage in streams; switch off for servers that refuse `stream_options`."""
     operations: list[Operation] | None = None
-    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    """What it can do, of all that is listed here; leave out to let chats, completions and
+    embeddings be tried and, at OpenAI's own URL, all but `rerank`."""
     responses: bool | None = None
     """Whether it has the Responses API, to which such calls then pass through; others are
     translated to chats. Leave out for what is known: OpenAI's own URL has it,
@@ -109,7 +110,8 @@ class AzureOpenAIBackend(HostedBackend, frozen=True, kw_only=True, tag="azure_op
     include_usage: bool = True
     """Ask for token usage in streams; needs API version 2024-09-01-preview or newer."""
     operations: list[Operation] | None = None
-    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    """What it can do; leave out to let all be tried that Azure has: no `moderations`, `rerank` or
+    `image_variations`."""
     responses: bool | None = None
     """Whether it has the Responses API, to which such calls then pass through; others are
     translated to chats. Leave out for what is known: API version `v1` and those
@@ -166,7 +168,8 @@ class MistralBackend(HostedBackend, frozen=True, kw_only=True, tag="mistral"):
     """Whose prices apply, such as `mistral/mistral-large-latest`. Leave out to take Mistral's by
     the model's name."""
     operations: list[Operation] | None = None
-    """What it can do, of `chat`, `embeddings`; leave out to let all be tried."""
+    """What it can do, of `chat`, `embeddings`, `transcriptions`, `moderations`, `files`; leave out
+    to let all be tried."""
 
 
 class OllamaBackend(HostedBackend, frozen=True, kw_only=True, tag="ollama"):
@@ -193,7 +196,8 @@ class VllmBackend(HostedBackend, frozen=True, kw_only=True, tag="vllm"):
     priced_as: PricedAs | None = None
     """Whose prices apply; leave out if nobody asks any."""
     operations: list[Operation] | None = None
-    """What it can do, of `chat`, `completions`, `embeddings`; leave out to let all be tried."""
+    """What it can do, of `chat`, `completions`, `embeddings`, `transcriptions`, `translations`,
+    `rerank`; leave out to let all be tried."""
 
 
 class BedrockBackend(HostedBackend, frozen=True, kw_only=True, tag="bedrock"):

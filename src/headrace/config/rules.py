@@ -28,6 +28,7 @@ from headrace.config.masking import quoted, shown
 from headrace.config.model_cards import check_card
 from headrace.config.model_rules import ModelRules
 from headrace.config.oidc_rules import check_oidc
+from headrace.config.passed_operations import foreign
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import Config
 from headrace.config.telemetry import OtlpTraces
@@ -139,6 +140,12 @@ class Rules:
                     (*path, "operations"),
                     "the list is empty, so the backend is of no use",
                     "Remove the line to let all be tried.",
+                )
+            for operation in foreign(backend):
+                self._located.problem(
+                    (*path, "operations"),
+                    f"this provider's API has no {operation}",
+                    "Remove it, or name a backend that has it.",
                 )
             check_timeouts(backend.timeouts, (*path, "timeouts"), self._located)
 

@@ -18,8 +18,11 @@ Name = Annotated[
         description="a name of letters, digits and `. _ : / @ -`, at most 128 characters",
     ),
 ]
-Operation = Literal["chat", "completions", "embeddings"]
 Capability = Literal["vision", "tools", "json_schema"]
+Operation = Literal[
+    "chat", "completions", "embeddings", "image_generations", "image_edits", "image_variations",
+    "speech", "transcriptions", "translations", "rerank", "moderations", "files",
+]  # fmt: skip
 PriorityName = Literal["batch", "normal", "critical"]
 IpRange = Annotated[
     str,

@@ -6,21 +6,25 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-from headrace.edge import anthropic, openai, reading
+from headrace.edge import anthropic, openai, passed_on, reading
 from headrace.edge.client_address import TrustedProxies
+from headrace.edge.client_reply import ClientReply
 from headrace.edge.head import Head, head_of
 from headrace.edge.headers import Said
 from headrace.edge.kept_responses import KeptResponse
+from headrace.edge.reading import Asked
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
 from headrace.gateway import catalogue, conversations
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
+from headrace.gateway.progress import Progress
 from headrace.gateway.shedding import priority_of
 from headrace.gateway.tokens import KeysAwaited
-from headrace.nouns import Call, Dialect, Operation
+from headrace.nouns import PASSED_ON, Call, Dialect, Operation
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import Violation
 
@@ -30,6 +34,8 @@ _CLIENT_ID = re.compile(rb"[A-Za-z0-9-]{8,64}\Z")
 
 ESTIMATED = b"x-headrace-estimated: input_tokens\r\n"
 _WHOLE_ONLY = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
+_BY_OTHER_WAYS = PASSED_ON | {Operation.COUNT_TOKENS, Operation.RESPONSES}
+"""Operations that are not answered by the pipeline alone."""
 _TELLS_USAGE = frozenset({Operation.MESSAGES, Operation.RESPONSES})
 """Their streams always do."""
 _VIOLATIONS = {
@@ -100,12 +106,8 @@ class App:
         if call is None:
             return
         reply.call = call
-        if call.operation is Operation.COUNT_TOKENS and not runtime.pipeline.models.counts(call):
-            tokens = prompt_size(call.body).likely
-            reply.whole(anthropic.count_body(tokens), ESTIMATED)
-            return
-        if call.operation is Operation.RESPONSES:
-            await conversations.answer(call, reply, runtime.pipeline)
+        if call.operation in _BY_OTHER_WAYS:
+            await _answered(call, reply, runtime.pipeline)
             return
         await runtime.pipeline.answer(call, reply)
 
@@ -117,12 +119,16 @@ class App:
         if route is None:
             route = route_of(exchange.method, exchange.target)
         asks = route.asks
-        if asks is Page.RESPONSE:
-            caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
-            return KeptResponse(caller, route.name or "", exchange.method)
         if isinstance(asks, Page):
+            if asks is Page.RESPONSE:
+                caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
+                return KeptResponse(caller, route.name or "", exchange.method)
             self._page(exchange, route, asks, call_id, ip, said)
             return None
+        if asks in PASSED_ON:
+            body = passed_on.Reader(exchange, asks)
+            call = self._call(exchange, head, route, asks, call_id, ip, runtime, body.read)
+            return body.complete(call)
         return self._call(exchange, head, route, asks, call_id, ip, runtime)
 
     def _call(
@@ -134,6 +140,7 @@ class App:
         call_id: str,
         ip: str,
         runtime: Runtime,
+        read: Callable[[bytes, Operation, int], Asked] = reading.read,
     ) -> Call:
         said = head.said
         caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
@@ -143,7 +150,7 @@ class App:
             shedder.admit(priority, runtime.pipeline.parts.running)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
-        asked = reading.read(exchange.body, operation, runtime.json_depth_limit)
+        asked = read(exchange.body, operation, runtime.json_depth_limit)
         model = route.name or asked.model
         if not model:
             raise Refused(Reason.BAD_REQUEST, "The body needs 'model': a name.", param="model")
@@ -211,6 +218,19 @@ class App:
             return headers, openai.error_body(refused, call_id)
         headers += b"request-id: %b\r\n" % call_id.encode()
         return headers, anthropic.error_body(refused, call_id)
+
+
+async def _answered(call: Call, reply: ClientReply, pipeline: Pipeline) -> None:
+    """Answers a call of `_BY_OTHER_WAYS`."""
+    if call.operation is Operation.RESPONSES:
+        await conversations.answer(call, reply, pipeline)
+    elif call.passed is not None:
+        # Never shared nor kept: forms differ in each try, and answers are large.
+        await pipeline.serve(call, reply, Progress(estimate=call.passed.estimate))
+    elif pipeline.models.counts(call):
+        await pipeline.answer(call, reply)
+    else:
+        reply.whole(anthropic.count_body(prompt_size(call.body).likely), ESTIMATED)
 
 
 def correlation_id(offered: bytes | None) -> str:

@@ -100,3 +100,31 @@ class ResponsesReply(ClientReply):
         number = responses.number_after(self._last)
         self._exchange.end(responses.error_event(refused, self._call_id, number))
         return 200
+
+
+class PassedReply(ClientReply):
+    """The same of what is passed on: an answer may be of any type, which `about` then names, and
+    has no place for a fault once it has begun."""
+
+    __slots__ = ()
+
+    @property
+    def _is_raw(self) -> bool:
+        call = self.call
+        return call is not None and call.passed is not None and call.passed.raw
+
+    def begin(self, about: bytes) -> None:
+        if not self._is_raw:
+            super().begin(about)
+            return
+        self.committed = True
+        self._exchange.begin(200, self._own_lines() + _UNSNIFFED + about)
+
+    def refuse(self, refused: Refused, about: bytes) -> int:
+        if not (self.committed and self._is_raw):
+            return super().refuse(refused, about)
+        self._exchange.abort()
+        return 200
+
+
+_UNSNIFFED = b"x-content-type-options: nosniff\r\n"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headrace.edge.client_reply import AnthropicReply, ClientReply, ResponsesReply
+from headrace.edge.client_reply import AnthropicReply, ClientReply, PassedReply, ResponsesReply
 from headrace.edge.headers import Said
 from headrace.edge.routes import Route, is_anthropic, route_of
 from headrace.errors import Refused
 from headrace.gateway.identity import fingerprint
-from headrace.nouns import Operation
+from headrace.nouns import PASSED_ON, Operation
 from headrace.platform.http.exchange import Exchange
 
 
@@ -46,5 +46,7 @@ def _read(exchange: Exchange) -> Head:
         route = None
     if is_anthropic(exchange.target, said.anthropic):
         return Head(said, route, AnthropicReply)
+    if route is not None and route.asks in PASSED_ON:
+        return Head(said, route, PassedReply)
     responds = route is not None and route.asks is Operation.RESPONSES
     return Head(said, route, ResponsesReply if responds else ClientReply)

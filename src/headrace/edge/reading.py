@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, field
 from msgspec.structs import fields
 
 from headrace.errors import Reason, Refused
-from headrace.nouns import NO_MEMBER, Operation
+from headrace.nouns import NO_MEMBER, PASSED_ON, Operation
 
 CONTAINER_LIMIT = 100_000
 """Arrays and objects in one body: each costs memory many times its bytes when read."""
@@ -48,6 +51,14 @@ class ResponseAsked(Asked, gc=False):
     conversation: Raw = NO_MEMBER
 
 
+class PassedAsked(Asked, gc=False):
+    """What is read of a body that is passed on, beside the usual."""
+
+    query: Raw = NO_MEMBER
+    response_format: str | None = None
+    stream_format: str | None = None
+
+
 class StreamOptions(Struct):
     """Of these only `include_usage` matters here."""
 
@@ -55,8 +66,12 @@ class StreamOptions(Struct):
 
 
 _ZEROS = frozenset({b"0", b"0.0", b"0.00", b"-0", b"0e0"})
-_decoder = msgspec.json.Decoder(Asked)
-_responses = msgspec.json.Decoder(ResponseAsked)
+_decoders: Mapping[Operation, msgspec.json.Decoder[Any]] = MappingProxyType(
+    dict.fromkeys(Operation, msgspec.json.Decoder(Asked))
+    | {Operation.RESPONSES: msgspec.json.Decoder(ResponseAsked)}
+    | dict.fromkeys(PASSED_ON, msgspec.json.Decoder(PassedAsked))
+)
+_texts = msgspec.json.Decoder(str)
 _NEEDED = {
     Operation.CHAT: ("messages", ord("[")),
     Operation.COMPLETIONS: ("prompt", None),
@@ -64,6 +79,11 @@ _NEEDED = {
     Operation.MESSAGES: ("messages", ord("[")),
     Operation.COUNT_TOKENS: ("messages", ord("[")),
     Operation.RESPONSES: ("input", None),
+    Operation.IMAGE_GENERATIONS: ("prompt", None),
+    Operation.IMAGE_EDITS: ("prompt", None),
+    Operation.SPEECH: ("input", None),
+    Operation.MODERATIONS: ("input", None),
+    Operation.RERANK: ("query", None),
 }
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -80,7 +100,7 @@ def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
     try:
         if not body.isascii():
             body.decode()
-        asked = (_responses if operation is Operation.RESPONSES else _decoder).decode(body)
+        asked: Asked = _decoders[operation].decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except UnicodeDecodeError as error:
@@ -185,6 +205,11 @@ def check_nesting(body: bytes, depth_limit: int) -> None:
         brackets = shorter
     if brackets:
         raise too_deep(depth_limit)
+
+
+def text_of(raw: bytes) -> str:
+    """The text that a member's bytes write. Raises ValueError if they write something else."""
+    return _texts.decode(raw)
 
 
 def too_deep(depth_limit: int) -> Refused:

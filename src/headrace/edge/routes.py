@@ -37,6 +37,17 @@ _OPERATIONS = {
     b"/embeddings": Operation.EMBEDDINGS,
     b"/responses": Operation.RESPONSES,
 }
+_PASSED_ON = {
+    b"/images/generations": Operation.IMAGE_GENERATIONS,
+    b"/images/edits": Operation.IMAGE_EDITS,
+    b"/images/variations": Operation.IMAGE_VARIATIONS,
+    b"/audio/speech": Operation.SPEECH,
+    b"/audio/transcriptions": Operation.TRANSCRIPTIONS,
+    b"/audio/translations": Operation.TRANSLATIONS,
+    b"/moderations": Operation.MODERATIONS,
+    b"/rerank": Operation.RERANK,
+}
+_EVERYWHERE = _OPERATIONS | _PASSED_ON
 _EXACT: dict[bytes, Route] = {
     b"/healthz": Route(Dialect.OPENAI, Page.ALIVE),
     b"/readyz": Route(Dialect.OPENAI, Page.READY),
@@ -46,18 +57,24 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/messages": Route(Dialect.ANTHROPIC, Operation.MESSAGES),
     b"/v1/messages/count_tokens": Route(Dialect.ANTHROPIC, Operation.COUNT_TOKENS),
     b"/openai/responses": Route(Dialect.AZURE_OPENAI, Operation.RESPONSES),
-    **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _OPERATIONS.items()},
-    **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _OPERATIONS.items()},
+    b"/v2/rerank": Route(Dialect.OPENAI, Operation.RERANK),
+    **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _EVERYWHERE.items()},
+    **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _EVERYWHERE.items()},
 }
 _MESSAGES = b"/v1/messages"
 _OPENAIS_OWN = (
     b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/v1/responses", b"/openai/",
+    b"/v1/images/", b"/v1/audio/", b"/v1/moderations", b"/v1/rerank", b"/v2/rerank",
 )  # fmt: skip
 _MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
 _RESPONSE = re.compile(rb"/(?:openai/)?v1/responses/([A-Za-z0-9_-]{1,128})\Z")
 _DEPLOYMENT = re.compile(
-    rb"/openai/deployments/([^/?#]{1,384})(/chat/completions|/completions|/embeddings)\Z"
+    rb"/openai/deployments/([^/?#]{1,384})(/chat/completions|/completions|/embeddings|"
+    rb"/images/(?:generations|edits|variations)|/audio/(?:speech|transcriptions|translations))\Z"
 )
+_FILE = re.compile(rb"/(?:openai/)?(?:v1/)?files(/[A-Za-z0-9_.-]{1,128}(?:/content)?)\Z")
+_OF_FILES = {b"": (b"GET", b"POST"), b"/": (b"GET", b"DELETE"), b"/content": (b"GET",)}
+"""Methods, by what stands behind the path."""
 
 
 def route_of(method: bytes, target: bytes) -> Route:
@@ -73,6 +90,8 @@ def route_of(method: bytes, target: bytes) -> Route:
         )
     if route.asks is Page.RESPONSE and method == b"DELETE":
         return route
+    if route.asks is Operation.FILES:
+        return _of_files(route, method, path)
     allowed = b"POST" if isinstance(route.asks, Operation) else b"GET"
     if method != allowed and not (method == b"HEAD" and allowed == b"GET"):
         raise Refused(
@@ -80,6 +99,25 @@ def route_of(method: bytes, target: bytes) -> Route:
             f"Use {allowed.decode()} here, not {method[:16].decode('ascii', 'replace')}.",
         )
     return route
+
+
+def _of_files(route: Route, method: bytes, path: bytes) -> Route:
+    """Raises Refused(METHOD_NOT_ALLOWED)."""
+    file = file_of(path)
+    kind = b"/content" if file.endswith("/content") else b"/" if file else b""
+    if method not in _OF_FILES[kind]:
+        allowed = b" or ".join(_OF_FILES[kind]).decode()
+        raise Refused(
+            Reason.METHOD_NOT_ALLOWED,
+            f"Use {allowed} here, not {method[:16].decode('ascii', 'replace')}.",
+        )
+    return route
+
+
+def file_of(target: bytes) -> str:
+    """What a request of files is about: `/ID`, `/ID/content`, or "" for all of them."""
+    match = _FILE.match(target.partition(b"?")[0])
+    return "" if match is None else match[1].decode()
 
 
 def dialect_of(target: bytes) -> Dialect:
@@ -99,7 +137,7 @@ def _variable(path: bytes) -> Route | None:
     deployment = _DEPLOYMENT.match(path)
     if deployment is not None:
         name = unquote(deployment[1].decode("ascii", "replace"))
-        return Route(Dialect.AZURE_OPENAI, _OPERATIONS[deployment[2]], name)
+        return Route(Dialect.AZURE_OPENAI, _EVERYWHERE[deployment[2]], name)
     response = _RESPONSE.match(path)
     if response is not None:
         return Route(dialect_of(path), Page.RESPONSE, response[1].decode())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 _SERVED = (
-    "It serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings and "
-    "/v1/models, Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and "
-    "Anthropic's /v1/messages, for which the base URL has no `/v1`."
+    "It serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, "
+    "/v1/images/..., /v1/audio/..., /v1/moderations, /v1/rerank, /v1/files and /v1/models, "
+    "Azure OpenAI's /openai/deployments/NAME/... and /openai/v1/..., and Anthropic's "
+    "/v1/messages, for which the base URL has no `/v1`."
 )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import msgspec
 
 from headrace.config.backends import Timeouts, capabilities_of, model_of
+from headrace.config.caching import CachePolicy
 from headrace.config.limit_rules import any_bounded
-from headrace.config.policies import BreakerPolicy
+from headrace.config.policies import BreakerPolicy, HedgePolicy
 from headrace.config.schema import Config, Model
 from headrace.errors import Setup
 from headrace.gateway.backend_services import BackendServices
@@ -30,7 +31,7 @@ from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.token_assembly import KeyStore, tokens
 from headrace.gateway.written_units import written_units
-from headrace.nouns import Caller, Operation
+from headrace.nouns import PASSED_ON, Caller, Operation
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
 from headrace.services.local.process import Endpoint
@@ -187,6 +188,8 @@ def _chosen(
     tiers = [tier for tier in tiers if tier]
     if not tiers:
         return None
+    if operation in PASSED_ON:
+        model = _plainly(model, operation)
     wider = [name for name in model.context_fallback if name in able]
     names = list(dict.fromkeys(name for tier in (*tiers, wider) for name in tier))
     timeouts = {name: model.timeouts.over(written[name].timeouts) for name in names}
@@ -228,6 +231,22 @@ def _chosen(
 def _named(model: Model) -> list[list[str]]:
     """The backends' names, tier by tier, the larger ones last."""
     return [*model.pools, model.context_fallback]
+
+
+def _plainly(model: Model, operation: Operation) -> Model:
+    """Without what needs answers that are understood: none is kept, resumed or asked for twice. An
+    upload is sent once, for who breaks off may have kept the file."""
+    retry = model.retry
+    if operation is Operation.FILES:
+        retry = msgspec.structs.replace(retry, attempts=1)
+    return msgspec.structs.replace(
+        model,
+        retry=retry,
+        resume=False,
+        cache=CachePolicy(),
+        hedge=HedgePolicy(),
+        fallback=msgspec.structs.replace(model.fallback, cache=False, as_answer=False),
+    )
 
 
 def _patience(timeouts: Timeouts, overall_s: float) -> Patience:

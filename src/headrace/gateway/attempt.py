@@ -28,6 +28,7 @@ from headrace.services.service import BadAnswer, EventRead, StreamReader
 WHOLE_LIMIT_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_BYTES = 64 * 1024 * 1024
 ERROR_LIMIT_BYTES = 256 * 1024
+KIND_LIMIT_BYTES = 512
 FEW_HEADERS = 8
 """An answer with no more holds no rate limits: those who send these send many others."""
 Committed = Callable[[float], None]
@@ -127,6 +128,8 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
                     attempt.load.read(dict(response.headers), time.monotonic())
                 if response.status != 200:
                     raise await _failure(response, attempt)
+                if attempt.call.passed is not None and attempt.call.passed.raw:
+                    relay.tell(_kind_of(response))
                 while not relay.done:
                     ended = await response.relay(relay.take)
                     if ended and not relay.done:
@@ -263,6 +266,10 @@ class _Relay:
         if read.terminal:
             self._finish()
 
+    def tell(self, lines: bytes) -> None:
+        """More header lines for the client."""
+        self._about += lines
+
     def end(self, *, proved: bool) -> None:
         """The bytes have ended without a terminal event. `proved`: it is sure that this is all
         that was sent. Raises BadAnswer unless the answer is complete nevertheless."""
@@ -310,6 +317,15 @@ class _Relay:
         if out:
             self._reply.send(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
+
+
+def _kind_of(response: WireResponse) -> bytes:
+    """Header lines that say of what kind an answer is that is handed on as it comes."""
+    return b"".join(
+        b"%b: %b\r\n" % (name, value)
+        for name, value in response.headers
+        if name in (b"content-type", b"content-disposition") and len(value) <= KIND_LIMIT_BYTES
+    )
 
 
 async def _body_of(response: WireResponse, attempt: Attempt) -> bytes:

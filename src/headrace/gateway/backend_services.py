@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypedDict, assert_never
 from urllib.parse import urlsplit
 
@@ -22,8 +23,9 @@ from headrace.config.backends import (
 )
 from headrace.config.schema import Config
 from headrace.errors import Setup
+from headrace.gateway.passed_services import OPENAI_HOST, passed_on_service
 from headrace.gateway.prices import PriceBook
-from headrace.nouns import Operation
+from headrace.nouns import PASSED_ON, Operation
 from headrace.platform.http.messages import Origin
 from headrace.platform.secrets import Secrets
 from headrace.services.anthropic import AnthropicService
@@ -43,9 +45,6 @@ from headrace.services.service import Service
 from headrace.services.translated import AnthropicForOthers, OpenAIForOthers
 from headrace.services.vllm import VllmService
 
-OPENAI_HOST = "api.openai.com"
-"""Of servers that speak OpenAI's API, the one that has all of it."""
-
 
 class BackendServices:
     """Makes services of one configuration."""
@@ -61,6 +60,7 @@ class BackendServices:
         self._secrets = secrets
         self._endpoints = endpoints
         self._prices = prices
+        self._passed_on: dict[str, Service | None] = {}
 
     def services(self) -> dict[str, Service]:
         """By the backends' names. Raises Setup for a secret that cannot be read or a local model
@@ -73,6 +73,9 @@ class BackendServices:
         """The service of a backend as it does this operation, maybe in another dialect."""
         backend = self.config.backends[name]
         policy = self.config.translation.unsupported
+        if operation in PASSED_ON:
+            passed_on = self._passing(name, backend)
+            return passed_on if passed_on is not None and passed_on.serves(operation) else None
         if service.serves(operation):
             return service
         other: AnthropicForOthers | OpenAIForOthers
@@ -83,6 +86,15 @@ class BackendServices:
         else:
             return None
         return other if other.serves(operation) else None
+
+    def _passing(self, name: str, backend: AnyBackend) -> Service | None:
+        """Made once."""
+        if name not in self._passed_on:
+            known = _OWN_PRICES.get(type(backend)) or "unknown"
+            if isinstance(backend, OpenAIBackend):
+                known = self._prices.provider_of_url(backend.url) or known
+            self._passed_on[name] = passed_on_service(backend, self._secret, known)
+        return self._passed_on[name]
 
     def _service(self, name: str, backend: AnyBackend) -> Service:
         policy = self.config.translation.unsupported
@@ -200,6 +212,11 @@ class BackendServices:
         return self._secrets.get(reference, time.monotonic()).reveal().encode()
 
 
+_OWN_PRICES: Mapping[type, str] = MappingProxyType(
+    {CohereBackend: "cohere", MistralBackend: "mistral", VllmBackend: "vllm"}
+)
+
+
 def _path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
@@ -237,7 +254,7 @@ def _operations(
 ) -> frozenset[Operation]:
     """What the operator wrote, or all that every such server is tried for; and `more`."""
     usual = PATHS.keys() - {Operation.RESPONSES}
-    return frozenset(usual if names is None else map(Operation, names)) | more
+    return frozenset(usual if names is None else usual & set(map(Operation, names))) | more
 
 
 def _responses(backend: OpenAIBackend | AzureOpenAIBackend, known: bool) -> frozenset[Operation]:

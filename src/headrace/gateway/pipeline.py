@@ -50,9 +50,11 @@ class Pipeline:
             return sharing.answer(call, reply, self)
         return self.serve(call, reply)
 
-    async def serve(self, call: Call, reply: Reply) -> None:
+    async def serve(self, call: Call, reply: Reply, progress: Progress | None = None) -> None:
         """Answers with an upstream's help. Every way out of it is settled."""
-        parts, progress = self.parts, Progress()
+        parts = self.parts
+        if progress is None:
+            progress = Progress()
         if parts.observer is not None:
             progress.trace = parts.observer.begin(call)
         parts.running += 1

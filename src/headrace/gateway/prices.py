@@ -100,6 +100,8 @@ class Price(Struct, frozen=True):
 
         Of a server that reports more cached tokens than input tokens, both are charged in full.
         """
+        if usage.units is not None and not usage.told_by_tokens:
+            return None
         rates = self.rates
         for above, higher in self.tiers:
             if usage.input_tokens > above:

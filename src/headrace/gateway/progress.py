@@ -55,6 +55,8 @@ class Progress(Struct):
     """Header lines for a client that asked why."""
     note: bytes = b""
     """Header lines that tell what of the request the last backend was not sent."""
+    estimate: Usage | None = None
+    """What stands for the usage while nobody tells it, where that does not go by the body."""
     beside: Beside | None = None
     trace: Trace | None = None
     """None if nobody wants traces."""
@@ -72,6 +74,8 @@ class Progress(Struct):
             return self.usage
         if not self.sent_upstream or self.finish == "refused" or self.answered_by:
             return Usage(source="none")  # an attempt that failed gave no tokens that we know of
+        if self.estimate is not None:
+            return self.estimate
         return Usage(
             input_tokens=body_bytes // BYTES_PER_TOKEN,
             output_tokens=self.content_events,

@@ -19,7 +19,7 @@ from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps, number
 from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen
-from headrace.nouns import Call, Caller, Operation, Reserved
+from headrace.nouns import Call, Caller, Operation, Passed, Reserved
 
 log = logging.getLogger("headrace.limits")
 
@@ -175,11 +175,16 @@ class Gate:
         measures = plan.measures
         if not (measures.tokens or measures.budgets):
             return NOTHING
-        size = self._counter.prompt_size(call, self._sellers.of(call, chosen).model)
+        if call.passed is not None:
+            size, answer = _size_of(call.passed), call.passed.answer_tokens
+            if not size.most:
+                return NOTHING
+        else:
+            size = self._counter.prompt_size(call, self._sellers.of(call, chosen).model)
+            answer = _answer_tokens(call)
         before = call.tokens_before
         if before:
             size = PromptSize(size.likely + before, size.most + before)
-        answer = _answer_tokens(call)
         likely = size.likely + (self._assumed if answer is None else answer)
         if not measures.budgets:
             call.reserved = Reserved(size.most, answer, None)
@@ -220,6 +225,10 @@ class Gate:
 
 NOTHING = Need(0, 0, 0, True)
 _WITHOUT_ANSWER = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
+
+
+def _size_of(passed: Passed) -> PromptSize:
+    return PromptSize(passed.estimate.input_tokens, passed.most_tokens)
 
 
 def _answer_tokens(call: Call) -> int | None:

@@ -10,7 +10,7 @@ from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.trace import attempt_id
 from headrace.gateway.telemetry.tracing import Kept, failed
-from headrace.nouns import Call, Operation, Usage
+from headrace.nouns import PASSED_ON, Call, Operation, Usage
 from headrace.platform.http.messages import Origin
 from headrace.platform.telemetry.spans import Span, SpanKind, Value
 
@@ -21,6 +21,7 @@ _OPERATIONS = {
     Operation.COMPLETIONS: "text_completion",
     Operation.EMBEDDINGS: "embeddings",
     Operation.COUNT_TOKENS: "count_tokens",
+    **{operation: operation.value for operation in PASSED_ON},
 }
 _PROVIDERS = {
     "azure": "azure.ai.openai",
