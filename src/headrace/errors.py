@@ -34,6 +34,7 @@ class Reason(enum.Enum):
     UPSTREAM_REJECTED = "upstream_rejected"
     CONTEXT_TOO_LONG = "context_length_exceeded"
     CONTENT_FILTERED = "content_filter"
+    SCHEMA_UNMET = "schema_unmet"
     UPSTREAM_BUSY = "upstream_busy"
     UPSTREAM_FAILED = "upstream_failed"
     UPSTREAM_TIMEOUT = "upstream_timeout"

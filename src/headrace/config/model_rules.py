@@ -159,6 +159,8 @@ class ModelRules:
     def _needs(self, model: Model, path: KeyPath) -> None:
         """Backends that lack what the model demands are never asked."""
         needed = set(model.needs)
+        if model.structured_output.repair:
+            needed.discard("json_schema")
         lacking = {
             name: sorted(needed - has)
             for tier in (*model.pools, model.context_fallback)

@@ -150,6 +150,19 @@ class HedgePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """At most this share of the model's calls is hedged. Each takes from the retry budgets too."""
 
 
+class StructuredOutputPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Answers that have to fit a JSON schema of the client's. Needs
+    `pip install 'headrace[structured]'`."""
+
+    repair: bool = False
+    """Check such an answer, and ask once more if it does not fit. Both answers are paid for, and
+    streams are held back until they are checked. Backends whose `capabilities` lack `json_schema`
+    are then asked in words to keep to the schema."""
+    if_invalid: Literal["refuse", "warn"] = "refuse"
+    """What becomes of a second answer that does not fit: an error, or the answer with the header
+    `x-headrace-structured-output: invalid`."""
+
+
 class TranslationPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Calls whose client speaks another dialect than the backend."""
 

@@ -23,6 +23,7 @@ from headrace.config.policies import (
     RetryBudgetPolicy,
     RetryPolicy,
     SheddingPolicy,
+    StructuredOutputPolicy,
     TranslationPolicy,
 )
 from headrace.config.pricing import OwnPrice, PricedModel
@@ -166,6 +167,8 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     resume: bool = False
     """Let another backend go on with a stream that broke off after its first content, for chats of
     plain text. Two answers are spliced: what follows may repeat or contradict what was said."""
+    structured_output: StructuredOutputPolicy = StructuredOutputPolicy()
+    """Answers that have to fit a JSON schema of the client's."""
     hedge: HedgePolicy = HedgePolicy()
     """Asking a second backend for a whole answer that takes long."""
     cache: CachePolicy = CachePolicy()

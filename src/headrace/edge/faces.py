@@ -40,6 +40,7 @@ FACES: dict[Reason, Face] = {
     Reason.UPSTREAM_REJECTED: Face(400, "invalid_request_error"),
     Reason.CONTEXT_TOO_LONG: Face(400, "invalid_request_error"),
     Reason.CONTENT_FILTERED: Face(400, "invalid_request_error"),
+    Reason.SCHEMA_UNMET: Face(502, "upstream_error"),
     Reason.UPSTREAM_BUSY: Face(429, "rate_limit_error"),
     Reason.UPSTREAM_FAILED: Face(502, "upstream_error"),
     Reason.UPSTREAM_TIMEOUT: Face(504, "upstream_error"),

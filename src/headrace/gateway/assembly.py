@@ -15,7 +15,7 @@ from headrace.config.schema import Config, Model
 from headrace.errors import Setup
 from headrace.gateway.backend_services import BackendServices
 from headrace.gateway.callers import Known, known_by_terms
-from headrace.gateway.capabilities import ALL
+from headrace.gateway.capabilities import ALL, NOTHING
 from headrace.gateway.fleet import Fleet, Route
 from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
@@ -34,7 +34,9 @@ from headrace.gateway.written_units import written_units
 from headrace.nouns import PASSED_ON, Caller, Operation
 from headrace.platform.http.messages import Timeouts as WireTimeouts
 from headrace.platform.secrets import Secret, Secrets
+from headrace.services.in_words import InWords
 from headrace.services.local.process import Endpoint
+from headrace.services.schema_check import require_validator
 from headrace.services.service import Service
 
 SHORTEST_KEY = 16
@@ -65,6 +67,8 @@ def assemble(
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
     parts.sharing.configure(resilience.idempotency, resilience.coalescing, modes)
+    if any(model.structured_output.repair for model in config.models.values()):
+        require_validator()
     if any(model.cache.answers != "off" for model in config.models.values()):
         _take_cache(config, parts)
     parts.prices.take_own(own_prices(config.prices))
@@ -177,6 +181,9 @@ def _chosen(
     """What answers this operation of a model, None if nothing of it can."""
     written = backends.config.backends
     has = {name: capabilities_of(written[name]) for tier in _named(model) for name in tier}
+    repairs = model.structured_output.repair
+    worded = {n for n, a in has.items() if repairs and a is not None and "json_schema" not in a}
+    has |= {name: (has[name] or NOTHING) | {"json_schema"} for name in worded}
     needed = frozenset(model.needs)
     able = {
         name: service
@@ -197,7 +204,7 @@ def _chosen(
     targets = {
         name: Target(
             name=name,
-            service=able[name],
+            service=InWords(able[name]) if name in worded else able[name],
             patience=_patience(timeouts[name], whole_s),
             region=written[name].region,
             model=model_of(written[name]),
@@ -223,6 +230,7 @@ def _chosen(
         tries=min(len(targets), model.retry.attempts),
         resume=model.resume and operation is Operation.CHAT,
         cache=None if model.cache.answers == "off" else model.cache,
+        structured=model.structured_output if repairs else None,
         hedging=Hedging(model.hedge) if model.hedge.enabled else None,
         uneven=any(not target.has(ALL) for target in targets.values()),
     )

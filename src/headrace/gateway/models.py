@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from headrace.config.caching import CachePolicy
 from headrace.config.model_cards import ModelCard
+from headrace.config.policies import StructuredOutputPolicy
 from headrace.config.schema import Fallback
 from headrace.errors import Reason, Refused
 from headrace.gateway.capabilities import NOTHING, Needs, lacking, needs
@@ -90,6 +91,8 @@ class Chosen(Struct, frozen=True):
     """Another backend may go on with a stream that broke off."""
     cache: CachePolicy | None = None
     """Answers of earlier calls are given again; None if they are not."""
+    structured: StructuredOutputPolicy | None = None
+    """Answers must fit their client's schema; None if nobody looks."""
     hedging: Hedging | None = None
     """A second backend may be asked for a whole answer that is late."""
 

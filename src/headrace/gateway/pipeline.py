@@ -8,8 +8,10 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from msgspec.structs import replace
+
 from headrace.errors import Reason, Refused
-from headrace.gateway import answer_cache, attempt, last_resort, race, resuming
+from headrace.gateway import answer_cache, attempt, last_resort, race, resuming, structured
 from headrace.gateway.about import about, explained
 from headrace.gateway.attempt import Attempt
 from headrace.gateway.cache import asking
@@ -140,6 +142,13 @@ class Pipeline:
         progress: Progress,
     ) -> None:
         """Carries out the call's plan: attempts and waits, then the last resort."""
+        if chosen.structured is not None and (check := structured.check_of(call)) is not None:
+            plain = replace(chosen, structured=None)
+            fitting = structured.Structured(check, chosen.structured, self.parts.metering)
+            await fitting.answer(
+                call, reply, progress, lambda c, r: self._answered(c, plain, key, r, progress)
+            )
+            return
         parts = self.parts
         patience_s = chosen.first_token_s if call.stream else chosen.whole_s
         deadline = call.received_at + patience_s

@@ -58,6 +58,11 @@ def _packages(loaded: Loaded) -> Checks:
         from headrace.data.postgres import require_client as require_postgres
 
         yield ("store",), require_postgres
+    for name, model in config.models.items():
+        if model.structured_output.repair:
+            from headrace.services.schema_check import require_validator
+
+            yield ("models", name, "structured_output"), require_validator
     for name, export in config.export.items():
         if isinstance(export, KafkaExport):
             from headrace.data.export.kafka import require_client as require_kafka
