@@ -104,4 +104,4 @@ lock: $(VENV)/bootstrap.stamp ## Renew the locks and the price snapshot.
 	$(BIN)/python -m headrace.gateway.price_snapshot
 
 clean: ## Remove everything that was made.
-	rm -rf $(VENV) .bench .headrace site dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .headrace site dist artefacts .mypy_cache .ruff_cache .hypothesis

@@ -236,6 +236,8 @@ class Admin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name is refused, so that no web page can reach the port through a browser."""
     tls: Tls | None = None
     """Serve HTTPS with this certificate."""
+    console: bool = True
+    """Serve the console, pages for people, at `/console` of this port."""
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

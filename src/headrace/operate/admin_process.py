@@ -28,6 +28,7 @@ from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret
 
 if TYPE_CHECKING:
+    from headrace.edge.admin.server import Pages
     from headrace.gateway.administration import admin_tokens as tokens
 
 READY = b"ready "
@@ -52,6 +53,8 @@ class AdminOrder(Struct, frozen=True):
     oidc: Oidc
     tokens: dict[str, AdminTokens]
     """By names of issuers: whose access tokens administer."""
+    console: bool
+    """Whether pages for people are served too."""
     log_level: str
 
     def __repr__(self) -> str:
@@ -62,19 +65,23 @@ encode_order = msgspec.json.Encoder().encode
 decode_order = msgspec.json.Decoder(AdminOrder).decode
 
 
-def main() -> None:
+PagesOf = Callable[[AdminOrder], "Pages | None"]
+
+
+def main(pages_of: PagesOf) -> None:
+    """`pages_of` gives what is served beside the API: the console is of a layer above this one."""
     order = decode_order(sys.stdin.buffer.readline())
     logs = log_to_stderr(order.log_level)
     secrets = [Secret(text) for text in (order.key, order.store_url) if text is not None]
     logs.scrubber = Scrubber(secrets)
     try:
-        _serve(order)
+        _serve(order, pages_of)
     except Setup as fault:
         print(fault, file=sys.stderr)
         sys.exit(3)
 
 
-def _serve(order: AdminOrder) -> None:
+def _serve(order: AdminOrder, pages_of: PagesOf) -> None:
     import ssl
 
     import uvloop
@@ -103,7 +110,7 @@ def _serve(order: AdminOrder) -> None:
 
     try:
         rows = open_registry(settings.folder, url)
-        uvloop.run(serve_admin(listener, rows, key, settings, on_ready))
+        uvloop.run(serve_admin(listener, rows, key, settings, on_ready, pages_of(order)))
     except ssl.SSLError as error:
         raise Setup(
             f"The certificate or key of admin.tls cannot be used: {error}.",
@@ -145,7 +152,3 @@ def _stop_with_parent(stop: Callable[[], None]) -> None:
         while os.read(0, 4096):
             pass
     stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -27,6 +27,8 @@ from headrace.platform.secrets import Secret, Secrets
 log = logging.getLogger("headrace.admin")
 
 STOP_GRACE_S = 8.0
+PROCESS = "headrace.console.admin_process"
+"""By its name alone: the console is of a layer above this one."""
 
 
 class Administration:
@@ -56,6 +58,7 @@ class Administration:
             oidc=loaded.config.oidc,
             tokens=admin.oidc,
             written=list(written_units(loaded.config).values()),
+            console=admin.console,
             log_level=log_level,
         )
         self._process: asyncio.subprocess.Process | None = None
@@ -103,7 +106,7 @@ class Administration:
                 log.error("the admin API cannot start", extra={"detail": str(fault)})
 
     async def _spawn(self) -> int:
-        process = await child_process.spawn("headrace.operate.admin_process")
+        process = await child_process.spawn(PROCESS)
         self._process = process
         assert process.stdout is not None
         await child_process.give_order(process, encode_order(self._order))

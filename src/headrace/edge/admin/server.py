@@ -7,16 +7,19 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
 from msgspec import Struct
+from starlette.routing import BaseRoute
 
 from headrace.data.audit import AuditLog
 from headrace.data.registry.records import UnitRecord
 from headrace.data.registry.rows import Rows
 from headrace.edge.admin.app import AdminApp
+from headrace.edge.admin.entrance import Entrance
 from headrace.edge.admin.route import Parts
 from headrace.edge.admin.table import routes
 from headrace.edge.metrics import MetricsPage
@@ -49,9 +52,18 @@ class AdminSettings(Struct, frozen=True):
     tokens: AdminTokens | None = None
 
 
-def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings) -> tuple[
-    AdminApp, Gate
-]:  # fmt: skip
+class Pages(Protocol):
+    """What is served beside the API, for people."""
+
+    def routes(self, entrance: Entrance) -> Sequence[BaseRoute]: ...
+
+    def stop(self) -> None:
+        """Ends what would go on for ever. For the loop's thread."""
+
+
+def admin_entrance(
+    rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSettings
+) -> tuple[Entrance, Gate]:
     desk = Desk(rows, audit, counts_apart=settings.counts_apart)
     units = Units(desk, settings.written)
     parts = Parts(
@@ -64,7 +76,7 @@ def admin_app(rows: Rows, audit: AuditLog, key: Secret | None, settings: AdminSe
         settings.ledger_url,
     )
     gate = Gate(rows, audit, key)
-    return AdminApp(gate, parts, routes(), settings.hosts, settings.tokens), gate
+    return Entrance(gate, parts, routes(), settings.hosts, settings.tokens), gate
 
 
 async def serve_admin(
@@ -73,10 +85,13 @@ async def serve_admin(
     key: Secret | None,
     settings: AdminSettings,
     on_ready: Callable[[Callable[[], None]], None],
+    pages: Pages | None = None,
 ) -> None:
-    """`key` is the configuration's. `on_ready` gets what stops it. Raises OSError, ssl.SSLError."""
+    """`key` is the configuration's. `on_ready` gets what stops it, from any thread. Raises OSError,
+    ssl.SSLError."""
     audit = AuditLog(settings.folder)
-    app, gate = admin_app(rows, audit, key, settings)
+    entrance, gate = admin_entrance(rows, audit, key, settings)
+    app = AdminApp(entrance, () if pages is None else pages.routes(entrance))
     config = uvicorn.Config(
         app.asgi,
         log_config=None,
@@ -98,7 +113,15 @@ async def serve_admin(
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     server = _Server(config)
-    server.on_started = lambda: on_ready(server.stop)
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.stop()
+        if pages is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(pages.stop)
+
+    server.on_started = lambda: on_ready(stop)
     beating = asyncio.create_task(_beat(audit, gate), name="audit")
     try:
         await server.serve(sockets=[listener])

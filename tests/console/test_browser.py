@@ -1,0 +1,111 @@
+"""Every page in a real browser: no error in its console, no serious fault that axe finds, and
+pictures to look at in `artefacts/console/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page as Tab
+
+from console.world import World
+
+PICTURES = Path(__file__).parents[2] / "artefacts" / "console"
+SIZES = {"desk": (1360, 850), "phone": (390, 844)}
+PAGES = {"overview": "/"}
+SERIOUS = ("serious", "critical")
+
+
+@contextmanager
+def tab_of(chromium: Chromium, world: World, role: str, scheme: str, size: str) -> Iterator[Tab]:
+    """Signed in by the form; fails if anything was written to the browser's console."""
+    wide, high = SIZES[size]
+    context = chromium.new_context(
+        base_url=world.url,
+        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": wide, "height": high},
+    )
+    context.set_default_timeout(60_000)
+    tab, said = context.new_page(), []
+    tab.on("console", lambda message: said.append(message.text)
+           if message.type in ("error", "warning") else None)  # fmt: skip
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto("/console/")
+    pictured(tab, f"sign-in-{scheme}-{size}")
+    tab.fill("#credential", world.keys[role])
+    tab.press("#credential", "Enter")
+    tab.wait_for_selector("nav")
+    yield tab
+    context.close()
+    assert said == []
+
+
+def pictured(tab: Tab, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def check_access(tab: Tab, name: str) -> None:
+    """By axe."""
+    found = Axe().run(tab).response["violations"]
+    faults = [
+        (fault["id"], node["html"][:200], node.get("failureSummary"))
+        for fault in found
+        if fault["impact"] in SERIOUS
+        for node in fault["nodes"]
+    ]
+    assert faults == [], name
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", "desk"), ("dark", "desk"), ("light", "phone")]
+)
+def test_every_page_is_sound(chromium: Chromium, world: World, scheme: str, size: str) -> None:
+    with tab_of(chromium, world, "admin", scheme, size) as tab:
+        for name, path in PAGES.items():
+            tab.goto(f"/console{path}")
+            tab.wait_for_selector("h1")
+            pictured(tab, f"{name}-{scheme}-{size}")
+            if size == "desk":
+                check_access(tab, name)
+            wide = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wide <= 0, f"{name} is wider than the screen"
+
+
+def test_the_form_for_signing_in_is_sound(chromium: Chromium, world: World) -> None:
+    context = chromium.new_context(base_url=world.url)
+    tab = context.new_page()
+    tab.goto("/console/")
+    tab.fill("#credential", "hra_wrong")
+    tab.press("#credential", "Enter")
+    tab.wait_for_selector("[role=alert]")
+    check_access(tab, "sign-in")
+    context.close()
+
+
+def test_the_overview_is_live(chromium: Chromium, world: World) -> None:
+    with tab_of(chromium, world, "viewer", "light", "desk") as tab:
+        tab.wait_for_function("document.querySelector('[data-part]').lastHtml !== undefined")
+        before = tab.text_content("[data-part=overview]")
+        for _ in range(5):
+            world.call("large")
+        tab.wait_for_function(
+            "before => document.querySelector('[data-part=overview]').textContent !== before",
+            arg=before,
+        )
+        assert tab.text_content("[data-live-word]") == "Live"
+
+
+def test_it_is_used_by_keyboard(chromium: Chromium, world: World) -> None:
+    with tab_of(chromium, world, "viewer", "light", "desk") as tab:
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        tab.keyboard.press("Enter")
+        assert tab.evaluate("document.activeElement.id") == "content"
+        tab.focus("text=Sign out")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#credential")
