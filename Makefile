@@ -1,6 +1,8 @@
 # Everything from a bare machine with Python 3.11+, make and pip. `make help` lists the targets.
 
 PYTHON ?= python3
+# An environment that is active may have no pip: the interpreter that it was made of has.
+BASE = $(shell $(PYTHON) -c "import sys; print(getattr(sys, '_base_executable', sys.executable))")
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
@@ -17,8 +19,8 @@ help: ## List the targets.
 
 $(VENV)/bootstrap.stamp: locks/bootstrap.txt
 	@echo "Making the environment in $(VENV) ..."
-	@$(PYTHON) -m venv --without-pip $(VENV)
-	@$(PYTHON) -m pip --python $(BIN)/python install -q --require-hashes -r locks/bootstrap.txt
+	@$(BASE) -m venv --without-pip $(VENV)
+	@$(BASE) -m pip --python $(BIN)/python install -q --require-hashes -r locks/bootstrap.txt
 	@touch $@
 
 $(VENV)/runtime.stamp: $(VENV)/bootstrap.stamp locks/runtime.txt locks/models.txt pyproject.toml

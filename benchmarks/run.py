@@ -90,7 +90,8 @@ def _installed(only: str) -> tuple[list[Peer], dict[str, str]]:
 
 def _machine() -> str:
     family = ".".join(platform.release().split(".")[:2])
-    return f"{os.cpu_count()} cores, {platform.system()} {family}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {platform.system()} {family}, {python}"
 
 
 def _rounds(run: Run, peers: list[Peer], plan: Plan, rounds: int, console: Console) -> None:

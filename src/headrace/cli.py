@@ -27,6 +27,7 @@ app = App(
     version=__version__,
     help=f"One URL in front of every AI model you use.\n{EXIT_CODES}",
     help_format="markdown",
+    default_parameter=Parameter(negative=()),
 )
 config_app = App(name="config", help="Check, show and describe headrace.yaml.")
 models_app = App(name="models", help="Embedded models: what there is, and how to get it.")
@@ -233,7 +234,7 @@ def main() -> None:
         from headrace.operate.terminal import print_fault
 
         print_fault(fault)
-        sys.exit(3)
+        sys.exit(fault.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

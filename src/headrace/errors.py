@@ -4,6 +4,8 @@ which only the log may hold."""
 from __future__ import annotations
 
 import enum
+import errno
+import os
 
 
 class Reason(enum.Enum):
@@ -85,10 +87,31 @@ class Setup(Exception):  # noqa: N818
     `hint` is the command or change that mends it.
     """
 
+    exit_code = 3
+
     def __init__(self, problem: str, hint: str | None = None) -> None:
         super().__init__(problem if hint is None else f"{problem}\n{hint}")
         self.problem = problem
         self.hint = hint
+
+
+class Misused(Setup):
+    """The command line asks for what no configuration and no set-up would make possible."""
+
+    exit_code = 2
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> Setup:
+    """Why an address cannot be served, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        hint = f"Choose another port: `--port {port % 65535 + 1}`, or stop what uses it."
+    elif error.errno == errno.EACCES:
+        hint = "Ports below 1024 are for privileged users: choose one above, such as `--port 8080`."
+    else:
+        hint = "Choose an address of this machine: `--host 127.0.0.1`, or 0.0.0.0 for all of them."
+    number = error.errno or 0  # negative if the name has no address
+    told = os.strerror(number) if number > 0 else error.strerror
+    return Setup(f"Cannot listen on {host}:{port}: {told}.", hint)
 
 
 def install_extra(name: str) -> str:

@@ -130,7 +130,7 @@ def test_usage_in_all_forms(folder: Path) -> None:
 )
 def test_usage_says_what_to_write_instead(arguments: list[str], told: str, tmp_path: Path) -> None:
     done = headrace(tmp_path, "usage", *arguments)
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert told in done.stderr
 
 

@@ -63,6 +63,7 @@ def test_one_port_is_one_gateway_s(
         )  # fmt: skip
         assert second.returncode == 3
         assert b"Choose another port" in second.stderr
+        assert b"is also used by the gateway of process" in second.stderr
 
 
 def test_a_port_is_taken_again_at_once(upstream: ScriptedThread, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from headrace.edge.control import Control
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.edge.worker_telemetry import WorkerTelemetry
-from headrace.errors import Setup
+from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
 from headrace.gateway.fleet import BackendState, Fleet
@@ -184,10 +184,7 @@ class Worker:
             )
         except OSError as error:
             server.abort()
-            raise Setup(
-                f"Cannot listen on {server_config.host}:{server_config.port}: {error.strerror}.",
-                "Choose another port: `headrace serve --port 8081`, or stop what uses it.",
-            ) from error
+            raise cannot_listen(server_config.host, server_config.port, error) from error
         watching = self._watch()
         rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
         auditing = asyncio.create_task(self._audit.run(), name="audit")

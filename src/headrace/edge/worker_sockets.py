@@ -41,6 +41,21 @@ def ask_each(
     return answers
 
 
+def running(folder: Path) -> list[int]:
+    """Process ids of the workers that take questions in this folder."""
+    found: list[int] = []
+    for path in sorted(folder.glob("control-*.sock")):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(TIMEOUT_S)
+            try:
+                line.connect(str(path))
+            except OSError:
+                _forget_if_dead(path)
+            else:
+                found.append(int(path.stem.partition("-")[2]))
+    return found
+
+
 def _forget_if_dead(path: Path) -> None:
     """A worker that was killed leaves its socket behind."""
     pid = path.stem.partition("-")[2]

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from headrace.data.records import Settlement
 from headrace.data.segments import records
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 
 LOCAL_CONFIG = """\
 server: {port: 0}
@@ -54,7 +54,7 @@ class Step(Struct):
 def run_demo(question: str, upstream: str, *, as_json: bool) -> int:
     """Returns the exit code: 0 only if every call went as it should. Raises Setup."""
     if upstream not in ("local", "fake"):
-        raise Setup(f"There is no upstream {upstream!r}.", "Use `local` or `fake`.")
+        raise Misused(f"There is no upstream {upstream!r}.", "Use `local` or `fake`.")
     console = Console(stderr=as_json, highlight=False)
     if not console.is_terminal:
         console.width = 140  # a pipe has no width of its own, and the table needs this

@@ -18,7 +18,7 @@ from headrace.config.loading import Loaded
 from headrace.config.terms import instant_of, written_instant
 from headrace.data.registry.records import KeyRecord
 from headrace.data.registry.rows import Position, Wanted
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.gateway.administration.desk import PAGE_LIMIT
 from headrace.gateway.administration.views import (
     KeyView,
@@ -61,7 +61,9 @@ def span_s(text: str) -> float:
         return 0.0
     match = _SPAN.match(text)
     if match is None:
-        raise Setup(f"{text[:20]!r} is no length of time.", "Write one such as 30m, 24h, 7d or 0.")
+        raise Misused(
+            f"{text[:20]!r} is no length of time.", "Write one such as 30m, 24h, 7d or 0."
+        )
     return float(match[1]) * _UNITS_S[match[2]]
 
 
@@ -76,13 +78,13 @@ def made(kind: type[T], values: Mapping[str, Any]) -> T:
     """A wish, from options; those that are None were not given. Raises Setup."""
     given = {name: value for name, value in values.items() if value is not None}
     if any(not word.isprintable() for value in given.values() for word in _texts(value)):
-        raise Setup("An option has a control character in it.", "Write it on one line.")
+        raise Misused("An option has a control character in it.", "Write it on one line.")
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         found = re.search(r"`\$\.(\w+)", str(error))
         option, hint = _OPTIONS.get(found[1], (found[1], "")) if found else ("an option", "")
-        raise Setup(
+        raise Misused(
             f"This cannot be for {option}.", hint or "See `--help` for what each option takes."
         ) from error
 
@@ -111,7 +113,7 @@ def key_options(values: dict[str, Any]) -> dict[str, Any]:
     if values.get("tags") is not None:
         pairs = [tag.partition("=") for tag in values["tags"]]
         if not all(name and word for name, _, word in pairs):
-            raise Setup("A tag is written NAME=WORD.", "For instance: --tag project=search")
+            raise Misused("A tag is written NAME=WORD.", "For instance: --tag project=search")
         values["tags"] = {name: word for name, _, word in pairs}
     return values
 
@@ -187,7 +189,7 @@ def update_key(loaded: Loaded, name: str, options: dict[str, Any], *, as_json: b
         key = _registered(loaded, registry, name)
         change = made(KeyChange, key_options(options))
         if all(value is UNSET for value in msgspec.structs.astuple(change)):
-            raise Setup("Nothing is to be changed.", "See `headrace keys update --help`.")
+            raise Misused("Nothing is to be changed.", "See `headrace keys update --help`.")
         record = registry.keys.update(registry.by, key.id, change)
     _show(_told(key_view(record, time.time())), as_json)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -21,6 +22,7 @@ from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted
 from headrace.edge.worker import Worker, store_folder
+from headrace.edge.worker_sockets import running
 from headrace.edge.worker_telemetry import measures
 from headrace.errors import Setup
 from headrace.gateway.keyring import Keyring
@@ -37,6 +39,8 @@ from headrace.services.local.process import LocalModels, OnProgress
 if TYPE_CHECKING:
     from headrace.operate.administration import Administration
     from headrace.operate.alerting.alerting import Alerting
+
+log = logging.getLogger("headrace.serve")
 
 RECOVERY_S = 2.0
 """A start waits no longer for what a killed gateway left; the rest is stored while it serves."""
@@ -109,6 +113,7 @@ async def serve(
         raise ConfigError(found)
     if config.server.workers > 1 and counts_apart(config):
         raise _uncounted(config.server.workers, "the configuration")
+    _tell_of_others(store_folder(loaded))
     named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
     key, is_new = (None, False) if named else own_key(store_folder(loaded))
     admin = _administration(loaded, log_level)
@@ -168,6 +173,18 @@ async def serve(
         if admin is not None:
             await admin.stop()
         await local.stop()
+
+
+def _tell_of_others(folder: Path) -> None:
+    """Nothing is lost by two gateways in one folder, and a restart may overlap; but it is seldom
+    meant."""
+    others = running(folder)
+    if others:
+        detail = (
+            f"{folder} is also used by the gateway of process {others[0]}: each counts limits and "
+            "budgets alone, unless both have `redis`; give this one a `store.folder` of its own"
+        )
+        log.warning("another gateway runs", extra={"detail": detail})
 
 
 def _administration(loaded: Loaded, log_level: str) -> Administration | None:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from headrace.config.defaults import search
 from headrace.config.loading import Loaded
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.operate.serve import Serving, local_available, serve
 from headrace.operate.worker_process import with_server
 from headrace.platform.logs import log_to_stderr
@@ -36,7 +36,9 @@ def print_fault(fault: Setup) -> None:
 def check_log_level(level: str) -> None:
     """Raises Setup."""
     if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise Setup(f"There is no log level {level[:20]!r}.", "Use DEBUG, INFO, WARNING or ERROR.")
+        raise Misused(
+            f"There is no log level {level[:20]!r}.", "Use DEBUG, INFO, WARNING or ERROR."
+        )
 
 
 def with_options(loaded: Loaded, host: str | None, port: int | None, workers: int | None) -> Loaded:
@@ -48,7 +50,7 @@ def with_options(loaded: Loaded, host: str | None, port: int | None, workers: in
         server = msgspec.convert(settings, type(loaded.config.server))
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
-        raise Setup(
+        raise Misused(
             f"--{path.rstrip('`')} cannot be that: {what[:1].lower() + what[1:]}.",
             "See `headrace serve --help`.",
         ) from error

@@ -32,7 +32,7 @@ UntilOption = Annotated[str | None, Parameter(help="As --since; else now.")]
 WhereOption = Annotated[
     list[str] | None, Parameter(help="Only calls with NAME=VALUE; may be given again.")
 ]
-JsonOption = Annotated[bool, Parameter(help="Print JSON for machines.", negative=())]
+JsonOption = Annotated[bool, Parameter(help="Print JSON for machines.")]
 
 
 def usage(
@@ -42,7 +42,7 @@ def usage(
     since: SinceOption = None,
     until: UntilOption = None,
     where: WhereOption = None,
-    csv: Annotated[bool, Parameter(help="Print CSV.", negative=())] = False,
+    csv: Annotated[bool, Parameter(help="Print CSV.")] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:

@@ -18,7 +18,7 @@ from headrace.config.loading import Loaded
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import FILE_NAME, database, database_url
 from headrace.data.ledger_usage import COLUMN_OF, TAG, Line, Reader, UnknownDimension, Usage
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.operate.tables import wide_console, width_of
 from headrace.platform.secrets import Secrets
 
@@ -47,15 +47,15 @@ class Asked:
         self.by = [name for text in by for name in text.split(",") if name]
         self.where = dict(map(_condition, where))
         if period is not None and period not in STEP_S:
-            raise Setup(f"There is no period {period!r}.", "Use hour, day, week or month.")
+            raise Misused(f"There is no period {period!r}.", "Use hour, day, week or month.")
         self.period = period
         self.since = _instant(since or "30d", now)
         self.until = None if until is None else _instant(until, now)
         if self.until is not None and self.until <= self.since:
-            raise Setup("The time ends before it begins.", "Let --until be later than --since.")
+            raise Misused("The time ends before it begins.", "Let --until be later than --since.")
         for name in (*self.by, *self.where):
             if name not in COLUMN_OF and not name.startswith(TAG):
-                raise Setup(
+                raise Misused(
                     f"Nothing is counted by {name!r}.",
                     f"Use one of {', '.join(COLUMN_OF)}, or tag:NAME.",
                 )
@@ -122,7 +122,7 @@ def _instant(text: str, now: datetime) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise Setup(
+        raise Misused(
             f"{text!r} is no time.", "Write 2026-11-24, 2026-11-24T12:00, or 7d for 7 days ago."
         ) from None
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
@@ -131,7 +131,7 @@ def _instant(text: str, now: datetime) -> datetime:
 def _condition(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise Setup(f"{text!r} is no condition.", "Write it as NAME=VALUE, such as team=search.")
+        raise Misused(f"{text!r} is no condition.", "Write it as NAME=VALUE, such as team=search.")
     return name, value
 
 

@@ -10,7 +10,7 @@ import socket
 
 import msgspec
 
-from headrace.errors import Setup
+from headrace.errors import Setup, cannot_listen
 from headrace.operate import child_process
 from headrace.operate.child_process import Backoff
 from headrace.operate.worker_process import READY, WorkerOrder, encode_order
@@ -114,8 +114,5 @@ def _reserve(host: str, port: int) -> socket.socket:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(address)
     except OSError as error:
-        raise Setup(
-            f"Cannot listen on {host}:{port}: {error.strerror}.",
-            "Choose another port: `headrace serve --port 8081`, or stop what uses it.",
-        ) from error
+        raise cannot_listen(host, port, error) from error
     return reserved
