@@ -112,7 +112,14 @@ def test_the_page_needs_a_key_and_passes_promtool(upstream: ScriptedThread, tmp_
         assert httpx.get(f"{api.url}/metrics").status_code == 401
         until(lambda: value(scraped(api), "headrace_budget_used_ratio", budget="all") > 0)
         until(lambda: ("headrace_ledger_behind_seconds", frozenset()) in scraped(api))
+        scores = [{"model": "one", "measure": "groundedness", "points": p} for p in (3, 4.5)]
+        assert api("POST", "/v1/scores", {"scores": scores}).json() == {"taken": 2}
+        scores[0]["points"] = 6
+        assert api("POST", "/v1/scores", {"scores": scores}).status_code == 400
         page = api("GET", "/metrics").text
+        judged = {"model": "one", "measure": "groundedness"}
+        assert value(scraped(api), "headrace_evaluation_scores_total", **judged) == 2
+        assert value(scraped(api), "headrace_evaluation_points_total", **judged) == 7.5
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool (of Debian's package prometheus) is not on this machine")

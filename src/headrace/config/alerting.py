@@ -89,6 +89,11 @@ class Alerts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tokens used, as a share of their budget."""
     cost_over_budget: Above = 1.1
     """Dollars used, as a share of their budget."""
+    groundedness_mean: Annotated[float, Meta(ge=1, le=5)] = 4.0
+    """Mean groundedness of a model's judged answers, from 1 to 5; less is an alert. Without
+    scores there is none."""
+    least_scores: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    """Fewer scores within the short window say nothing."""
     ledger_behind_s: Above = 60.0
     """Time since the ledger last held all settled calls, in seconds."""
     breaker_open_s: Above = 30.0

@@ -1,7 +1,7 @@
 """The operator's own door: a socket in the store's folder, which only the gateway's user may open.
 
 `GET /workers`, `GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`,
-`GET /calls/ID`, `GET /metrics`, and what `edge/cache_control.py` names.
+`GET /calls/ID`, `GET /metrics`, `POST /scores`, and what `edge/cache_control.py` names.
 Each worker has a socket of its own; `operate/control_client.py` asks all of them.
 """
 
@@ -16,10 +16,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+from msgspec import Struct
 
 from headrace.gateway.fleet import BackendState
 from headrace.gateway.health import State, Transition
 from headrace.gateway.parts import Parts
+from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import ServerLimits, Violation
@@ -30,12 +32,27 @@ _CALL = re.compile(r"/calls/([A-Za-z0-9-]{8,64})\Z")
 _JSON = b"content-type: application/json\r\n"
 
 
+class Score(Struct, frozen=True):
+    """What somebody thinks of one answer of a model."""
+
+    model: str
+    measure: str
+    points: float
+
+
 class Control:
     """Serves one worker's socket."""
 
-    def __init__(self, parts: Parts, folder: Path, snapshot: Callable[[], Snapshot | None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        folder: Path,
+        snapshot: Callable[[], Snapshot | None],
+        meters: Meters | None = None,
+    ) -> None:
         self._parts = parts
         self._snapshot = snapshot
+        self._meters = meters
         self.path = folder / f"control-{os.getpid()}.sock"
         self._server: HttpServer | None = None
 
@@ -60,9 +77,19 @@ class Control:
 
             asked = (self._parts, exchange.method, path, exchange.body)
             status, answer = await cache_control.answer(*asked)
+        elif exchange.method == b"POST" and path == "/scores":
+            status, answer = self._take_scores(exchange.body)
         else:
             status, answer = self._answer(exchange.method, path)
         exchange.respond(status, _JSON, msgspec.json.encode(answer))
+
+    def _take_scores(self, body: bytes) -> tuple[int, Any]:
+        if self._meters is None:
+            return 404, {"error": "nothing is counted"}
+        scores = msgspec.json.decode(body, type=list[Score])
+        for score in scores:
+            self._meters.scored(score.model, score.measure, score.points)
+        return 200, {"taken": len(scores)}
 
     def _answer(self, method: bytes, path: str) -> tuple[int, Any]:
         now = time.monotonic()

@@ -57,6 +57,7 @@ def page(gathered: Gathered, before: Counted | None) -> str:
     _quantiles(text, flows_since(counted, before))
     _use(text, counted)
     _refused(text, counted)
+    _scores(text, counted)
     _now(text, list(gathered.moments.values()))
     text.histogram(
         "headrace_event_loop_lag_seconds",
@@ -216,6 +217,24 @@ def _refused(text: Text, counted: Counted) -> None:
             for backend, kinds in sorted(counted.failures.items())
             for kind, count in sorted(kinds.items())
         ],
+    )
+
+
+def _scores(text: Text, counted: Counted) -> None:
+    told = [
+        ({"model": model, "measure": measure}, scores)
+        for measure, models in sorted(counted.scores.items())
+        for model, scores in sorted(models.items())
+    ]
+    text.counter(
+        "headrace_evaluation_scores_total",
+        "Answers that were judged.",
+        [(labels, scores.count) for labels, scores in told],
+    )
+    text.counter(
+        "headrace_evaluation_points_total",
+        "The sum of what they got, from 1 to 5 each.",
+        [(labels, round(scores.points, 6)) for labels, scores in told],
     )
 
 

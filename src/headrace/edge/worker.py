@@ -166,7 +166,9 @@ class Worker:
         self._gauge = PressureGauge(self._feel, Memory(), wait_s=wire.turns.wait_s)
         self._issuer_keys = KeyStore(environ)
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
-        self._control = Control(self._parts, store_folder(loaded), self._snapshot)
+        self._control = Control(
+            self._parts, store_folder(loaded), self._snapshot, self._telemetry.meters
+        )
         self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
         self._watcher: Watcher | None = None

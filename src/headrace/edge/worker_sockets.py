@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,31 @@ def ask_each(
 ) -> list[tuple[int, Any]]:
     """Status and answer of each worker that runs with this store; empty if none does. Blocks.
     Raises OSError."""
-    answers: list[tuple[int, Any]] = []
+    return list(_answers(folder, method, target, body))
+
+
+def ask_one(
+    folder: Path, method: str, target: str, body: bytes | None = None
+) -> tuple[int, Any] | None:
+    """Status and answer of any worker that runs; None if none does. Blocks. Raises OSError."""
+    return next(_answers(folder, method, target, body), None)
+
+
+def _answers(
+    folder: Path, method: str, target: str, body: bytes | None
+) -> Iterator[tuple[int, Any]]:
     for path in sorted(folder.glob("control-*.sock")):
         connection = _SocketConnection(path)
         try:
             connection.request(method, target, body)
             response = connection.getresponse()
-            answers.append((response.status, json.loads(response.read())))
+            answer = response.status, json.loads(response.read())
         except (ConnectionError, FileNotFoundError):
             _forget_if_dead(path)
+            continue
         finally:
             connection.close()
-    return answers
+        yield answer
 
 
 def running(folder: Path) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -35,6 +35,26 @@ def rules(*, config: ConfigOption = None) -> None:
     from headrace.operate.serve import find_config
 
     print_rules(find_config(config))
+
+
+@alerts_app.command
+def azure(
+    *,
+    source: Annotated[
+        Literal["prometheus", "application-insights"],
+        Parameter(help="What the rules read: Azure's managed Prometheus, or traces."),
+    ] = "prometheus",
+    config: ConfigOption = None,
+) -> None:
+    """Print the rules for Azure Monitor, as a template of Azure Resource Manager.
+
+    Example: `headrace alerts azure > alerts.json`, then `az deployment group create
+    --template-file alerts.json --parameters workspaceId=... actionGroupId=...`
+    """
+    from headrace.operate.alerting.commands import print_azure
+    from headrace.operate.serve import find_config
+
+    print_azure(find_config(config), source)
 
 
 @alerts_app.command

@@ -19,6 +19,7 @@ from headrace.config.terms import is_within, networks_of, written_instant
 from headrace.data.registry.key_text import ADMIN, mint, new_id
 from headrace.edge.admin.cached import PurgeWish, TextPair
 from headrace.edge.admin.route import Route
+from headrace.edge.admin.scores import NewScores
 from headrace.edge.admin.table import routes
 from headrace.gateway.administration.grants import ROLES, Role
 from headrace.gateway.administration.wishes import (
@@ -133,6 +134,7 @@ class World:
         wishes: dict[type, Any] = {
             TextPair: {"asked": "How?", "kept": "Why?"},
             PurgeWish: {"tag": "a"},
+            NewScores: {"scores": [{"model": "a", "measure": "fluency", "points": 4}]},
             NewKey: {"name": "k", "tenant": tenant},
             KeyChange: {"tags": {"a": self.name()}},
             Rotation: {},
@@ -165,7 +167,7 @@ def expected(route: Route, actor: Actor, tenant: str) -> set[int]:
         return {403}
     if route.path.startswith(("/v1/backends/", "/v1/calls/", "/v1/cache/calls/")):
         return {404}  # no worker runs here
-    if route.name in ("judge_texts", "purge_cache"):
+    if route.name in ("judge_texts", "purge_cache", "take_scores"):
         return {404}
     foreign = actor.tenants is not None and tenant not in actor.tenants
     if foreign and "{" in route.path:
@@ -267,7 +269,7 @@ def test_a_list_of_routes_is_kept(world: World) -> None:
         "POST /v1/admin-keys/{id}/rotate admin", "POST /v1/admin-keys/{id}/revoke admin",
         "GET /v1/backends viewer", "POST /v1/backends/{backend}/isolate operator",
         "POST /v1/backends/{backend}/restore operator", "GET /v1/calls/{call} viewer",
-        "GET /v1/usage viewer", "GET /v1/savings viewer",
+        "GET /v1/usage viewer", "GET /v1/savings viewer", "POST /v1/scores operator",
         "GET /metrics viewer",
         "GET /v1/cache viewer", "GET /v1/cache/misses operator", "GET /v1/cache/tuning viewer",
         "GET /v1/cache/calls/{call} operator", "POST /v1/cache/judge operator",

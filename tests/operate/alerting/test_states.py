@@ -16,6 +16,7 @@ from headrace.gateway.telemetry.snapshot import (
     Counted,
     Flow,
     Moment,
+    Scores,
     new_flow,
     total,
 )
@@ -32,6 +33,7 @@ class Gateway:
     def __init__(self) -> None:
         self.alerts = Alerts()
         self.flow = new_flow("one", "up")
+        self.judged = Counted()
         self.moment = Moment()
         self.behind_s = 0.0
         self.now = 1000.0
@@ -46,7 +48,7 @@ class Gateway:
             if each is not None:
                 each(self.flow)
             self.now += STEP_S
-            counted = total([Counted(flows=[self.flow])])
+            counted = total([Counted(flows=[self.flow]), self.judged])
             gathered = Gathered(counted, {"w": self.moment}, 0, self.behind_s)
             found = readings(gathered, self.history, self.alerts, self.now)
             for notice in self.watch.take(found, self.now):
@@ -125,6 +127,31 @@ def test_slow_calls() -> None:
     assert gateway.watch.firing() == []
     told = gateway.live(3600, calls(100, took_s=7.0))
     assert [one[:3] for one in told] == [("begins", "latency-p95", "one")]
+
+
+def judged(model: str, count: int, points: float, counted: Counted) -> None:
+    scores = counted.scores.setdefault("groundedness", {}).setdefault(model, Scores())
+    scores.count += count
+    scores.points += count * points
+
+
+@pytest.mark.parametrize(("points", "told"), [(3.9, 1), (4.0, 0), (4.1, 0)])
+def test_groundedness_below_its_mean(points: float, told: int) -> None:
+    gateway = Gateway()
+    judged("one", 1000, 4.5, gateway.judged)
+    assert gateway.live(4000) == [], "scores of long ago say nothing"
+    found = gateway.live(3600, lambda _: judged("one", 10, points, gateway.judged))
+    assert [one[:3] for one in found] == [("begins", "groundedness-mean", "one")] * told
+    if told:
+        found = gateway.live(3600, lambda _: judged("one", 10, 4.8, gateway.judged))
+        assert [one[:2] for one in found] == [("ends", "groundedness-mean")]
+
+
+def test_without_scores_or_with_few_groundedness_says_nothing() -> None:
+    gateway = Gateway()
+    assert gateway.live(3600) == []
+    judged("one", 19, 1.0, gateway.judged)
+    assert gateway.live(60) == []
 
 
 def test_filtered_calls_count_as_errors() -> None:

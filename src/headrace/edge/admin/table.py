@@ -29,6 +29,7 @@ from headrace.edge.admin.live import (
 )
 from headrace.edge.admin.route import Ask, Route
 from headrace.edge.admin.saved import SavingsView, saved
+from headrace.edge.admin.scores import NewScores, ScoresTaken, take_scores
 from headrace.edge.admin.used import UsageQuery, UsageView, used
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Role
@@ -349,6 +350,9 @@ def routes() -> list[Route]:
                media=CONTENT_TYPE),
         _route("GET", "/v1/usage", "usage", see, used, "What was used, by any dimension.",
                UsageView, query=UsageQuery),
+        _route("POST", "/v1/scores", "take_scores", act, take_scores,
+               "Count what an evaluation thinks of answers.", ScoresTaken, body=NewScores,
+               whole=True, faults=(404,)),
         _route("GET", "/v1/savings", "savings", see, saved,
                "What each pattern saved, by any dimension.", SavingsView, query=UsageQuery),
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,

@@ -20,6 +20,7 @@ from headrace.gateway.telemetry.snapshot import (
     Flow,
     Histogram,
     Numbers,
+    Scores,
     TenantUse,
     new_flow,
 )
@@ -46,6 +47,7 @@ class Meters:
         self._refused: Numbers = {}
         self._failures: dict[str, Numbers] = {}
         self._lags = Histogram.of(LAGS_S)
+        self._scores: dict[str, dict[str, Scores]] = {}
 
     def settled(self, call: Call, progress: Progress, usage: Usage, now: float) -> None:
         """The end of a call. `now` is monotonic seconds."""
@@ -93,6 +95,13 @@ class Meters:
         self._lags.counts[bisect_left(LAGS_S, lag_s)] += 1
         self._lags.total += lag_s
 
+    def scored(self, model: str, measure: str, points: float) -> None:
+        """An answer of a model was judged. `measure` is one of a few names."""
+        name = model if model in self.models else OTHER
+        scores = self._scores.setdefault(measure, {}).setdefault(name, Scores())
+        scores.count += 1
+        scores.points += points
+
     def counted(self) -> Counted:
         """What it has counted so far: not a copy."""
         return Counted(
@@ -101,6 +110,7 @@ class Meters:
             refused=self._refused,
             failures=self._failures,
             lags=self._lags,
+            scores=self._scores,
         )
 
     def _unusual(self, flow: Flow, progress: Progress) -> None:

@@ -91,6 +91,17 @@ class TenantUse(Struct):
         self.cost_microusd += other.cost_microusd
 
 
+class Scores(Struct):
+    """Marks that answers of one model were given."""
+
+    count: int = 0
+    points: float = 0.0
+
+    def add(self, other: Scores) -> None:
+        self.count += other.count
+        self.points += other.points
+
+
 class BackendNow(Struct):
     """A backend as one worker sees it at this moment."""
 
@@ -121,6 +132,8 @@ class Counted(Struct):
     lags: Histogram = field(default_factory=lambda: Histogram.of(LAGS_S))
     dropped: Numbers = field(default_factory=dict)
     """Spans and log lines that found their queue full."""
+    scores: dict[str, dict[str, Scores]] = field(default_factory=dict)
+    """By measure and model."""
 
     def add(self, other: Counted) -> None:
         flows = {(flow.model, flow.backend): flow for flow in self.flows}
@@ -141,6 +154,10 @@ class Counted(Struct):
             _add(self.failures.setdefault(backend, {}), kinds)
         self.lags.add(other.lags)
         _add(self.dropped, other.dropped)
+        for measure, models in other.scores.items():
+            known = self.scores.setdefault(measure, {})
+            for model, scores in models.items():
+                known.setdefault(model, Scores()).add(scores)
 
 
 class Moment(Struct):

@@ -9,6 +9,7 @@ import time
 
 from headrace.config.loading import Loaded
 from headrace.errors import Setup
+from headrace.operate.alerting.azure import log_template, prometheus_template
 from headrace.operate.alerting.delivery import Courier, NotDelivered
 from headrace.operate.alerting.prometheus import dashboard, rules_yaml
 from headrace.operate.alerting.rules import ERRORS, Reading
@@ -41,6 +42,14 @@ def send_test(loaded: Loaded) -> int:
 
 def print_rules(loaded: Loaded) -> None:
     print(rules_yaml(loaded.config.alerts), end="")
+
+
+def print_azure(loaded: Loaded, source: str) -> None:
+    """Raises Setup."""
+    alerts, traces = loaded.config.alerts, loaded.config.telemetry.traces
+    over_logs = source == "application-insights"
+    made = log_template(alerts, traces) if over_logs else prometheus_template(alerts)
+    print(json.dumps(made, indent=2))
 
 
 def print_dashboard() -> None:

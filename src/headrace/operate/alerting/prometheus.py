@@ -16,10 +16,9 @@ _FAILED = 'status=~"429|5.."'
 def rules_yaml(alerts: Alerts) -> str:
     """A rule file; `promtool check rules` accepts it."""
     lines = ["groups:", "  - name: headrace", "    rules:"]
-    for rule, expression, lasting_s in _expressions(alerts):
-        name = "Headrace" + "".join(word.capitalize() for word in rule.name.split("-"))
+    for rule, expression, lasting_s in expressions(alerts):
         lines += [
-            f"      - alert: {name}",
+            f"      - alert: {alert_name(rule)}",
             f"        expr: {json.dumps(expression)}",
             f"        for: {int(lasting_s)}s",
             f"        labels: {{severity: {rule.severity}}}",
@@ -33,7 +32,13 @@ def rules_yaml(alerts: Alerts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _expressions(alerts: Alerts) -> list[tuple[rules.Rule, str, float]]:
+def alert_name(rule: rules.Rule) -> str:
+    """In the manner of Prometheus."""
+    return "Headrace" + "".join(word.capitalize() for word in rule.name.split("-"))
+
+
+def expressions(alerts: Alerts) -> list[tuple[rules.Rule, str, float]]:
+    """Each rule in PromQL, and for how many seconds it must hold."""
     windows = (f"{int(alerts.short_window_s)}s", f"{int(alerts.long_window_s)}s")
     calls = "sum by (model) (increase(headrace_calls_total[{0}]))"
     enough = f" and {calls.format(windows[0])} >= {alerts.least_calls}"
@@ -48,10 +53,19 @@ def _expressions(alerts: Alerts) -> list[tuple[rules.Rule, str, float]]:
     )
     both = [" and ".join(one.format(window) for window in windows) + enough
             for one in (p95, errors)]  # fmt: skip
+    judged = f'{{{{measure="{rules.GROUNDEDNESS}"}}}}[{{0}}]'
+    scores = f"sum by (model) (increase(headrace_evaluation_scores_total{judged}))"
+    mean = (
+        f"sum by (model) (increase(headrace_evaluation_points_total{judged})) / {scores} "
+        f"< {alerts.groundedness_mean:g}"
+    )
+    grounded = " and ".join(mean.format(window) for window in windows)
+    grounded += f" and {scores.format(windows[0])} >= {alerts.least_scores}"
     used = 'max by (budget) (headrace_budget_used_ratio{unit="%s"}) > %g'
     return [
         (rules.SLOW, both[0], 0),
         (rules.ERRORS, both[1], 0),
+        (rules.GROUNDED, grounded, 0),
         (rules.TOKENS, used % ("tokens", alerts.tokens_over_budget), 0),
         (rules.COST, used % ("usd", alerts.cost_over_budget), 0),
         (
@@ -89,6 +103,19 @@ def dashboard() -> dict[str, Any]:
         ("Breakers that are open", "short",
          'sum by (backend) (headrace_backend_breaker_state{state="open"})'),
         ("Budgets used", "percentunit", "headrace_budget_used_ratio"),
+        ("Dollars an hour that caches and repeats saved", "currencyUSD",
+         f"sum {by} (rate(headrace_saved_usd_total[{rate}])) * 3600"),
+        ("Answered without a backend", "percentunit",
+         f"sum by (by) (rate(headrace_calls_without_upstream_total[{rate}])) / "
+         f"scalar(sum(rate(headrace_calls_total[{rate}])))"),
+        ("Retries a second", "reqps", f"sum {by} (rate(headrace_retries_total[{rate}]))"),
+        ("Mean groundedness", "short",
+         f'sum {by} (rate(headrace_evaluation_points_total{{measure="groundedness"}}[{rate}])) / '
+         f'sum {by} (rate(headrace_evaluation_scores_total{{measure="groundedness"}}[{rate}]))'),
+        ("Attempts on backends of their limit", "percentunit",
+         "headrace_backend_running / headrace_backend_limit"),
+        ("Telemetry dropped a second", "short",
+         f"sum by (kind) (rate(headrace_telemetry_dropped_total[{rate}]))"),
         ("Calls running", "short", "headrace_calls_running"),
         ("P99 of the loop's lag", "s",
          f"histogram_quantile(0.99, {lag})"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -10,7 +11,14 @@ from headrace.config.alerting import Alerts
 from headrace.edge.gathering import Gathered
 from headrace.gateway.health import State
 from headrace.gateway.telemetry.history import History, flows_since, quantile
-from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow, Histogram, budgets_used
+from headrace.gateway.telemetry.snapshot import (
+    DURATIONS_S,
+    Counted,
+    Flow,
+    Histogram,
+    Scores,
+    budgets_used,
+)
 
 CALM_S = 300.0
 """A value must be well for so long before its alert is over."""
@@ -43,7 +51,19 @@ BREAKER = Rule("breaker-open", "critical", "Workers that see the breaker open",
 LEDGER = Rule("ledger-behind", "critical", "Time since the ledger held all calls, in seconds",
               "See the log of headrace.ledger: the database is away or too slow. Calls go on "
               "until store.journal_limit_mib is reached.")  # fmt: skip
-RULES = (SLOW, ERRORS, TOKENS, COST, BREAKER, LEDGER)
+GROUNDED = Rule("groundedness-mean", "warning", "Mean groundedness of judged answers",
+                "Read some of the answers that the evaluation judged low; compare models, and what "
+                "retrieval gives them.")  # fmt: skip
+RULES = (SLOW, ERRORS, GROUNDED, TOKENS, COST, BREAKER, LEDGER)
+GROUNDEDNESS = "groundedness"
+"""The measure, as scores name it."""
+
+
+class Side(enum.Enum):
+    """Of a threshold."""
+
+    ABOVE = "above"
+    BELOW = "below"
 
 
 class Reading(Struct, frozen=True):
@@ -58,20 +78,27 @@ class Reading(Struct, frozen=True):
     threshold: float
     lasting_s: float = 0.0
     """How long it must be past its threshold."""
+    side: Side = Side.ABOVE
+    """On which the alert is."""
 
     @property
     def past(self) -> bool:
-        return self.value > self.threshold and self.in_long > self.threshold
+        return self._is_past(self.value) and self._is_past(self.in_long)
 
     @property
     def well(self) -> bool:
-        return self.value <= self.threshold
+        return not self._is_past(self.value)
+
+    def _is_past(self, value: float) -> bool:
+        return value > self.threshold if self.side is Side.ABOVE else value < self.threshold
 
 
 def readings(gathered: Gathered, history: History, alerts: Alerts, now: float) -> Iterator[Reading]:
     """`history` holds earlier sums; `now` is monotonic seconds."""
-    short = _by_model(gathered.counted, history.since(alerts.short_window_s, now))
-    long = _by_model(gathered.counted, history.since(alerts.long_window_s, now))
+    before = history.since(alerts.short_window_s, now)
+    long_before = history.since(alerts.long_window_s, now)
+    short = _by_model(gathered.counted, before)
+    long = _by_model(gathered.counted, long_before)
     for model, flows in short.items():
         if sum(sum(flow.statuses.values()) for flow in flows) < alerts.least_calls:
             continue
@@ -80,6 +107,12 @@ def readings(gathered: Gathered, history: History, alerts: Alerts, now: float) -
             (ERRORS, _error_share, alerts.error_share),
         ):
             yield Reading(rule, model, of(flows), of(long.get(model, flows)), threshold)
+    in_long = _scores(gathered.counted, long_before)
+    for model, scores in _scores(gathered.counted, before).items():
+        if scores.count >= alerts.least_scores:
+            means = _mean(scores), _mean(in_long.get(model, scores))
+            least = alerts.groundedness_mean
+            yield Reading(GROUNDED, model, *means, least, side=Side.BELOW)
     yield from _now(gathered, alerts)
 
 
@@ -108,6 +141,21 @@ def _by_model(after: Counted, before: Counted | None) -> dict[str, list[Flow]]:
     for flow in flows_since(after, before):
         found.setdefault(flow.model, []).append(flow)
     return found
+
+
+def _scores(after: Counted, before: Counted | None) -> dict[str, Scores]:
+    """Of groundedness, by model, that came in between."""
+    known = {} if before is None else before.scores.get(GROUNDEDNESS, {})
+    found: dict[str, Scores] = {}
+    for model, scores in after.scores.get(GROUNDEDNESS, {}).items():
+        less = known.get(model, Scores())
+        found[model] = Scores(scores.count - less.count, scores.points - less.points)
+    return found
+
+
+def _mean(scores: Scores) -> float:
+    """Of at least one."""
+    return scores.points / scores.count
 
 
 def _p95_s(flows: list[Flow]) -> float:
