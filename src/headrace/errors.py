@@ -25,6 +25,7 @@ class Reason(enum.Enum):
     REGION_FORBIDDEN = "region_not_allowed"
     OPERATION_FORBIDDEN = "operation_not_allowed"
     UNKNOWN_MODEL = "model_not_found"
+    UNKNOWN_FILE = "file_not_found"
     UNKNOWN_RESPONSE = "previous_response_not_found"
     UNSUPPORTED_OPERATION = "unsupported_operation"
     CAPABILITY_MISSING = "capability_missing"

@@ -6,18 +6,15 @@ was. Nobody finds another tenant's.
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from msgspec import Struct
 
 from headrace.config.storing import Store
-from headrace.data.database import Database, migrate
+from headrace.data.database import Database
 from headrace.data.databases import database, database_url
+from headrace.data.store_thread import StoreThread
 from headrace.platform.secrets import Secrets
 
 FILE_NAME = "responses.sqlite"
@@ -33,7 +30,6 @@ _STEPS = (
     ),
 )
 _COLUMNS = "tenant, id, until_unix_s, backend, tokens, items, response"
-_T = TypeVar("_T")
 
 
 class KeptResponse(Struct, frozen=True):
@@ -52,35 +48,24 @@ class ResponseStore:
     def __init__(self, database: Database, keep_s: float) -> None:
         self._database = database
         self._keep_s = keep_s
-        self._made = False
-        self._thread = ThreadPoolExecutor(1, "responses")
+        self._thread = StoreThread(database, "responses", _STEPS)
         self._dice = random.Random()
 
     async def get(self, tenant: str, id: str, now: float) -> KeptResponse | None:
-        return await self._run(lambda: self._get(tenant, id, now))
+        return await self._thread.run(lambda: self._get(tenant, id, now))
 
     async def put(self, tenant: str, id: str, kept: KeptResponse, now: float) -> None:
         """Replaces one of the same id."""
-        await self._run(lambda: self._put(tenant, id, kept, now))
+        await self._thread.run(lambda: self._put(tenant, id, kept, now))
 
     async def delete(self, tenant: str, id: str) -> None:
-        await self._run(lambda: self._delete(tenant, id))
+        await self._thread.run(lambda: self._delete(tenant, id))
 
     async def close(self) -> None:
-        await self._run(self._database.close)
-        self._thread.shutdown(wait=False)
-
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    def _ready(self) -> Database:
-        if not self._made:
-            migrate(self._database, "responses", _STEPS)
-            self._made = True
-        return self._database
+        await self._thread.close()
 
     def _get(self, tenant: str, id: str, now: float) -> KeptResponse | None:
-        rows = self._ready().read(
+        rows = self._thread.ready().read(
             "SELECT backend, tokens, items, response FROM headrace_responses "
             "WHERE tenant = ? AND id = ? AND until_unix_s > ?",
             (tenant, id, int(now)),
@@ -97,7 +82,7 @@ class ResponseStore:
 
     def _put(self, tenant: str, id: str, kept: KeptResponse, now: float) -> None:
         until = int(now + self._keep_s)
-        with self._ready().transaction() as transaction:
+        with self._thread.ready().transaction() as transaction:
             transaction.run(
                 f"INSERT INTO headrace_responses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
                 "ON CONFLICT (tenant, id) DO UPDATE SET until_unix_s = excluded.until_unix_s, "
@@ -111,7 +96,7 @@ class ResponseStore:
                 )
 
     def _delete(self, tenant: str, id: str) -> None:
-        with self._ready().transaction() as transaction:
+        with self._thread.ready().transaction() as transaction:
             transaction.run(
                 "DELETE FROM headrace_responses WHERE tenant = ? AND id = ?", (tenant, id)
             )

@@ -18,7 +18,7 @@ from headrace.edge.kept_responses import KeptResponse
 from headrace.edge.reading import Asked
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
-from headrace.gateway import catalogue, conversations
+from headrace.gateway import catalogue, conversations, kept_files
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.progress import Progress
@@ -107,7 +107,7 @@ class App:
             return
         reply.call = call
         if call.operation in _BY_OTHER_WAYS:
-            await _answered(call, reply, runtime.pipeline)
+            await _answered(call, exchange.target, reply, runtime.pipeline)
             return
         await runtime.pipeline.answer(call, reply)
 
@@ -220,10 +220,13 @@ class App:
         return headers, anthropic.error_body(refused, call_id)
 
 
-async def _answered(call: Call, reply: ClientReply, pipeline: Pipeline) -> None:
+async def _answered(call: Call, target: bytes, reply: ClientReply, pipeline: Pipeline) -> None:
     """Answers a call of `_BY_OTHER_WAYS`."""
     if call.operation is Operation.RESPONSES:
         await conversations.answer(call, reply, pipeline)
+    elif call.passed is not None and call.operation is Operation.FILES:
+        wanted = passed_on.list_asked(target)
+        await kept_files.answer(call, call.passed, wanted, reply, pipeline)
     elif call.passed is not None:
         # Never shared nor kept: forms differ in each try, and answers are large.
         await pipeline.serve(call, reply, Progress(estimate=call.passed.estimate))

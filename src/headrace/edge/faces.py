@@ -29,6 +29,7 @@ FACES: dict[Reason, Face] = {
     Reason.REGION_FORBIDDEN: Face(403, "permission_error"),
     Reason.OPERATION_FORBIDDEN: Face(403, "permission_error"),
     Reason.UNKNOWN_MODEL: Face(404, "invalid_request_error"),
+    Reason.UNKNOWN_FILE: Face(404, "invalid_request_error"),
     Reason.UNKNOWN_RESPONSE: Face(404, "invalid_request_error"),
     Reason.UNSUPPORTED_OPERATION: Face(400, "invalid_request_error"),
     Reason.CAPABILITY_MISSING: Face(400, "invalid_request_error"),

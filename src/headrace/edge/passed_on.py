@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from urllib.parse import parse_qs
 
 from msgspec import Raw
 
@@ -11,6 +12,7 @@ from headrace.edge import reading
 from headrace.edge.reading import MODEL_LIMIT, Asked, PassedAsked
 from headrace.edge.routes import file_of
 from headrace.errors import Reason, Refused
+from headrace.gateway.kept_files import MOST_LISTED, ListAsked
 from headrace.gateway.limits.prompt_size import (
     BYTES_PER_TOKEN,
     IMAGE_MOST,
@@ -50,6 +52,21 @@ _PICTURES = frozenset(
     {Operation.IMAGE_GENERATIONS, Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS}
 )
 _TRUE = (b"true", b"True", b"1")
+
+
+def list_asked(target: bytes) -> ListAsked:
+    """What of the files a target asks for; what it says wrong counts as not said."""
+    query = parse_qs(target.partition(b"?")[2].decode("latin-1"))
+    said = {name: values[-1] for name, values in query.items()}
+    limit = said.get("limit", "")
+    return ListAsked(
+        limit=min(max(1, int(limit)), MOST_LISTED)
+        if limit.isascii() and limit.isdigit()
+        else MOST_LISTED,
+        after=said.get("after"),
+        purpose=said.get("purpose"),
+        newest_first=said.get("order") != "asc",
+    )
 
 
 class Reader:

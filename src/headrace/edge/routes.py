@@ -46,6 +46,7 @@ _PASSED_ON = {
     b"/audio/translations": Operation.TRANSLATIONS,
     b"/moderations": Operation.MODERATIONS,
     b"/rerank": Operation.RERANK,
+    b"/files": Operation.FILES,
 }
 _EVERYWHERE = _OPERATIONS | _PASSED_ON
 _EXACT: dict[bytes, Route] = {
@@ -57,6 +58,7 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/messages": Route(Dialect.ANTHROPIC, Operation.MESSAGES),
     b"/v1/messages/count_tokens": Route(Dialect.ANTHROPIC, Operation.COUNT_TOKENS),
     b"/openai/responses": Route(Dialect.AZURE_OPENAI, Operation.RESPONSES),
+    b"/openai/files": Route(Dialect.AZURE_OPENAI, Operation.FILES),
     b"/v2/rerank": Route(Dialect.OPENAI, Operation.RERANK),
     **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _EVERYWHERE.items()},
     **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _EVERYWHERE.items()},
@@ -64,7 +66,7 @@ _EXACT: dict[bytes, Route] = {
 _MESSAGES = b"/v1/messages"
 _OPENAIS_OWN = (
     b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/v1/responses", b"/openai/",
-    b"/v1/images/", b"/v1/audio/", b"/v1/moderations", b"/v1/rerank", b"/v2/rerank",
+    b"/v1/images/", b"/v1/audio/", b"/v1/moderations", b"/v1/files", b"/v1/rerank", b"/v2/rerank",
 )  # fmt: skip
 _MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
 _RESPONSE = re.compile(rb"/(?:openai/)?v1/responses/([A-Za-z0-9_-]{1,128})\Z")
@@ -141,6 +143,8 @@ def _variable(path: bytes) -> Route | None:
     response = _RESPONSE.match(path)
     if response is not None:
         return Route(dialect_of(path), Page.RESPONSE, response[1].decode())
+    if _FILE.match(path) is not None and path.startswith((b"/v1/", b"/openai/")):
+        return Route(dialect_of(path), Operation.FILES)
     model = _MODEL.match(path)
     if model is not None and path.startswith((b"/v1/", b"/openai/")):
         name = unquote(model[2].decode("ascii", "replace"))

@@ -21,12 +21,12 @@ from headrace.data.budget_file import BudgetFile
 from headrace.data.databases import database_url
 from headrace.data.journal import Journal
 from headrace.data.registry.opening import open_registry
-from headrace.data.response_store import response_store
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.control import Control
+from headrace.edge.kept_stores import close_stores, open_stores
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.edge.worker_telemetry import WorkerTelemetry
@@ -149,9 +149,8 @@ class Worker:
             self._parts.counters = self._shared.counters
         else:
             self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
-        self._parts.responses = response_store(
-            store_folder(loaded), loaded.config.store, self._secrets, time.monotonic()
-        )
+        store, now = loaded.config.store, time.monotonic()
+        open_stores(self._parts, store_folder(loaded), store, self._secrets, now)
         self._registry = RegistryWatch(
             open_registry(
                 store_folder(loaded),
@@ -219,8 +218,7 @@ class Worker:
             await self._parts.wire.close()
             self._registry.close()
             await self._issuer_keys.close()
-            if self._parts.responses is not None:
-                await self._parts.responses.close()
+            await close_stores(self._parts)
             await asyncio.to_thread(self._telemetry.stop)
             with contextlib.suppress(OSError):
                 self._parts.metering.write_owed()

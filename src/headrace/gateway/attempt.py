@@ -20,7 +20,7 @@ from headrace.gateway.models import Patience, Target
 from headrace.gateway.prices import LOCAL
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
-from headrace.nouns import Call
+from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Timeouts, Transport, TransportError, WireResponse
 from headrace.platform.http.sse import EventTooLarge
 from headrace.services.service import BadAnswer, EventRead, StreamReader
@@ -336,6 +336,8 @@ async def _body_of(response: WireResponse, attempt: Attempt) -> bytes:
 
 async def _failure(response: WireResponse, attempt: Attempt) -> AttemptFailed:
     body = await response.read(ERROR_LIMIT_BYTES)
+    if response.status == 404 and attempt.call.operation is Operation.FILES:
+        return AttemptFailed(upstream_faults.failure_of_file(body))
     headers, asked = dict(response.headers), attempt.call.body
     failure = upstream_faults.failure_of_status(response.status, headers, body, asked)
     if attempt.target.service.provider == LOCAL:

@@ -203,12 +203,13 @@ def _kept(body: bytes, asked: list[Raw], about: bytes) -> tuple[str, KeptRespons
     response = _responses.decode(body)
     tokens = 0 if response.usage is None else response.usage.total_tokens or 0
     if not response.id.startswith(OWN):
-        return response.id, KeptResponse(_backend_of(about), tokens)
+        return response.id, KeptResponse(backend_of(about), tokens)
     items = _encode([*asked, *(response.output or ())])
     return response.id, KeptResponse(None, tokens, items, body)
 
 
-def _backend_of(about: bytes) -> str:
+def backend_of(about: bytes) -> str:
+    """The backend that header lines about an answer name; "" if none."""
     for line in about.split(b"\r\n"):
         if line.startswith(_BACKEND):
             return line[len(_BACKEND) :].decode("latin-1")

@@ -27,6 +27,7 @@ FINAL = frozenset(
         Reason.CONTENT_FILTERED,
         Reason.CONTEXT_TOO_LONG,
         Reason.UNKNOWN_MODEL,
+        Reason.UNKNOWN_FILE,
     }
 )
 """The client's own request is at fault: nothing stands in for its answer."""

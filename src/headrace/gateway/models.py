@@ -252,6 +252,12 @@ class Models:
 
     def _alone(self, chosen: Chosen, call: Call) -> Chosen:
         alone = chosen.alone(call.backend or "")
+        if alone is None and call.operation is Operation.FILES:
+            raise Refused(
+                Reason.UNKNOWN_FILE,
+                "This file is kept by a backend that no longer answers you. Upload it again.",
+                param="file_id",
+            )
         if alone is None:
             raise Refused(
                 Reason.UNKNOWN_RESPONSE,
@@ -260,6 +266,20 @@ class Models:
                 param="previous_response_id",
             )
         return alone
+
+    def first_doing(self, operation: Operation, caller: Caller) -> str:
+        """The first name, in the order of letters, of those that the caller may use and that do
+        this. Raises Refused."""
+        regions = caller.regions
+        known = self._chosen if regions is None else self._of_regions(regions)
+        names = self.names(caller) + ([ANY] if caller.models is None else [])
+        for name in names:
+            if operation in known.get(name, ()):
+                return name
+        raise Refused(
+            Reason.UNSUPPORTED_OPERATION,
+            f"None of the models that you may use does {operation.value}.",
+        )
 
     def counts(self, call: Call) -> bool:
         """False if the model answers such prompts, but no backend of it counts their tokens."""

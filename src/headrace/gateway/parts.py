@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from headrace.data.file_store import FileStore
 from headrace.data.response_store import ResponseStore
 from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.attempt import Unfinished
@@ -40,6 +41,8 @@ class Parts(Struct):
     prompts: PromptCounter
     responses: ResponseStore | None = None
     """Of the Responses API; None keeps none."""
+    files: FileStore | None = None
+    """Whose the uploaded files are."""
     observer: Observer | None = None
     """Who measures; None if nobody wants to know."""
     unfinished: Unfinished = field(default_factory=Unfinished)

@@ -96,6 +96,17 @@ def failure_of_status(
     return Failure(kind, refused, retry_after(headers) or retry_info(body))
 
 
+def failure_of_file(body: bytes) -> Failure:
+    """What follows where an upstream does not have a file, which says nothing of its health."""
+    refused = Refused(
+        Reason.UNKNOWN_FILE,
+        "The provider no longer keeps this file. Upload it again.",
+        param="file_id",
+        cause=f"upstream status 404: {_shown(body)}",
+    )
+    return Failure(Kind.REJECTED, refused)
+
+
 def tell_in_own_words(failure: Failure, body: bytes) -> None:
     """Of a model that runs in this gateway's own house: what it says of a request is for the client
     to read."""

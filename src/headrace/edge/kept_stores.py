@@ -1,0 +1,23 @@
+"""What one worker opens to find again what clients go on with: responses and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.config.storing import Store
+from headrace.data.file_store import file_store
+from headrace.data.response_store import response_store
+from headrace.gateway.parts import Parts
+from headrace.platform.secrets import Secrets
+
+
+def open_stores(parts: Parts, folder: Path, store: Store, secrets: Secrets, now: float) -> None:
+    """They connect when they are used. `now` is monotonic seconds. Raises Setup."""
+    parts.responses = response_store(folder, store, secrets, now)
+    parts.files = file_store(folder, store, secrets, now)
+
+
+async def close_stores(parts: Parts) -> None:
+    for store in (parts.responses, parts.files):
+        if store is not None:
+            await store.close()
