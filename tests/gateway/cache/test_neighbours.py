@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -59,6 +61,15 @@ def test_finds_the_nearest_through_adding_and_removing(
         index.remove(label)
     assert len(index) == 0
     assert index.nearest(rows[0], 5) == []
+
+
+def test_the_graph_and_the_embeddings_live_in_one_process_whichever_comes_first() -> None:
+    """One of their libraries crashes if it is loaded after the other."""
+    one = "from headrace.gateway.cache.neighbours import Graph; Graph(32)"
+    other = "from headrace.gateway.cache.embeddings import Questions; Questions.load()"
+    for first, second in ((one, other), (other, one)):
+        command = [sys.executable, "-c", f"{first}\n{second}"]
+        assert subprocess.run(command, timeout=120).returncode == 0
 
 
 def test_a_graph_of_many_finds_nearly_all() -> None:

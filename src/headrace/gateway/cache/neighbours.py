@@ -7,6 +7,7 @@ their inner products.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,6 +96,10 @@ class Graph:
     def __init__(self, dimensions: int) -> None:
         """Raises ImportError if usearch is not installed."""
         import numpy
+
+        with suppress(ImportError):
+            # Imported after usearch 2.26, onnxruntime 1.32 crashes the process.
+            import onnxruntime  # noqa: F401
         from usearch.index import Index
 
         self._np: Any = numpy
