@@ -33,6 +33,7 @@ def check_resilience(config: Config, located: Located) -> None:
         _check_order(getattr(config.resilience, section), pairs, path, located)
     _check_start(config, located)
     _check_sizes(config, located)
+    _check_shared(config, located)
 
 
 def check_retry(retry: RetryPolicy, path: KeyPath, located: Located) -> None:
@@ -125,6 +126,15 @@ def _check_sizes(config: Config, located: Located) -> None:
                 "all answers together",
                 f"Write at most {section.most_bytes}, or raise `most_bytes`.",
             )
+
+
+def _check_shared(config: Config, located: Located) -> None:
+    if config.resilience.kept_answers.shared_by == "redis" and config.redis is None:
+        located.problem(
+            ("resilience", "kept_answers", "shared_by"),
+            "there is no section `redis` that says where the server is",
+            "Write `redis: {url: redis://HOST:6379}` beside `resilience`, or remove the line.",
+        )
 
 
 def _plain(number: float) -> str:

@@ -50,8 +50,9 @@ class AnswerRow(Struct, frozen=True, array_like=True):
     """By which it can be purged."""
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(AnswerRow).decode
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(AnswerRow).decode
+"""Of one row. Raises MsgspecError for what is none."""
 
 
 class AnswerFile:
@@ -85,7 +86,7 @@ class AnswerFile:
         try:
             for (row,) in self._base.read(query, numbers):
                 assert isinstance(row, bytes)
-                found.append(_decode(row))
+                found.append(decode(row))
         except (DatabaseAway, msgspec.MsgspecError) as error:
             log.warning("kept answers cannot be read", extra={"cause": str(error)})
         return found
@@ -100,7 +101,7 @@ class AnswerFile:
                 )
                 change.run_each(
                     "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)",
-                    [(row.partition, row.exact, row.until, _encode(row)) for row in kept],
+                    [(row.partition, row.exact, row.until, encode(row)) for row in kept],
                 )
         except DatabaseAway as error:
             log.warning("answers are not kept on disk", extra={"cause": str(error)})

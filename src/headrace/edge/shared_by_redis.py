@@ -8,8 +8,10 @@ import random
 import secrets as chance
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.config.schema import Redis
+from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.redis_link import RedisAddress, RedisAway, RedisLink
 from headrace.gateway.breaker_exchange import BreakerExchange
 from headrace.gateway.fleet import BackendState, Changed, Fleet
@@ -17,11 +19,21 @@ from headrace.gateway.health import Transition
 from headrace.gateway.limits.shared import SharedCounters
 from headrace.platform.secrets import Secrets
 
+if TYPE_CHECKING:
+    from headrace.gateway.cache.redis_shelf import RedisShelf
+
 
 class SharedByRedis:
     """Of the backends' states no call waits for anything; of its limits it does."""
 
-    def __init__(self, settings: Redis, folder: Path, secrets: Secrets, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        settings: Redis,
+        answers: AnswerCachePolicy,
+        folder: Path,
+        secrets: Secrets,
+        fleet: Fleet,
+    ) -> None:
         """`folder` is where a relative path starts. Raises Setup."""
         self._settings = settings
         self._secrets = secrets
@@ -31,6 +43,12 @@ class SharedByRedis:
         self._link = RedisLink(address, self._credentials, random.Random())
         self.counters = SharedCounters(self._link, settings.prefix, chance.token_hex(8))
         """Of limits and budgets."""
+        self.answers: RedisShelf | None = None
+        """Of the cache, if they are shared."""
+        if answers.shared_by == "redis":
+            from headrace.gateway.cache.redis_shelf import RedisShelf
+
+            self.answers = RedisShelf(self._link, settings.prefix, answers.most_answers)
         self._breakers: BreakerExchange | None = None
         self._tasks: list[asyncio.Task[None]] = []
         if settings.share_breakers:
@@ -44,6 +62,8 @@ class SharedByRedis:
             asyncio.create_task(self._link.run(), name="redis"),
             asyncio.create_task(self.counters.run(), name="counters by redis"),
         ]
+        if self.answers is not None:
+            self._tasks.append(asyncio.create_task(self.answers.run(), name="answers by redis"))
         if self._breakers is not None:
             self._tasks.append(asyncio.create_task(self._breakers.run(), name="breakers by redis"))
 

@@ -142,11 +142,14 @@ class Worker:
         self._shared = (
             None
             if redis is None
-            else SharedByRedis(redis, loaded.folder, self._secrets, self._parts.fleet)
+            else SharedByRedis(
+                redis, resilience.kept_answers, loaded.folder, self._secrets, self._parts.fleet
+            )
         )
         self._backlog = Backlog(store_folder(loaded), loaded.config.store, self._parts.metering)
         if self._shared is not None:
             self._parts.counters = self._shared.counters
+            self._parts.shelf = self._shared.answers
         else:
             self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
         store, now = loaded.config.store, time.monotonic()
@@ -210,11 +213,11 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._gauge.stop()
             self._control.stop()
-            if self._shared is not None:
-                await self._shared.stop()
             await self._parts.sharing.drain()
             if self._parts.cache is not None:
                 await self._parts.cache.close()
+            if self._shared is not None:
+                await self._shared.stop()
             await self._parts.wire.close()
             self._registry.close()
             await self._issuer_keys.close()

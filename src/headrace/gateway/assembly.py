@@ -85,10 +85,12 @@ def _take_cache(config: Config, parts: Parts) -> None:
         return
     # Imported where a cache is wanted: it is a tenth of what a start without one takes.
     from headrace.data.answer_file import AnswerFile
+    from headrace.gateway.cache.file_shelf import FileShelf
     from headrace.gateway.cache.given_again import GivenAgain
-    from headrace.gateway.cache.shelf import Shelf
 
-    shelf = None if parts.store is None else Shelf(AnswerFile(parts.store))
+    shelf = parts.shelf
+    if shelf is None and parts.store is not None:
+        shelf = FileShelf(AnswerFile(parts.store))
     cache = GivenAgain(config.resilience.kept_answers, shelf)
     if semantic:
         cache.take_embeddings()

@@ -24,6 +24,7 @@ from headrace.platform.http.messages import Transport
 
 if TYPE_CHECKING:
     from headrace.gateway.cache.given_again import GivenAgain
+    from headrace.gateway.cache.shelf import Shelf
 
 
 class Parts(Struct):
@@ -49,6 +50,8 @@ class Parts(Struct):
     """Large events of all streams."""
     cache: GivenAgain | None = None
     """Answers given again; None until a configuration has it on."""
+    shelf: Shelf | None = None
+    """Where replicas share its answers; None if they do not."""
     store: Path | None = None
     """The store's folder, for what a configuration may turn on later."""
     running: int = 0

@@ -14,10 +14,10 @@ import pytest
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.answer_file import AnswerFile
-from headrace.gateway.cache import shelf
+from headrace.gateway.cache import file_shelf
 from headrace.gateway.cache.asking import asked, partition_of
+from headrace.gateway.cache.file_shelf import FileShelf
 from headrace.gateway.cache.given_again import GivenAgain
-from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.recorded import Recorded
 from headrace.nouns import Call, Caller
 from support.replies import call
@@ -108,12 +108,12 @@ def test_names_cannot_pass_for_other_partitions() -> None:
 async def test_what_is_on_the_shelf_comes_back_and_what_was_dropped_does_not(
     tmp_path: Path,
 ) -> None:
-    cache = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    cache = GivenAgain(AnswerCachePolicy(), FileShelf(AnswerFile(tmp_path)))
     for i in range(20):
         await keep(cache, asking(f"question {i}", "ab"[i % 2]), answer(f"answer {i}"))
     cache.purge(partition_of(Caller(key_id="k", tenant="b"), "tenant"))
     await cache.close()
-    again = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    again = GivenAgain(AnswerCachePolicy(), FileShelf(AnswerFile(tmp_path)))
     assert await again.restore(NOW) == 10
     given = await found(again, asking("question 4"))
     assert given is not None
@@ -121,7 +121,7 @@ async def test_what_is_on_the_shelf_comes_back_and_what_was_dropped_does_not(
     assert given.cost_microusd == 10
     assert await found(again, asking("question 5", "b")) is None
     await again.close()
-    later = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    later = GivenAgain(AnswerCachePolicy(), FileShelf(AnswerFile(tmp_path)))
     assert await later.restore(NOW + 60) == 0
     await later.close()
 
@@ -129,12 +129,12 @@ async def test_what_is_on_the_shelf_comes_back_and_what_was_dropped_does_not(
 async def test_what_is_purged_while_the_shelf_is_read_does_not_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf, "READ_AT_ONCE", 50)
-    cache = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    monkeypatch.setattr(file_shelf, "READ_AT_ONCE", 50)
+    cache = GivenAgain(AnswerCachePolicy(), FileShelf(AnswerFile(tmp_path)))
     for i in range(200):
         await keep(cache, asking(f"question {i}", "ab"[i % 2]), answer(f"answer {i}"))
     await cache.close()
-    again = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    again = GivenAgain(AnswerCachePolicy(), FileShelf(AnswerFile(tmp_path)))
     again.begin_restoring(NOW)
     async with asyncio.timeout(60):
         while not len(again):  # noqa: ASYNC110 - it hears of it by no event
@@ -145,7 +145,7 @@ async def test_what_is_purged_while_the_shelf_is_read_does_not_come_back(
     answers = [await found(again, asking(f"question {i}", "ab"[i % 2])) for i in range(200)]
     assert all((answers[i] is None) == bool(i % 2) for i in range(200))
     await again.close()
-    later = GivenAgain(AnswerCachePolicy(), Shelf(AnswerFile(tmp_path)))
+    later = GivenAgain(AnswerCachePolicy(), FileShelf(AnswerFile(tmp_path)))
     assert await later.restore(NOW) == 100
     await later.close()
 

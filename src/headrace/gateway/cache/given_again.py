@@ -20,13 +20,14 @@ import msgspec
 
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
-from headrace.gateway import answer_forms
+from headrace.data.answer_file import AnswerRow
 from headrace.gateway.answer_cache import worth_keeping
 from headrace.gateway.cache import guard
 from headrace.gateway.cache.asking import Asked, tags_of
 from headrace.gateway.cache.decisions import Candidate, Decision, Decisions
 from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
+from headrace.gateway.cache.giving import as_hit
 from headrace.gateway.cache.neighbourhoods import Neighbourhoods
 from headrace.gateway.cache.reading import read
 from headrace.gateway.cache.shelf import Shelf
@@ -76,6 +77,8 @@ class GivenAgain:
         """`shelf` keeps answers over a restart."""
         self._bounds = bounds
         self._shelf = shelf
+        if shelf is not None:
+            shelf.follow(self)
         self._rng = rng or random.Random()
         self._entries: dict[Key, Entry] = {}
         self._keys: list[Key] = []
@@ -128,10 +131,8 @@ class GivenAgain:
         async for rows in self._shelf.rows(now, most):
             for row in rows:
                 entry = self._entries.get((row.partition, row.exact))
-                if entry is None or entry.label or entry.call != row.call:
-                    continue
-                if row.vector is not None and row.vector_of == VERSION:
-                    self._join(entry, self._questions.vector(row.vector))
+                if entry is not None and not entry.label and entry.call == row.call:
+                    self._join_by(entry, row)
             await self._near.caught_up()
         return count
 
@@ -152,9 +153,9 @@ class GivenAgain:
         self.decisions.add(decision)
         if asked.refresh:
             return None
-        entry = self._entries.get((asked.partition, asked.exact))
+        entry = await self._entry((asked.partition, asked.exact))
         if entry is not None and not self._due(entry, now):
-            given = _given(entry, call, b"exact", 1.0, now)
+            given = as_hit(entry, call, b"exact", 1.0, now)
             if given is not None:
                 self.counts.exact += 1
                 decision.tier = "exact"
@@ -164,7 +165,7 @@ class GivenAgain:
         decision.tier = "missed"
         if asked.question and self._near and (around in self._near or around in self._coming):
             near = await self._nearest(asked, policy, now, decision)
-            given = near and _given(near.entry, call, b"semantic", near.cosine, now)
+            given = near and as_hit(near.entry, call, b"semantic", near.cosine, now)
             if near is not None and given is not None:
                 self.counts.semantic += 1
                 decision.tier = "semantic"
@@ -177,6 +178,38 @@ class GivenAgain:
         entry.hits += 1
         self.counts.saved_microusd += entry.recorded.cost_microusd or 0
         decision.paid_by = entry.call
+
+    async def _entry(self, key: Key) -> Entry | None:
+        entry = self._entries.get(key)
+        if entry is not None or self._shelf is None:
+            return entry
+        row = await self._shelf.get(key)
+        return None if row is None else self.kept_elsewhere(row)
+
+    def kept_elsewhere(self, row: AnswerRow) -> Entry:
+        """Takes an answer that another keeps too, unless there is a newer one; returns the one."""
+        before = self._entries.get((row.partition, row.exact))
+        if before is not None and before.kept_at >= row.kept_at:
+            return before
+        entry = entry_of(row)
+        self._place(entry)
+        self._join_by(entry, row)
+        self._make_room()
+        return entry
+
+    def dropped_elsewhere(self, key: Key) -> None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._forget(entry)
+
+    def purged_elsewhere(self, partition: str | None) -> None:
+        for entry in [e for e in self._entries.values() if partition in (None, e.key[0])]:
+            self._forget(entry)
+
+    async def caught_up(self) -> None:
+        """Waits while the index is far behind."""
+        if self._near is not None:
+            await self._near.caught_up()
 
     async def keep(
         self, asked: Asked, recorded: Recorded, call: Call, policy: CachePolicy, now: float
@@ -231,6 +264,11 @@ class GivenAgain:
         if self._near is not None and self._near.add(entry.around, label, vector):
             self._last_label = entry.label = label
             self._labels[label] = entry
+
+    def _join_by(self, entry: Entry, row: AnswerRow) -> None:
+        """The same by its vector on the shelf, if it is of this model."""
+        if self._questions is not None and row.vector is not None and row.vector_of == VERSION:
+            self._join(entry, self._questions.vector(row.vector))
 
     def _leave(self, entry: Entry) -> None:
         """Its question is found no more."""
@@ -329,7 +367,10 @@ class GivenAgain:
                     self._keys.pop()
                 else:
                     drawn.append(entry)
-            self._drop(min(drawn, key=lambda entry: entry.worth))
+            least = min(drawn, key=lambda entry: entry.worth)
+            self._forget(least)
+            if self._shelf is not None:
+                self._shelf.evicted(least.key)
 
     def _drop(self, entry: Entry) -> None:
         """For good."""
@@ -350,27 +391,6 @@ class GivenAgain:
         Lowenstein 2015, Optimal Probabilistic Cache Stampede Prevention)."""
         early_s = -entry.made_s * math.log(1.0 - self._rng.random())
         return not entry.kept_at <= now < entry.until - min(early_s, EARLY_SHARE * _life_s(entry))
-
-
-def _given(entry: Entry, call: Call, tier: bytes, similarity: float, now: float) -> Recorded | None:
-    """In the form that the call wants; None if it cannot be had in it."""
-    given = answer_forms.as_asked(entry.recorded, call)
-    if given is None:
-        return None
-    origin = next(
-        (
-            line
-            for line in entry.recorded.about.splitlines(keepends=True)
-            if line.startswith(b"x-headrace-backend:")
-        ),
-        b"",
-    )
-    about = (
-        b"%bx-headrace-cache: %b\r\nx-headrace-cache-similarity: %.4f\r\n"
-        b"x-headrace-cache-age-s: %d\r\nx-headrace-cache-call: %b\r\n"
-        % (origin, tier, similarity, max(0, int(now - entry.kept_at)), entry.call.encode())
-    )
-    return msgspec.structs.replace(given, about=about, cost_microusd=entry.recorded.cost_microusd)
 
 
 def _life_s(entry: Entry) -> float:

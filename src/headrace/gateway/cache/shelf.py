@@ -1,76 +1,68 @@
-"""Writes what the cache keeps and drops to its file, behind the calls and in a thread."""
+"""Where answers are kept besides a worker's memory: in a file of this host, or in a server that
+replicas share. Calls never fail by it and hardly wait for it: what cannot be had is a miss."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
-from headrace.data.answer_file import AnswerFile, AnswerRow
+from headrace.data.answer_file import AnswerRow
 
 Key = tuple[str, bytes]
-MOST_WAITING = 1_000
-"""More than so many answers that the disk has not taken, and the newest are not kept there."""
-READ_AT_ONCE = 500
-"""Answers read at a time when it starts: calls go on in between."""
+"""Partition and digest."""
 
 
-class Shelf:
-    """One file's changes, in order. For one event loop."""
+class Follower(Protocol):
+    """Is told what other workers and replicas did, where answers are shared."""
 
-    def __init__(self, file: AnswerFile) -> None:
-        self._file = file
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-file")
-        self._waiting: dict[Key, AnswerRow | None] = {}
-        self._running: asyncio.Task[None] | None = None
-        self._purges = 0
+    def kept_elsewhere(self, row: AnswerRow) -> object:
+        """An answer was kept."""
+        ...
 
-    async def rows(self, now: float, most: int) -> AsyncIterator[list[AnswerRow]]:
-        """The answers that are still good, at most `most` of them, some at a time. None that was
-        purged before it is handed out."""
-        loop = asyncio.get_running_loop()
-        numbers = await loop.run_in_executor(self._thread, self._file.good, now, most)
-        for start in range(0, len(numbers), READ_AT_ONCE):
-            part = numbers[start : start + READ_AT_ONCE]
-            read = -1
-            while read != self._purges:
-                read = self._purges
-                rows = await loop.run_in_executor(self._thread, self._file.read, part)
-            yield rows
+    def dropped_elsewhere(self, key: Key) -> None:
+        """One was dropped for good."""
+        ...
+
+    def purged_elsewhere(self, partition: str | None) -> None:
+        """A partition's answers were dropped, or all; what is still good is told again."""
+        ...
+
+    async def caught_up(self) -> None:
+        """Waits while the follower has much to do."""
+        ...
+
+
+class Shelf(Protocol):
+    """For one event loop. Times are Unix seconds."""
+
+    def follow(self, follower: Follower) -> None:
+        """To be called once, before anything else."""
+        ...
+
+    def rows(self, now: float, most: int) -> AsyncIterator[list[AnswerRow]]:
+        """The answers to begin with, some at a time; none where the follower is told of them."""
+        ...
+
+    async def get(self, key: Key) -> AnswerRow | None:
+        """An answer that the follower may not know yet. Waits shortly at most."""
+        ...
 
     def keep(self, row: AnswerRow) -> None:
-        """Takes an answer to be written."""
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting[row.partition, row.exact] = row
-            self._start()
+        """Takes an answer to be written behind the calls."""
+        ...
 
     def drop(self, key: Key) -> None:
-        """Takes one to be deleted."""
-        self._waiting[key] = None
-        self._start()
+        """Takes one to be deleted for good."""
+        ...
+
+    def evicted(self, key: Key) -> None:
+        """Memory had no room for it."""
+        ...
 
     def purge(self, partition: str | None) -> None:
-        """Takes a partition's answers to be deleted, or all: those of other workers, too."""
-        self._purges += 1
-        self._thread.submit(self._file.purge, partition)
+        """Takes a partition's answers to be deleted, or all: those of others, too."""
+        ...
 
     async def close(self) -> None:
         """Waits for what is to be written. Idempotent."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
-
-    def _start(self) -> None:
-        if self._running is None:
-            self._running = asyncio.create_task(self._work(), name="cache file")
-
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                changes, self._waiting = self._waiting, {}
-                kept = [row for row in changes.values() if row is not None]
-                dropped = [key for key, row in changes.items() if row is None]
-                await loop.run_in_executor(self._thread, self._file.change, kept, dropped)
-        finally:
-            self._running = None
+        ...
