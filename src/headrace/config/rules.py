@@ -273,6 +273,10 @@ class Rules:
         traces = self._config.telemetry.traces
         if isinstance(traces, OtlpTraces):
             self._url(("telemetry", "traces", "url"), traces.url, url_fault(traces.url))
+        metrics = self._config.telemetry.send_metrics
+        if metrics is not None:
+            place = ("telemetry", "send_metrics", "url")
+            self._url(place, metrics.url, url_fault(metrics.url))
 
     def _unlisted(self) -> None:
         backends, models = self._config.backends, self._config.models

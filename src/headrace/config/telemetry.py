@@ -64,12 +64,35 @@ class ConsoleTraces(
 AnyTraces = OtlpTraces | AzureMonitorTraces | ConsoleTraces
 
 
+class OtlpMetrics(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="to", tag="otlp"
+):
+    """Metrics to a collector, by OpenTelemetry's protocol over HTTP."""
+
+    url: str = "http://127.0.0.1:4318"
+    """The collector; `/v1/metrics` is added if no path is written."""
+    headers: dict[HeaderName, SecretRef] = field(default_factory=dict)
+    """Headers that the collector wants, such as a key: by name, where each one's text is."""
+    every_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    """Sums are sent this often, in seconds."""
+    service: str = "headrace"
+    """The name under which they are found."""
+    queue: Annotated[int, Meta(ge=1024, le=1_000_000)] = 65_536
+    """Calls that may wait to be counted, for each worker, while the collector keeps its thread
+    waiting; more are dropped and counted as such."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """Sums that are not taken within this time are in what is sent next."""
+
+
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is measured and told of calls. Never a word of a prompt or an answer."""
 
     metrics: bool | None = None
     """Count calls, times, tokens and cost for `/metrics` on the admin port. Leave out to do so if
     there is an admin port, or somebody to be told of alerts."""
+    send_metrics: OtlpMetrics | None = None
+    """Where metrics by OpenTelemetry's conventions go, beside `/metrics` or without it; leave out
+    for none."""
     tenant_labels: Annotated[int, Meta(ge=0, le=10_000)] = 100
     """Tenants that metrics tell apart; all further ones are counted as `other`."""
     logs: Literal["json", "text"] | None = None

@@ -10,10 +10,17 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from headrace.config.schema import Config
-from headrace.config.telemetry import AnyTraces, AzureMonitorTraces, ConsoleTraces, OtlpTraces
+from headrace.config.telemetry import (
+    AnyTraces,
+    AzureMonitorTraces,
+    ConsoleTraces,
+    OtlpMetrics,
+    OtlpTraces,
+)
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
 from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed_line
+from headrace.gateway.telemetry.genai_metrics import GenAiMetrics, Observed
 from headrace.gateway.telemetry.genai_spans import spans_of
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.moment import moment
@@ -23,11 +30,13 @@ from headrace.gateway.telemetry.tracing import Kept, Tracer
 from headrace.platform.secrets import Secrets
 from headrace.platform.telemetry.lines import write_lines
 from headrace.platform.telemetry.otlp import OtlpExporter
+from headrace.platform.telemetry.otlp_metrics import OtlpMetricsExporter
 from headrace.platform.telemetry.spans import SpanExporter, scrubbed
 from headrace.platform.telemetry.spool import Spool
 
 SPANS_EVERY_S = 1.0
 CALLS_IN_A_BATCH = 256
+COUNTED_EVERY_S = 1.0
 LINES_EVERY_S = 0.2
 LINES_IN_A_BATCH = 256
 LINES_QUEUED = 50_000
@@ -45,14 +54,16 @@ class WorkerTelemetry:
         self._parts = parts
         self._worker = f"{os.getpid()}-{time.time_ns():x}"
         self._spools: list[Spool[Any]] = []
-        self._exporter: SpanExporter | None = None
+        self._exporters: list[SpanExporter | OtlpMetricsExporter] = []
         self.meters = Meters(config.telemetry.tenant_labels, scrub) if measures(config) else None
         traces = config.telemetry.traces
         tracer = None if traces is None else self._tracer(traces, secrets, scrub)
         form = config.telemetry.logs
         lines = None if form is None else self._lines(as_json if form == "json" else as_text, scrub)
-        if self.meters is not None or tracer is not None or lines is not None:
-            parts.observer = Observer(self.meters, tracer, lines)
+        wanted = config.telemetry.send_metrics
+        measure = None if wanted is None else self._measuring(wanted, secrets, scrub)
+        if any(one is not None for one in (self.meters, tracer, lines, measure)):
+            parts.observer = Observer(self.meters, tracer, lines, measure)
 
     def start(self) -> None:
         for spool in self._spools:
@@ -62,8 +73,8 @@ class WorkerTelemetry:
         """Hands on what waits, for a few seconds at most. Blocks."""
         for spool in self._spools:
             spool.close()
-        if self._exporter is not None:
-            self._exporter.close()
+        for exporter in self._exporters:
+            exporter.close()
 
     def take_up(self, config: Config) -> None:
         """Another configuration is in force."""
@@ -89,7 +100,7 @@ class WorkerTelemetry:
         spool = Spool("spans", export, most=traces.queue, batch=CALLS_IN_A_BATCH,
                       every_s=SPANS_EVERY_S)  # fmt: skip
         self._spools.append(spool)
-        self._exporter = exporter
+        self._exporters.append(exporter)
         return Tracer(
             spool.put,
             random.Random(os.urandom(32)),
@@ -97,6 +108,30 @@ class WorkerTelemetry:
             slow_s=traces.slow_s,
             propagates=traces.propagate,
         )
+
+    def _measuring(
+        self, wanted: OtlpMetrics, secrets: Secrets, scrub: Callable[[str], str]
+    ) -> Callable[[Observed], None]:
+        now = time.monotonic()
+        headers = {name: secrets.get(ref, now) for name, ref in wanted.headers.items()}
+        resource = {"service.name": wanted.service, "service.instance.id": self._worker}
+        exporter = OtlpMetricsExporter(
+            wanted.url, headers, wanted.timeout_s, resource, time.time_ns()
+        )
+        sums, sent_at = GenAiMetrics(scrub), now
+
+        def send(last: bool) -> None:
+            nonlocal sent_at
+            now = time.monotonic()
+            if last or now - sent_at >= wanted.every_s:
+                sent_at = now
+                exporter.export(sums.metrics(), time.time_ns())
+
+        spool = Spool("metrics", sums.take, most=wanted.queue, batch=CALLS_IN_A_BATCH,
+                      every_s=COUNTED_EVERY_S, then=send)  # fmt: skip
+        self._spools.append(spool)
+        self._exporters.append(exporter)
+        return spool.put
 
     def _lines(
         self, form: Callable[[CallLine], str], scrub: Callable[[str], str]

@@ -14,7 +14,7 @@ from headrace.nouns import PASSED_ON, Call, Operation, Usage
 from headrace.platform.http.messages import Origin
 from headrace.platform.telemetry.spans import Span, SpanKind, Value
 
-_OPERATIONS = {
+OPERATIONS = {
     Operation.CHAT: "chat",
     Operation.MESSAGES: "chat",
     Operation.RESPONSES: "chat",
@@ -94,8 +94,8 @@ def _asked(kept: Kept) -> Iterator[tuple[Go | None, tuple[Target, Origin]]]:
 def _call_attributes(kept: Kept) -> dict[str, Value]:
     call, progress, caller = kept.call, kept.progress, kept.call.caller
     found: dict[str, Value] = {
-        "gen_ai.operation.name": _OPERATIONS[call.operation],
-        "gen_ai.provider.name": _provider(progress.target),
+        "gen_ai.operation.name": OPERATIONS[call.operation],
+        "gen_ai.provider.name": provider_of(progress.target),
         "gen_ai.request.model": call.model,
         "gen_ai.request.stream": call.stream,
         "http.response.status_code": progress.status,
@@ -129,8 +129,8 @@ def _attempt_attributes(
 ) -> dict[str, Value]:
     call = kept.call
     found: dict[str, Value] = {
-        "gen_ai.operation.name": _OPERATIONS[call.operation],
-        "gen_ai.provider.name": _provider(target),
+        "gen_ai.operation.name": OPERATIONS[call.operation],
+        "gen_ai.provider.name": provider_of(target),
         "gen_ai.request.model": target.model or call.model,
         "gen_ai.request.stream": call.stream,
         "server.address": origin.host,
@@ -158,10 +158,11 @@ def _usage(usage: Usage) -> dict[str, Value]:
 
 
 def _name(call: Call, model: str) -> str:
-    return f"{_OPERATIONS[call.operation]} {model}"
+    return f"{OPERATIONS[call.operation]} {model}"
 
 
-def _provider(target: Target | None) -> str:
+def provider_of(target: Target | None) -> str:
+    """As the conventions name it."""
     if target is None:
         return "headrace"
     name = target.service.provider

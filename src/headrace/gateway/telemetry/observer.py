@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from headrace.gateway.progress import Progress
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.call_lines import CallLine, line_of
+from headrace.gateway.telemetry.genai_metrics import Observed, observed
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.trace import Trace
 from headrace.gateway.telemetry.tracing import Tracer
@@ -25,11 +26,13 @@ class Observer:
         meters: Meters | None,
         tracer: Tracer | None = None,
         tell: Callable[[CallLine], None] | None = None,
+        measure: Callable[[Observed], None] | None = None,
     ) -> None:
-        """`tell` takes a line for each call and must not wait."""
+        """`tell` takes a line for each call, `measure` what is counted of one; neither may wait."""
         self._meters = meters
         self._tracer = tracer
         self._tell = tell
+        self._measure = measure
 
     def begin(self, call: Call) -> Trace | None:
         """The beginning of a call, if it has one of its own."""
@@ -44,6 +47,10 @@ class Observer:
             self._tracer.settled(call, progress, usage, now)
         if self._tell is not None:
             self._tell(line_of(call, progress, usage, now, time.time()))
+        if self._measure is not None:
+            found = observed(call, progress, usage, now)
+            if found is not None:
+                self._measure(found)
 
     def tried(self, attempts: Collection[Go]) -> None:
         """All attempts of a call that met with trouble."""

@@ -11,11 +11,13 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from headrace import __version__
 from headrace.platform.secrets import Secret
+from headrace.platform.telemetry.protobuf import attributes, field, text
 from headrace.platform.telemetry.spans import ExportFailed, Span, SpanKind, Value
 
 TRACES_PATH = "/v1/traces"
@@ -26,7 +28,6 @@ RETRIED = frozenset({429, 502, 503, 504})
 FIRST_WAIT_S = 0.5
 
 _TIMES = struct.Struct("<BQBQ").pack
-_DOUBLE = struct.Struct("<Bd").pack
 _FLAGS = struct.Struct("<HI").pack
 _SAMPLED, _KNOWS_REMOTE, _IS_REMOTE = 0x001, 0x100, 0x200
 _KINDS = {SpanKind.SERVER: b"\x30\x02", SpanKind.CLIENT: b"\x30\x03"}
@@ -34,31 +35,27 @@ _FAILED = b"\x7a\x02\x18\x02"
 """Field 15, a status: its field 3, the code, is ERROR."""
 
 
-class OtlpExporter:
-    """Posts batches to one collector."""
+class Collector:
+    """Posts messages to one collector."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, Secret], timeout_s: float, resource: Mapping[str, str]
+        self, url: str, path: str, headers: Mapping[str, Secret], timeout_s: float
     ) -> None:
-        """`timeout_s` is for one batch, repetitions included."""
+        """`path` is taken where the URL has none. `timeout_s` is for one message, repetitions
+        included."""
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port
-        self._path = parts.path if parts.path.strip("/") else TRACES_PATH
+        self._path = parts.path if parts.path.strip("/") else path
         if parts.query:
             self._path += f"?{parts.query}"
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._headers = dict(headers)
         self._timeout_s = timeout_s
         self._closed = threading.Event()
-        told: dict[str, Value] = {**resource, "service.version": __version__}
-        self._resource = _field(1, b"".join(_attributes(told, 1)))
-        self._scope = _field(1, _text(1, "headrace") + _text(2, __version__))
 
-    def export(self, spans: Sequence[Span]) -> None:
+    def send(self, message: bytes) -> None:
         """Raises ExportFailed."""
-        scope_spans = self._scope + b"".join(_field(2, encoded(span)) for span in spans)
-        request = _field(1, self._resource + _field(2, scope_spans))
-        body, until, wait_s = gzip.compress(request, FAST), time.monotonic(), FIRST_WAIT_S
+        body, until, wait_s = gzip.compress(message, FAST), time.monotonic(), FIRST_WAIT_S
         until += self._timeout_s
         while True:
             failure = self._post(body, max(0.1, until - time.monotonic()))
@@ -96,6 +93,33 @@ class OtlpExporter:
         raise ExportFailed(f"the collector answered {status}")
 
 
+class OtlpExporter:
+    """Sends batches of spans."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, Secret], timeout_s: float, resource: Mapping[str, str]
+    ) -> None:
+        self._collector = Collector(url, TRACES_PATH, headers, timeout_s)
+        self._resource, self._scope = resource_of(resource), SCOPE
+
+    def export(self, spans: Sequence[Span]) -> None:
+        """Raises ExportFailed."""
+        scope_spans = self._scope + b"".join(field(2, encoded(span)) for span in spans)
+        self._collector.send(field(1, self._resource + field(2, scope_spans)))
+
+    def close(self) -> None:
+        self._collector.close()
+
+
+def resource_of(resource: Mapping[str, str]) -> bytes:
+    """Who tells, as the field of a request's first level."""
+    told: dict[str, Value] = {**resource, "service.version": __version__}
+    return field(1, b"".join(attributes(told, 1)))
+
+
+SCOPE: Final = field(1, text(1, "headrace") + text(2, __version__))
+
+
 def encoded(span: Span) -> bytes:
     """The message `Span`."""
     parent = span.parent_id
@@ -108,48 +132,13 @@ def encoded(span: Span) -> bytes:
             span.trace_id.to_bytes(16, "big"),
             b"\x12\x08",
             span.span_id.to_bytes(8, "big"),
-            _text(3, span.trace_state) if span.trace_state else b"",
+            text(3, span.trace_state) if span.trace_state else b"",
             b"" if parent is None else b"\x22\x08" + parent.to_bytes(8, "big"),
-            _text(5, span.name),
+            text(5, span.name),
             _KINDS[span.kind],
             _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
-            *_attributes(span.attributes, 9),
+            *attributes(span.attributes, 9),
             _FAILED if span.failed else b"",
             _FLAGS(0x0185, flags),
         )
     )
-
-
-def _attributes(attributes: Mapping[str, Value], number: int) -> Iterable[bytes]:
-    """Each as a `KeyValue` in the field of that number."""
-    for name, value in attributes.items():
-        if isinstance(value, str):
-            any_value = _text(1, value)
-        elif isinstance(value, bool):
-            any_value = b"\x10\x01" if value else b"\x10\x00"
-        elif isinstance(value, int):
-            any_value = b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
-        else:
-            any_value = _DOUBLE(0x21, value)
-        yield _field(number, _text(1, name) + _field(2, any_value))
-
-
-def _text(number: int, text: str) -> bytes:
-    return _field(number, text.encode("utf-8", "replace"))
-
-
-def _field(number: int, data: bytes) -> bytes:
-    """A field of bytes; `number` is at most 15."""
-    size = len(data)
-    if size < 0x80:
-        return b"%c%c%b" % (number << 3 | 2, size, data)
-    return b"%c%b%b" % (number << 3 | 2, _varint(size), data)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -27,8 +27,11 @@ class Spool(Generic[T]):
         most: int,
         batch: int,
         every_s: float,
+        then: Callable[[bool], None] | None = None,
     ) -> None:
-        """`consume` gets batches in a thread of the queue's own; what it raises costs the batch."""
+        """`consume` gets batches in a thread of the queue's own; what it raises costs the batch.
+        `then` follows each time that the queue was emptied, told whether it was the last; what it
+        raises costs nothing but a line in the log."""
         self.name = name
         self.dropped = 0
         """Items that were never taken."""
@@ -36,6 +39,7 @@ class Spool(Generic[T]):
         self._most = most
         self._batch = batch
         self._every_s = every_s
+        self._then = then
         self._items: deque[T] = deque()
         self._stop = threading.Event()
         self._fails = False
@@ -63,7 +67,19 @@ class Spool(Generic[T]):
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
             self._empty()
+            self._follow_up(False)
         self._empty()
+        self._follow_up(True)
+
+    def _follow_up(self, last: bool) -> None:
+        if self._then is None:
+            return
+        try:
+            self._then(last)
+        except Exception as error:
+            self._tell(error)
+        else:
+            self._taken_again()
 
     def _empty(self) -> None:
         items = self._items
@@ -75,9 +91,13 @@ class Spool(Generic[T]):
                 self.dropped += len(batch)
                 self._tell(error)
             else:
-                if self._fails:
-                    self._fails = False
-                    log.warning("%s: it is taken again", self.name)
+                if self._then is None:
+                    self._taken_again()
+
+    def _taken_again(self) -> None:
+        if self._fails:
+            self._fails = False
+            log.warning("%s: it is taken again", self.name)
 
     def _tell(self, error: Exception) -> None:
         """Once for each time that it begins to fail."""

@@ -1,0 +1,48 @@
+"""Fields of protobuf's wire format (https://protobuf.dev/programming-guides/encoding/), as far as
+OpenTelemetry's protocol has them here."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+
+from headrace.platform.telemetry.spans import Value
+
+_DOUBLE = struct.Struct("<Bd").pack
+
+
+def attributes(values: Mapping[str, Value], number: int) -> Iterable[bytes]:
+    """Each as a `KeyValue` in the field of that number."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            any_value = text(1, value)
+        elif isinstance(value, bool):
+            any_value = b"\x10\x01" if value else b"\x10\x00"
+        elif isinstance(value, int):
+            any_value = b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+        else:
+            any_value = _DOUBLE(0x21, value)
+        yield field(number, text(1, name) + field(2, any_value))
+
+
+def text(number: int, value: str) -> bytes:
+    """A field of text."""
+    return field(number, value.encode("utf-8", "replace"))
+
+
+def field(number: int, data: bytes) -> bytes:
+    """A field of bytes; `number` is at most 15."""
+    size = len(data)
+    if size < 0x80:
+        return b"%c%c%b" % (number << 3 | 2, size, data)
+    return b"%c%b%b" % (number << 3 | 2, varint(size), data)
+
+
+def varint(value: int) -> bytes:
+    """Of what is not negative."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
