@@ -31,3 +31,8 @@ class CachePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     least_score: Annotated[float, Meta(ge=0.5, le=1)] | None = None
     """For `semantic`: how sure the guard must be that two questions ask the same. Leave out for the
     one that it was measured with."""
+    max_wrong_rate: Annotated[float, Meta(ge=0.0001, le=0.5)] | None = None
+    """For `semantic`: at most this share of the answers given to other words may be wrong. Which
+    may be given is then learned from feedback, by partition and neighbourhood of questions; what is
+    in doubt is not given. `0.01` begins with what the guard was measured to get right; a smaller
+    share gives nothing to other words until feedback shows that it may. See `docs/cache.md`."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from headrace.edge import anthropic, openai, passed_on, reading
+from headrace.edge.cache_feedback import Feedback
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.client_reply import ClientReply
 from headrace.edge.head import Head, head_of
@@ -92,8 +93,8 @@ class App:
             except KeysAwaited as awaited:
                 await awaited.fetched()
                 call = self._read(exchange, head, call_id, ip, runtime)
-            if isinstance(call, KeptResponse):
-                reply.whole(await call.read_or_deleted(runtime.pipeline), b"")
+            if isinstance(call, (KeptResponse, Feedback)):
+                reply.whole(await call.answered(runtime.pipeline), b"")
                 return
         except Refused as refused:
             if self._audit is not None and refused.reason in _UNPROVED:
@@ -113,7 +114,7 @@ class App:
 
     def _read(
         self, exchange: Exchange, head: Head, call_id: str, ip: str, runtime: Runtime
-    ) -> Call | KeptResponse | None:
+    ) -> Call | KeptResponse | Feedback | None:
         """What was asked for; None if it was a page, which is answered."""
         said, route = head.said, head.route
         if route is None:
@@ -123,6 +124,9 @@ class App:
             if asks is Page.RESPONSE:
                 caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
                 return KeptResponse(caller, route.name or "", exchange.method)
+            if asks is Page.FEEDBACK:
+                caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
+                return Feedback(caller, exchange.body)
             self._page(exchange, route, asks, call_id, ip, said)
             return None
         if asks in PASSED_ON:

@@ -1,7 +1,7 @@
 """The part of an operator's socket that speaks of the cache: see `edge/control.py`.
 
 `GET /cache`, `GET /cache/misses`, `GET /cache/tuning`, `GET /cache/calls/ID`,
-`POST /cache/judge`, `POST /cache/purge`.
+`POST /cache/judge`, `POST /cache/purge`, `POST /cache/feedback`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headrace.gateway.cache import explaining, operating
+from headrace.gateway.cache import explaining, flagging, operating
 from headrace.gateway.cache.given_again import GivenAgain
 from headrace.gateway.cache.operating import Purge
 from headrace.gateway.parts import Parts
@@ -26,6 +26,13 @@ class Texts(Struct, frozen=True, forbid_unknown_fields=True):
 
     asked: str
     kept: str
+
+
+class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator says of the kept answer that a call was given."""
+
+    call: str
+    right: bool
 
 
 async def answer(parts: Parts, method: bytes, path: str, body: bytes) -> tuple[int, Any]:
@@ -64,6 +71,11 @@ async def _posted(parts: Parts, cache: GivenAgain, path: str, body: bytes) -> tu
         if cosine is None:
             return 404, {"error": "no embeddings: no model has `cache.answers: semantic`"}
         return 200, explaining.of_texts(texts.asked, texts.kept, cosine)
+    if path == "/cache/feedback":
+        said = msgspec.json.decode(body, type=Verdict)
+        if cache.decisions.of(said.call) is None:
+            return 404, {"error": "no decision of the cache is remembered for this"}
+        return 200, {"noted": await flagging.flag(cache, said.call, right=said.right, tenant=None)}
     return 404, {"error": "nothing is there"}
 
 

@@ -21,7 +21,7 @@ class KeptResponse(Struct, frozen=True):
     id: str
     method: bytes
 
-    async def read_or_deleted(self, pipeline: Pipeline) -> bytes:
+    async def answered(self, pipeline: Pipeline) -> bytes:
         """The answer's body. Raises Refused."""
         tenant = self.caller.tenant
         if not self.caller.may_ask(Operation.RESPONSES):

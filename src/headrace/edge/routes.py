@@ -21,6 +21,8 @@ class Page(enum.Enum):
     MODEL = "model"
     RESPONSE = "response"
     """One that is kept, which is read or deleted."""
+    FEEDBACK = "feedback"
+    """On an answer that was given again."""
 
 
 class Route(NamedTuple):
@@ -55,6 +57,7 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/models": Route(Dialect.OPENAI, Page.MODELS),
     b"/openai/v1/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
     b"/openai/models": Route(Dialect.AZURE_OPENAI, Page.MODELS),
+    b"/v1/feedback": Route(Dialect.OPENAI, Page.FEEDBACK),
     b"/v1/messages": Route(Dialect.ANTHROPIC, Operation.MESSAGES),
     b"/v1/messages/count_tokens": Route(Dialect.ANTHROPIC, Operation.COUNT_TOKENS),
     b"/openai/responses": Route(Dialect.AZURE_OPENAI, Operation.RESPONSES),
@@ -94,7 +97,8 @@ def route_of(method: bytes, target: bytes) -> Route:
         return route
     if route.asks is Operation.FILES:
         return _of_files(route, method, path)
-    allowed = b"POST" if isinstance(route.asks, Operation) else b"GET"
+    posted = route.asks is Page.FEEDBACK or isinstance(route.asks, Operation)
+    allowed = b"POST" if posted else b"GET"
     if method != allowed and not (method == b"HEAD" and allowed == b"GET"):
         raise Refused(
             Reason.METHOD_NOT_ALLOWED,

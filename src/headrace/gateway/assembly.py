@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -38,6 +39,9 @@ from headrace.services.in_words import InWords
 from headrace.services.local.process import Endpoint
 from headrace.services.schema_check import require_validator
 from headrace.services.service import Service
+
+if TYPE_CHECKING:
+    from headrace.data.feedback_file import FeedbackFile
 
 SHORTEST_KEY = 16
 GENERATED = "generated"
@@ -78,10 +82,14 @@ def assemble(
 
 def _take_cache(config: Config, parts: Parts) -> None:
     """Begins the cache, once; what it kept before a restart is there. Raises Setup."""
-    semantic = any(model.cache.answers == "semantic" for model in config.models.values())
+    policies = [model.cache for model in config.models.values()]
+    semantic = any(policy.answers == "semantic" for policy in policies)
+    bounded = semantic and any(policy.max_wrong_rate is not None for policy in policies)
     if parts.cache is not None:
         if semantic:
             parts.cache.take_embeddings()
+        if bounded:
+            parts.cache.take_bound(_feedback_file(parts))
         return
     # Imported where a cache is wanted: it is a tenth of what a start without one takes.
     from headrace.data.answer_file import AnswerFile
@@ -94,8 +102,16 @@ def _take_cache(config: Config, parts: Parts) -> None:
     cache = GivenAgain(config.resilience.kept_answers, shelf)
     if semantic:
         cache.take_embeddings()
+    if bounded:
+        cache.take_bound(_feedback_file(parts))
     cache.begin_restoring(time.time())
     parts.cache = cache
+
+
+def _feedback_file(parts: Parts) -> FeedbackFile | None:
+    from headrace.data.feedback_file import FeedbackFile
+
+    return None if parts.store is None else FeedbackFile(parts.store)
 
 
 def _gate(config: Config, parts: Parts, registered: Keyring) -> Gate | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -87,3 +87,21 @@ def tune(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     from headrace.operate.serve import find_config
 
     sys.exit(plot_thresholds(find_config(config), as_json=json))
+
+
+@cache_app.command
+def flag(
+    call: Annotated[str, Parameter(help="The x-request-id of a call that got a kept answer.")],
+    *,
+    verdict: Annotated[
+        Literal["right", "wrong"], Parameter(help="What the answer was for that question.")
+    ] = "wrong",
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Say that the kept answer of a call was wrong, or right. A wrong one is not given again for
+    that question."""
+    from headrace.operate.cache_commands import flag_answer
+    from headrace.operate.serve import find_config
+
+    sys.exit(flag_answer(find_config(config), call, right=verdict == "right", as_json=json))

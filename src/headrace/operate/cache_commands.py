@@ -27,8 +27,8 @@ def show_stats(loaded: Loaded, *, as_json: bool) -> int:
     sums = added(msgspec.convert(_asked(loaded, "GET", "/cache"), list[CacheStats]))
     misses = [row for told in _asked(loaded, "GET", "/cache/misses") for row in told]
     if as_json:
-        print(json.dumps({"hit_rate": sums.hit_rate, **msgspec.to_builtins(sums),
-                          "nearest_misses": misses}))  # fmt: skip
+        rates = {"hit_rate": sums.hit_rate, "wrong_rate": sums.wrong_rate}
+        print(json.dumps({**rates, **msgspec.to_builtins(sums), "nearest_misses": misses}))
         return 0
     table = Table(show_header=False)
     rate = "no call asked yet" if sums.hit_rate is None else f"{sums.hit_rate:.1%}"
@@ -42,8 +42,16 @@ def show_stats(loaded: Loaded, *, as_json: bool) -> int:
         ("Not embedded, too many waited", sums.skipped),
         ("Answers kept", sums.answers),
         ("Bytes kept", sums.kept_bytes),
+        ("Flagged wrong by somebody", sums.flagged_wrong),
+        ("Hits checked by a second call", sums.checked_right + sums.checked_wrong),
+        ("Of these wrong", sums.checked_wrong),
+        ("In doubt, compared: right", sums.compared_right),
+        ("In doubt, compared: wrong", sums.compared_wrong),
     ):
         table.add_row(label, f"{value:,}")
+    if sums.wrong_rate is not None:
+        low, high = sums.wrong_rate
+        table.add_row("Wrong of hits, 95 % interval", f"{low:.2%} to {high:.2%}")
     console = wide_console()
     console.print(table)
     if misses:
@@ -114,6 +122,20 @@ def drop_answers(loaded: Loaded, wish: Mapping[str, str | None], *, as_json: boo
     answers = sum(told["purged"] for told in _asked(loaded, "POST", "/cache/purge", body))
     print(json.dumps({"purged": answers}) if as_json else f"{answers:,} answers dropped")
     return 0
+
+
+def flag_answer(loaded: Loaded, call: str, *, right: bool, as_json: bool) -> int:
+    """Tells the worker that remembers the call; returns the exit code. Raises Setup."""
+    body = json.dumps({"call": call, "right": right}).encode()
+    for told in _asked(loaded, "POST", "/cache/feedback", body):
+        if told["noted"] == "no hit":
+            raise Setup(f"The call {call} was given no kept answer.", "Flag one that was.")
+        print(json.dumps(told) if as_json else "noted")
+        return 0
+    raise Setup(
+        f"No worker remembers a decision of the cache for {call}.",
+        "The last 2,000 calls are remembered, by each worker, until it ends.",
+    )
 
 
 def plot_thresholds(loaded: Loaded, *, as_json: bool) -> int:

@@ -17,7 +17,7 @@ import pytest
 
 from headrace.config.terms import is_within, networks_of, written_instant
 from headrace.data.registry.key_text import ADMIN, mint, new_id
-from headrace.edge.admin.cached import PurgeWish, TextPair
+from headrace.edge.admin.cached import PurgeWish, TextPair, Verdict
 from headrace.edge.admin.route import Route
 from headrace.edge.admin.scores import NewScores
 from headrace.edge.admin.table import routes
@@ -135,6 +135,7 @@ class World:
             TextPair: {"asked": "How?", "kept": "Why?"},
             PurgeWish: {"tag": "a"},
             NewScores: {"scores": [{"model": "a", "measure": "fluency", "points": 4}]},
+            Verdict: {"verdict": "wrong"},
             NewKey: {"name": "k", "tenant": tenant},
             KeyChange: {"tags": {"a": self.name()}},
             Rotation: {},
@@ -273,7 +274,7 @@ def test_a_list_of_routes_is_kept(world: World) -> None:
         "GET /metrics viewer",
         "GET /v1/cache viewer", "GET /v1/cache/misses operator", "GET /v1/cache/tuning viewer",
         "GET /v1/cache/calls/{call} operator", "POST /v1/cache/judge operator",
-        "POST /v1/cache/purge operator",
+        "POST /v1/cache/purge operator", "POST /v1/cache/calls/{call}/feedback operator",
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -26,6 +26,9 @@ class CacheView(Struct, frozen=True, kw_only=True):
     """That keep answers."""
     hit_rate: float | None
     """Of calls that asked; null if none did."""
+    wrong_rate: tuple[float, float] | None
+    """Bounds of the share of wrong hits (Clopper-Pearson, 95 %), by those that were checked; null
+    if none was."""
     sums: CacheStats
 
 
@@ -46,6 +49,18 @@ class PurgeWish(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     call: Label | None = None
 
 
+class Verdict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """On the kept answer that a call was given."""
+
+    verdict: Literal["right", "wrong"]
+
+
+class Noted(Struct, frozen=True, kw_only=True):
+    """`no hit` where the call was given no kept answer."""
+
+    noted: Literal["noted", "no hit"]
+
+
 class Purged(Struct, frozen=True, kw_only=True):
     """So many answers were dropped in so many workers."""
 
@@ -60,7 +75,8 @@ def cache(ask: Ask) -> CacheView:
         if status == 200
     ]
     sums = added(found)
-    return CacheView(workers=len(found), hit_rate=sums.hit_rate, sums=sums)
+    return CacheView(workers=len(found), hit_rate=sums.hit_rate, wrong_rate=sums.wrong_rate,
+                     sums=sums)  # fmt: skip
 
 
 def misses(ask: Ask) -> list[Any]:
@@ -97,6 +113,19 @@ def purge(ask: Ask) -> Purged:
     return Purged(answers=sum(told["purged"] for told in done), workers=len(done))
 
 
+def feedback(ask: Ask) -> Noted:
+    call, right = ask.path["call"], ask.body.verdict == "right"
+    ask.parts.desk.tell(ask.by, "cache.feedback", call, None, {"verdict": ask.body.verdict})
+    for told in _told(ask, "POST", "/cache/feedback", _Said(call=call, right=right)):
+        return msgspec.convert(told, Noted)
+    raise Denied(Why.NOT_FOUND, f"No worker remembers a decision of the cache for {call[:64]!r}.")
+
+
+class _Said(Struct, frozen=True):
+    call: str
+    right: bool
+
+
 def _told(ask: Ask, method: str, target: str, body: Struct | None = None) -> list[Any]:
     """What workers say that know."""
     sent = None if body is None else msgspec.json.encode(body)
@@ -119,6 +148,9 @@ def routes() -> list[Route]:
         Route(method="GET", path="/v1/cache/calls/{call}", name="cache_decision", role=act,
               whole=True, act=decision, answer=Told, faults=(404,),
               summary="Why a call got a kept answer or none."),
+        Route(method="POST", path="/v1/cache/calls/{call}/feedback", name="cache_feedback",
+              role=act, whole=True, act=feedback, body=Verdict, answer=Noted, faults=(404,),
+              summary="Say that the kept answer of a call was right or wrong."),
         Route(method="POST", path="/v1/cache/judge", name="judge_texts", role=act, whole=True,
               act=judge, body=TextPair, answer=Judged, faults=(404,),
               summary="What the guard says of two questions."),

@@ -17,7 +17,7 @@ QUESTION_CHARACTERS = 2_000
 """A longer question is looked for word by word alone: embeddings see no more of it than this."""
 _CHATS = frozenset({Operation.CHAT, Operation.MESSAGES})
 MOST_TAGS, TAG_CHARACTERS = 16, 128
-TAGS = b"x-headrace-cache-tags"
+TAGS, WRONG = b"x-headrace-cache-tags", b"x-headrace-cache-wrong"
 _NO_STORE, _NO_CACHE = "no-store", "no-cache"
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -34,13 +34,15 @@ class Asked(Struct):
     """The last question; empty if there is none to compare."""
     refresh: bool
     """The client wants a new answer, which then is kept."""
+    wrong: str | None = None
+    """A call whose kept answer was wrong, as the client says: this one then gets a new answer."""
     vector: Any = None
     """Of the question, once it is embedded."""
 
 
 def asked(call: Call, policy: CachePolicy) -> Asked | None:
     """None for a call whose answer is neither given again nor kept: see `docs/cache.md`."""
-    wishes = _wishes(call)
+    wishes, wrong = _wishes(call)
     if _NO_STORE in wishes:
         return None
     read = canonical.of_call(call)
@@ -56,7 +58,8 @@ def asked(call: Call, policy: CachePolicy) -> Asked | None:
         question, rest = _last_question(read.members)
         if question:
             around = canonical.digest(call, Canonical(rest, _encode(rest)), f"around {partition}")
-    return Asked(partition, exact, around, question, _NO_CACHE in wishes)
+    refresh = _NO_CACHE in wishes or wrong is not None
+    return Asked(partition, exact, around, question, refresh, wrong)
 
 
 def partition_of(caller: Caller, kind: Partition) -> str:
@@ -88,13 +91,16 @@ def tags_of(call: Call) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def _wishes(call: Call) -> set[str]:
-    """Directives of `Cache-Control` (RFC 9111, section 5.2.1)."""
+def _wishes(call: Call) -> tuple[set[str], str | None]:
+    """Directives of `Cache-Control` (RFC 9111, section 5.2.1), and the call that is flagged."""
     found: set[str] = set()
+    wrong = None
     for name, value in call.headers:
         if name == b"cache-control":
             found.update(part.strip().lower() for part in value.decode("latin-1").split(","))
-    return found
+        elif name == WRONG:
+            wrong = value.strip().decode("latin-1")
+    return found, wrong
 
 
 def _last_question(members: dict[str, Any]) -> tuple[str, dict[str, Any]]:

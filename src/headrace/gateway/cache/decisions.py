@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
+
+from headrace.gateway.cache.bound import Sighting
 
 MOST = 2_000
 """Decisions that are remembered; the oldest goes first."""
@@ -40,6 +42,16 @@ class Decision(Struct, gc=False):
     least_score: float | None = None
     """Asked of a candidate; None where none was looked at."""
     candidates: tuple[Candidate, ...] = ()
+    tenant: str = ""
+    """Of the caller."""
+    exact: bytes = b""
+    """Digest of the request."""
+    pair: Sighting | None = None
+    """That something can be learned of, where wrong answers are bounded."""
+    vector: Any = None
+    """Of the question, if there is such a pair."""
+    doubtful: tuple[str, bytes] | None = None
+    """The entry that might have been given, had more been known."""
 
 
 class Decisions:

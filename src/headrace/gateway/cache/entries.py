@@ -42,6 +42,10 @@ class Entry(Struct, eq=False):
         """Micro-dollars that it has saved or may save, by byte."""
         return (self.recorded.cost_microusd or 1) * (1 + self.hits) / self.recorded.size_bytes
 
+    @property
+    def life_s(self) -> float:
+        return self.until - self.kept_at
+
     def read(self) -> Reading:
         """What its question asks; read when it is first compared."""
         if self.reading is None:

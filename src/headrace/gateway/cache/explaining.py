@@ -29,6 +29,11 @@ SENTENCES = {
     "direction": "their directions differ",
     "joined": "one says `and` where the other says `or`",
     "order": "the order of their words differs",
+    "names": "a name, a place or a time of one is not in the other",
+    "unproved": "not enough is known of such pairs to keep `max_wrong_rate`",
+    "neighbourhood": "too many answers to such questions were wrong, for `max_wrong_rate`",
+    "wrong before": "this answer was wrong for a question as near as this",
+    "flagged": "this answer was wrong for this question",
 }
 TIERS = {
     "exact": "the very same request was answered before",
@@ -40,7 +45,7 @@ TIERS = {
 
 class Judged(Struct, frozen=True, kw_only=True):
     """What the guard says of two questions. `features` are those of its score, empty where a rule
-    forbids it; `wrong_rate` is what is thought likely for such pairs, where it is bounded."""
+    forbids it."""
 
     kept: str
     call: str | None

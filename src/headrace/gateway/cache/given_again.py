@@ -14,22 +14,25 @@ import random
 import time
 from collections import Counter
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.answer_file import AnswerRow
+from headrace.data.feedback_file import FeedbackFile
 from headrace.gateway.answer_cache import worth_keeping
-from headrace.gateway.cache import guard
+from headrace.gateway.cache import flagging
 from headrace.gateway.cache.asking import Asked, tags_of
-from headrace.gateway.cache.decisions import Candidate, Decision, Decisions
+from headrace.gateway.cache.choosing import Near, chosen
+from headrace.gateway.cache.decisions import Decision, Decisions
 from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
 from headrace.gateway.cache.giving import as_hit
+from headrace.gateway.cache.learning import Learning
 from headrace.gateway.cache.neighbourhoods import Neighbourhoods
-from headrace.gateway.cache.reading import read
 from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.recorded import Recorded
 from headrace.nouns import Call
@@ -55,14 +58,6 @@ class Counts(msgspec.Struct):
     """Near questions that the guard told apart."""
     saved_microusd: int = 0
     """What the answers had cost that were given again."""
-
-
-class Near(NamedTuple):
-    """An entry whose question is the same in other words."""
-
-    entry: Entry
-    cosine: float
-    score: float
 
 
 class GivenAgain:
@@ -92,6 +87,8 @@ class GivenAgain:
         self._restoring: asyncio.Task[int] | None = None
         self.counts = Counts()
         self.decisions = Decisions()
+        self.learning: Learning | None = None
+        """None where no model has its wrong answers bounded."""
         self.kept_bytes = 0
 
     def __len__(self) -> int:
@@ -102,6 +99,12 @@ class GivenAgain:
         if self._questions is None:
             self._questions = Questions.load()
             self._near = Neighbourhoods()
+
+    def take_bound(self, file: FeedbackFile | None) -> None:
+        """Begins to learn which answers are wrong, once. Needs the embeddings."""
+        if self.learning is None:
+            self.learning = Learning(file, partial(flagging.hear, self))
+            self.learning.start()
 
     def begin_restoring(self, now: float) -> None:
         """Starts to take what the shelf holds, beside the calls."""
@@ -140,6 +143,8 @@ class GivenAgain:
         """Writes what is still to be written."""
         if self._restoring is not None:
             self._restoring.cancel()
+        if self.learning is not None:
+            await self.learning.close()
         if self._near is not None:
             await self._near.close()
         if self._shelf is not None:
@@ -150,7 +155,10 @@ class GivenAgain:
     ) -> Recorded | None:
         """An answer in the form that the call wants, with header lines that say whence."""
         decision = Decision(call.id, now, asked.partition, asked.question, "refreshed")
+        decision.tenant, decision.exact = call.caller.tenant, asked.exact
         self.decisions.add(decision)
+        if asked.wrong is not None:
+            await flagging.flag(self, asked.wrong, right=False, tenant=call.caller.tenant)
         if asked.refresh:
             return None
         entry = await self._entry((asked.partition, asked.exact))
@@ -319,23 +327,9 @@ class GivenAgain:
         self, asked: Asked, policy: CachePolicy, now: float, decision: Decision
     ) -> Near | None:
         await self._embed(asked)
-        best: Near | None = None
-        reading, looked = read(asked.question), []
-        least_score = policy.least_score
-        decision.least_score = guard.shipped().threshold if least_score is None else least_score
-        for entry, cosine in await self._candidates(asked, now):
-            if cosine < guard.LEAST_COSINE:
-                looked.append(Candidate(entry.call, entry.question, cosine, 0.0, "far"))
-                break
-            verdict = guard.judge(reading, entry.read(), cosine, threshold=least_score)
-            looked.append(
-                Candidate(entry.call, entry.question, cosine, verdict.score, verdict.reason)
-            )
-            if not verdict.allowed:
-                self.counts.guarded += 1
-            elif best is None or verdict.score > best.score:
-                best = Near(entry, cosine, verdict.score)
-        decision.candidates = tuple(looked)
+        found = await self._candidates(asked, now)
+        best = chosen(asked, found, policy, self.learning, decision)
+        self.counts.guarded += sum(c.reason not in ("", "far") for c in decision.candidates)
         return best
 
     async def _candidates(self, asked: Asked, now: float) -> list[tuple[Entry, float]]:
@@ -390,8 +384,4 @@ class GivenAgain:
         """Ended, or about to end and made anew by this call alone: XFetch (Vattani, Chierichetti,
         Lowenstein 2015, Optimal Probabilistic Cache Stampede Prevention)."""
         early_s = -entry.made_s * math.log(1.0 - self._rng.random())
-        return not entry.kept_at <= now < entry.until - min(early_s, EARLY_SHARE * _life_s(entry))
-
-
-def _life_s(entry: Entry) -> float:
-    return entry.until - entry.kept_at
+        return not entry.kept_at <= now < entry.until - min(early_s, EARLY_SHARE * entry.life_s)

@@ -135,6 +135,16 @@ def _terms_differ(one: Reading, other: Reading, aligned: Aligned) -> str | None:
     return None
 
 
+def narrowed(reason: str, one: Reading, other: Reading) -> str:
+    """`names` instead of `words`, where a name, a place or a time is among what differs."""
+    if reason != "words":
+        return reason
+    aligned = align(one, other)
+    over = (*aligned.left_over, *aligned.right_over)
+    named = any(term.name or term.marker or term.word in closed.NARROWING for term in over)
+    return "names" if named or not over else reason
+
+
 def _may_add(one: Reading, other: Reading, aligned: Aligned) -> bool:
     """Whether one plain word more may still ask the same (`furnace`, `gas furnace`): no name, no
     place, no time, and never a word in the place of another."""

@@ -23,34 +23,35 @@ def upper(wrong: int, count: int, confidence: float) -> float:
     """One-sided: the true share is below it in `confidence` of all cases."""
     if wrong >= count:
         return 1.0
-    return _quantile(confidence, wrong + 1, count - wrong)
+    return beta_quantile(confidence, wrong + 1, count - wrong)
 
 
 def lower(wrong: int, count: int, confidence: float) -> float:
     """One-sided: the true share is above it in `confidence` of all cases."""
     if wrong == 0:
         return 0.0
-    return _quantile(1 - confidence, wrong, count - wrong + 1)
+    return beta_quantile(1 - confidence, wrong, count - wrong + 1)
 
 
-def _quantile(share: float, a: float, b: float) -> float:
-    """Of the beta distribution, by bisection."""
+def beta_quantile(share: float, a: float, b: float) -> float:
+    """The value below which a beta distribution has this share, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        if _incomplete_beta(a, b, middle) < share:
+        if beta_share(a, b, middle) < share:
             low = middle
         else:
             high = middle
     return (low + high) / 2
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Regularised, by its continued fraction (Abramowitz and Stegun, 26.5.8)."""
+def beta_share(a: float, b: float, x: float) -> float:
+    """The share of a beta distribution that is below a value: the incomplete beta function,
+    regularised, by its continued fraction (Abramowitz and Stegun, 26.5.8)."""
     if x <= 0 or x >= 1:
         return float(x > 0)
     if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(b, a, 1 - x)
+        return 1 - beta_share(b, a, 1 - x)
     front = math.exp(
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     )

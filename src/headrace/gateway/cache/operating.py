@@ -14,6 +14,7 @@ from headrace.gateway.cache.asking import partition_name
 from headrace.gateway.cache.decisions import Decision
 from headrace.gateway.cache.entries import Entry
 from headrace.gateway.cache.explaining import Told, told
+from headrace.gateway.cache.intervals import clopper_pearson
 
 if TYPE_CHECKING:
     from headrace.gateway.cache.given_again import GivenAgain
@@ -35,6 +36,26 @@ class CacheStats(Struct, frozen=True, kw_only=True):
     skipped: int
     """Questions that were not embedded, because too many waited."""
     saved_microusd: int
+    flagged_right: int = 0
+    """By somebody. These and the next are of all workers, over restarts, where wrong answers are
+    bounded."""
+    flagged_wrong: int = 0
+    checked_right: int = 0
+    """Hits that a second call was made for: those whose answers agreed."""
+    checked_wrong: int = 0
+    compared_right: int = 0
+    """Calls that were given nothing, whose answer was compared with what might have been given."""
+    compared_wrong: int = 0
+
+    @property
+    def wrong_rate(self) -> tuple[float, float] | None:
+        """Bounds of the share of wrong hits, 95 of 100 times: of those that were checked, which
+        nobody chose. None while none was."""
+        checked = self.checked_right + self.checked_wrong
+        if not checked:
+            return None
+        low, high = clopper_pearson(self.checked_wrong, checked)
+        return round(low, 5), round(high, 5)
 
     @property
     def hit_rate(self) -> float | None:
@@ -75,7 +96,14 @@ class Point(Struct, frozen=True, kw_only=True):
 
 def stats(cache: GivenAgain) -> CacheStats:
     counts = cache.counts
+    known = {} if cache.learning is None else cache.learning.found_out
     return CacheStats(
+        flagged_right=known.get(("flag", True), 0),
+        flagged_wrong=known.get(("flag", False), 0),
+        checked_right=known.get(("shadow", True), 0),
+        checked_wrong=known.get(("shadow", False), 0),
+        compared_right=known.get(("compared", True), 0),
+        compared_wrong=known.get(("compared", False), 0),
         answers=len(cache),
         kept_bytes=cache.kept_bytes,
         exact=counts.exact,
@@ -90,10 +118,15 @@ def stats(cache: GivenAgain) -> CacheStats:
 def added(found: Iterable[CacheStats]) -> CacheStats:
     """Of all workers."""
     rows = [msgspec.structs.asdict(row) for row in found]
-    return CacheStats(**{name: sum(row[name] for row in rows) for name in _STATS})
+    each = {name: [row[name] for row in rows] for name in _STATS}
+    return CacheStats(
+        **{name: (max(v, default=0) if name in _SHARED else sum(v)) for name, v in each.items()}
+    )
 
 
 _STATS = tuple(field.name for field in msgspec.structs.fields(CacheStats))
+_SHARED = tuple(name for name in _STATS if name.startswith(("flagged", "checked", "compared")))
+"""Which each worker knows of all."""
 
 
 def nearest_misses(cache: GivenAgain, most: int = NEAREST) -> list[Told]:
