@@ -26,6 +26,7 @@ from headrace.config import (
     sharing,
     storing,
     telemetry,
+    tool_servers,
     units,
 )
 from headrace.config.fielddocs import field_docs
@@ -73,6 +74,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             sharing,
             storing,
             telemetry,
+            tool_servers,
             alerting,
             exporting,
             caps,

@@ -32,6 +32,7 @@ from headrace.config.passed_operations import foreign
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.schema import Config
 from headrace.config.telemetry import OtlpTraces
+from headrace.config.tool_rules import check_tools
 from headrace.config.unit_rules import check_units
 from headrace.config.urls import (
     anthropic_url_fault,
@@ -80,6 +81,7 @@ class Rules:
         self._redis()
         self._store()
         check_admin(self._config, self._located)
+        check_tools(self._config, self._located)
         self._export()
         self._traces()
         self._alerts()

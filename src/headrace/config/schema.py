@@ -37,6 +37,7 @@ from headrace.config.sharing import (
 from headrace.config.storing import Store
 from headrace.config.telemetry import Telemetry
 from headrace.config.terms import Capability, IpRange, KeyTerms, Name
+from headrace.config.tool_servers import CommandToolServer, HttpToolServer, ServerName, ToolAccess
 from headrace.config.units import Team, Tenant
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -240,6 +241,24 @@ class Admin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Serve the console, pages for people, at `/console` of this port."""
 
 
+class Mcp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One endpoint of the Model Context Protocol, `/mcp`, that gathers the tools of your servers,
+    in a process of its own. Needs `pip install 'headrace[mcp]'`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8082
+    """Port to listen on; 0 takes a free one."""
+    tls: Tls | None = None
+    """Serve HTTPS with this certificate."""
+    servers: dict[ServerName, HttpToolServer | CommandToolServer] = field(default_factory=dict)
+    """Your MCP servers. A tool's name here is the server's, two underscores, and its own."""
+    access: list[ToolAccess] = field(default_factory=list)
+    """Who may see and call which tools: what any rule allows that is about the caller."""
+    argument_limit_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = 64 * 1024
+    """Largest arguments of one call, as JSON."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `headrace.yaml`."""
 
@@ -280,6 +299,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where Headrace keeps what must not be lost."""
     admin: Admin | None = None
     """The port for administration; leave out for none."""
+    mcp: Mcp | None = None
+    """The port for tools; leave out for none."""
     telemetry: Telemetry = Telemetry()
     """What is measured and told of calls."""
     alerts: Alerts = Alerts()

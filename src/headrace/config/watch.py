@@ -35,11 +35,14 @@ RESTART_FIELDS = (
     "redis",
     "counting.tokens",
     "admin",
+    "mcp",
     "telemetry",
     "alerts",
     "resilience.kept_answers",
 )
 """Settings of the listening port, of Redis and of the store: fixed when a process starts."""
+_TAKEN_UP = frozenset({"mcp.access"})
+"""Within those, what is followed as it changes."""
 
 _DEBOUNCE_MS = 300
 _STEP_MS = 50
@@ -60,6 +63,7 @@ def needs_restart(old: Config, new: Config) -> list[str]:
         name
         for field in RESTART_FIELDS
         for name in _changed(_at(old, field), _at(new, field), field)
+        if name not in _TAKEN_UP
     ]
     # A local model runs in a process of its own, which starts with the gateway.
     for name, backend in new.backends.items():

@@ -54,6 +54,11 @@ class Gatherer:
                 moments[said.worker] = said.now
                 self._last.pop(said.worker, None)
                 self._last[said.worker] = said.counted
+            for status, told in ask_each(self._folder, "GET", "/metrics", names="tools-*.sock"):
+                if status == 200:
+                    said = msgspec.convert(told, Snapshot, strict=False)
+                    self._last.pop(said.worker, None)
+                    self._last[said.worker] = said.counted
             while len(self._last) > max(REMEMBERED, len(moments)):
                 self._gone.add(self._last.pop(next(iter(self._last))))
             counted = total([self._gone, *self._last.values()])

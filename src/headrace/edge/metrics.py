@@ -21,6 +21,7 @@ from headrace.gateway.telemetry.snapshot import (
     Flow,
     Histogram,
     Moment,
+    ToolUse,
     budgets_used,
 )
 
@@ -58,6 +59,7 @@ def page(gathered: Gathered, before: Counted | None) -> str:
     _use(text, counted)
     _refused(text, counted)
     _scores(text, counted)
+    _tools(text, counted.tools)
     _now(text, list(gathered.moments.values()))
     text.histogram(
         "headrace_event_loop_lag_seconds",
@@ -235,6 +237,23 @@ def _scores(text: Text, counted: Counted) -> None:
         "headrace_evaluation_points_total",
         "The sum of what they got, from 1 to 5 each.",
         [(labels, round(scores.points, 6)) for labels, scores in told],
+    )
+
+
+def _tools(text: Text, uses: list[ToolUse]) -> None:
+    text.counter(
+        "headrace_tool_calls_total",
+        "Calls of MCP tools that ended, by key and tool.",
+        [
+            ({"key": use.key, "tool": use.tool, "outcome": outcome}, count)
+            for use in uses
+            for outcome, count in sorted(use.outcomes.items())
+        ],
+    )
+    text.counter(
+        "headrace_tool_seconds_total",
+        "Time that calls of MCP tools took.",
+        [({"key": use.key, "tool": use.tool}, round(use.seconds, 6)) for use in uses],
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 5.0
+_WORKERS = "control-*.sock"
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -24,24 +25,28 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def ask_each(
-    folder: Path, method: str, target: str, body: bytes | None = None
+    folder: Path,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    names: str = _WORKERS,
 ) -> list[tuple[int, Any]]:
     """Status and answer of each worker that runs with this store; empty if none does. Blocks.
-    Raises OSError."""
-    return list(_answers(folder, method, target, body))
+    `names` are the sockets' of another kind of process. Raises OSError."""
+    return list(_answers(folder, method, target, body, names))
 
 
 def ask_one(
     folder: Path, method: str, target: str, body: bytes | None = None
 ) -> tuple[int, Any] | None:
     """Status and answer of any worker that runs; None if none does. Blocks. Raises OSError."""
-    return next(_answers(folder, method, target, body), None)
+    return next(_answers(folder, method, target, body, _WORKERS), None)
 
 
 def _answers(
-    folder: Path, method: str, target: str, body: bytes | None
+    folder: Path, method: str, target: str, body: bytes | None, names: str
 ) -> Iterator[tuple[int, Any]]:
-    for path in sorted(folder.glob("control-*.sock")):
+    for path in sorted(folder.glob(names)):
         connection = _SocketConnection(path)
         try:
             connection.request(method, target, body)
@@ -58,7 +63,7 @@ def _answers(
 def running(folder: Path) -> list[int]:
     """Process ids of the workers that take questions in this folder."""
     found: list[int] = []
-    for path in sorted(folder.glob("control-*.sock")):
+    for path in sorted(folder.glob(_WORKERS)):
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(TIMEOUT_S)
             try:

@@ -66,7 +66,7 @@ def assemble(
     """
     models = _models(config, secrets, endpoints, parts.prices, parts.fleet)
     proofs = None if issuer_keys is None else tokens(config.oidc, issuer_keys, registered)
-    own = _own_keys(config, secrets, generated_key)
+    own = own_keys(config, secrets, generated_key)
     identity = Identity(registered, tokens=proofs)
     modes = {n: m.coalesce for n, m in config.models.items() if m.coalesce is not None}
     resilience = config.resilience
@@ -129,7 +129,8 @@ def _gate(config: Config, parts: Parts, registered: Keyring) -> Gate | None:
     )
 
 
-def _own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Known]:
+def own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Known]:
+    """Whom the keys of a configuration prove, by their fingerprints. Raises Setup."""
     own: dict[bytes, Known] = {}
     for name, key in config.keys.items():
         text = own_key_text(name, key.secret, secrets, time.monotonic())

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from headrace.config.backends import LocalBackend
@@ -39,6 +40,7 @@ from headrace.services.local.process import LocalModels, OnProgress
 if TYPE_CHECKING:
     from headrace.operate.administration import Administration
     from headrace.operate.alerting.alerting import Alerting
+    from headrace.operate.tool_port import ToolPortProcess
 
 log = logging.getLogger("headrace.serve")
 
@@ -61,6 +63,8 @@ class Serving(Struct, frozen=True):
     """The first key of the admin API, if it was made now."""
     own_keys: tuple[tuple[str, str], ...] = ()
     """Of the configuration: names, and the references of their secrets."""
+    tools_url: str | None = None
+    """Of the endpoint for tools."""
 
 
 def local_available() -> bool:
@@ -118,6 +122,15 @@ async def serve(
     key, is_new = (None, False) if named else own_key(store_folder(loaded))
     admin = _administration(loaded, log_level)
     alerting = _alerting(loaded)
+    order = WorkerOrder(
+        config=None if loaded.source is None else str(loaded.source),
+        server=config.server,
+        endpoints={},
+        generated_key=None if key is None else key.reveal(),
+        local_available=local_available(),
+        log_level=log_level,
+    )
+    tools = _tools(loaded, order)
     local = LocalModels.of(
         {name: b for name, b in config.backends.items() if isinstance(b, LocalBackend)}
     )
@@ -126,6 +139,7 @@ async def serve(
     endpoints = await local.start(on_progress)
     ledger = LedgerProcess(ledger_order)
     admin_url: str | None = None
+    tools_url: str | None = None
 
     def announce(port: int) -> None:
         scheme = "https" if config.server.tls else "http"
@@ -140,12 +154,15 @@ async def serve(
                 admin_url,
                 None if admin is None else admin.first_key(),
                 tuple((name, key.secret) for name, key in config.keys.items()),
+                tools_url,
             )
         )
 
     try:
         if admin is not None:
             admin_url = await admin.start()
+        if tools is not None:
+            tools_url = await tools.start()
         if alerting is not None:
             alerting.start()
         if config.server.workers == 1:
@@ -156,20 +173,15 @@ async def serve(
             ready.add_done_callback(lambda port: announce(port.result()))
             await worker.serve(ready=ready)
         else:
-            order = WorkerOrder(
-                config=None if loaded.source is None else str(loaded.source),
-                server=config.server,
-                endpoints=endpoints,
-                generated_key=None if key is None else key.reveal(),
-                local_available=local_available(),
-                log_level=log_level,
-            )
             ledger.start()
-            await _serve_by_many(Workers(order), announce)
+            workers = Workers(msgspec.structs.replace(order, endpoints=endpoints))
+            await _serve_by_many(workers, announce)
     finally:
         if alerting is not None:
             alerting.stop()
         await ledger.stop()
+        if tools is not None:
+            await tools.stop()
         if admin is not None:
             await admin.stop()
         await local.stop()
@@ -194,6 +206,15 @@ def _administration(loaded: Loaded, log_level: str) -> Administration | None:
     from headrace.operate.administration import Administration
 
     return Administration(loaded.config.admin, loaded, os.environ, log_level)
+
+
+def _tools(loaded: Loaded, order: WorkerOrder) -> ToolPortProcess | None:
+    """Imported where it is wanted, too."""
+    if loaded.config.mcp is None:
+        return None
+    from headrace.operate.tool_port import ToolPortProcess
+
+    return ToolPortProcess(loaded.config.mcp, order)
 
 
 def _alerting(loaded: Loaded) -> Alerting | None:

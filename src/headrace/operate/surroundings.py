@@ -58,6 +58,10 @@ def _packages(loaded: Loaded) -> Checks:
         from headrace.data.postgres import require_client as require_postgres
 
         yield ("store",), require_postgres
+    if config.mcp is not None:
+        from headrace.services.tool_server import require_sdk
+
+        yield ("mcp",), require_sdk
     for name, model in config.models.items():
         if model.structured_output.repair:
             from headrace.services.schema_check import require_validator

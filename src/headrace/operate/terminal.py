@@ -105,6 +105,7 @@ def _as_json(serving: Serving) -> str:
             "key": None if serving.key is None else serving.key.reveal(),
             "config": None if serving.config is None else str(serving.config),
             "admin_url": serving.admin_url,
+            "tools_url": serving.tools_url,
             "admin_key": None if serving.admin_key is None else serving.admin_key.reveal(),
         }
     ).decode()
@@ -141,6 +142,8 @@ def _welcome(serving: Serving) -> None:
         lines.append(f"Admin   {serving.admin_url}")
     if serving.admin_key is not None:
         lines.append(f"        {serving.admin_key.reveal()}  (made now, shown this once)")
+    if serving.tools_url is not None:
+        lines.append(f"Tools   {serving.tools_url}")
     console.print(Panel(Text("\n".join(lines)), title="Headrace serves", expand=False))
     console.print("Try it:")
     print(

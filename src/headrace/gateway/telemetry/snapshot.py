@@ -102,6 +102,20 @@ class Scores(Struct):
         self.points += other.points
 
 
+class ToolUse(Struct):
+    """Calls of one tool by one key."""
+
+    key: str
+    tool: str
+    outcomes: Numbers = field(default_factory=dict)
+    """ok, error, timeout, away or refused."""
+    seconds: float = 0.0
+
+    def add(self, other: ToolUse) -> None:
+        _add(self.outcomes, other.outcomes)
+        self.seconds += other.seconds
+
+
 class BackendNow(Struct):
     """A backend as one worker sees it at this moment."""
 
@@ -134,6 +148,7 @@ class Counted(Struct):
     """Spans and log lines that found their queue full."""
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)
     """By measure and model."""
+    tools: list[ToolUse] = field(default_factory=list)
 
     def add(self, other: Counted) -> None:
         flows = {(flow.model, flow.backend): flow for flow in self.flows}
@@ -152,6 +167,13 @@ class Counted(Struct):
         _add(self.refused, other.refused)
         for backend, kinds in other.failures.items():
             _add(self.failures.setdefault(backend, {}), kinds)
+        tools = {(one.key, one.tool): one for one in self.tools}
+        for one in other.tools:
+            name = (one.key, one.tool)
+            if name not in tools:
+                tools[name] = ToolUse(*name)
+                self.tools.append(tools[name])
+            tools[name].add(one)
         self.lags.add(other.lags)
         _add(self.dropped, other.dropped)
         for measure, models in other.scores.items():
