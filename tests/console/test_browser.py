@@ -16,7 +16,7 @@ from console.world import World
 
 PICTURES = Path(__file__).parents[2] / "artefacts" / "console"
 SIZES = {"desk": (1360, 850), "phone": (390, 844)}
-PAGES = {"overview": "/"}
+PAGES = {"overview": "/", "usage": "/usage?period=1", "backends": "/backends", "calls": "/calls"}
 SERIOUS = ("serious", "critical")
 
 

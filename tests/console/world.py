@@ -31,8 +31,8 @@ models:
   large: {{pools: [[east]]}}
   small: {{pools: [[down], [west]]}}
 budgets:
-  - {{per: team, usd: "0.02", every: day}}
-  - {{per: tenant, tokens: 20000, every: day}}
+  - {{per: team, usd: "5", every: day}}
+  - {{per: tenant, tokens: 2000000, every: day}}
 """
 ENV = {"OWN_KEY": "o" * 40, "SHOP_KEY": "s" * 40}
 CSRF = re.compile(r'name="csrf" (?:value|content)="([^"]+)"')

@@ -18,9 +18,10 @@ from headrace.console.forms import check_origin, form_token, read_form
 from headrace.console.guarding import Guarded
 from headrace.console.live import WATCHED_EVERY_S, Live
 from headrace.console.page import BASE, Action, Done, Page, Visit
-from headrace.console.pages.overview import LIVE_NEEDS, live_context
+from headrace.console.pages.overview import LIVE_NEEDS
+from headrace.console.readings import Now
 from headrace.console.streaming import while_signed_in
-from headrace.console.table import pages
+from headrace.console.table import live_parts, pages
 from headrace.console.templating import Assets, Templates
 from headrace.edge.admin.answers import STATUS
 from headrace.edge.admin.app import request_id_of
@@ -67,8 +68,8 @@ class Console:
         if self._live is not None:
             self._live.stop()
 
-    def _live_parts(self, now: Any) -> dict[str, str]:
-        return {"overview": self._templates.render("overview_live.html", **live_context(now))}
+    def _live_parts(self, now: Now | None) -> dict[str, str]:
+        return live_parts(self._templates, now)
 
 
 async def _to_console(request: Request) -> Response:

@@ -116,3 +116,25 @@ def _runs(
         x = WIDTH * (at - began) / max(ended - began, 1e-9)
         runs[-1].append((x, HEIGHT - HEIGHT * value / top))
     return [run for run in runs if len(run) > 1]
+
+
+def spans(
+    label: str, bars: Sequence[tuple[float, float, str, str]], mark: float | None = None
+) -> Markup:
+    """Bars below each other, of (begin, end, class, what it says when pointed at), where begin and
+    end are shares of the whole; `mark` is a line through all of them."""
+    high = 14 * len(bars)
+    drawn = []
+    for place, (began, ended, name, said) in enumerate(bars):
+        wide = max(WIDTH * (min(ended, 1.0) - began), 3)
+        drawn.append(
+            f'<rect class="{name}" x="{min(WIDTH * began, WIDTH - 3):.2f}" y="{14 * place + 2}" '
+            f'width="{wide:.2f}" height="10"><title>{escape(said)}</title></rect>'
+        )
+    if mark is not None and 0 <= mark <= 1:
+        x = f"{WIDTH * mark:.2f}"
+        drawn.append(f'<line class="mark-line" x1="{x}" x2="{x}" y1="0" y2="{high}"/>')
+    return Markup(  # noqa: S704 - what others wrote is escaped where it comes in
+        f'<svg class="spans" viewBox="0 0 {WIDTH} {high}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(label)}">{"".join(drawn)}</svg>'
+    )

@@ -1,4 +1,4 @@
-"""The pages of the console: all there are, in the order of the navigation."""
+"""The pages of the console: all there are, in the order of the navigation, and their live parts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ from collections.abc import Sequence
 
 from headrace.console.live import Live
 from headrace.console.page import Page
-from headrace.console.pages import overview
+from headrace.console.pages import backends, calls, overview, usage
+from headrace.console.readings import Now
+from headrace.console.templating import Templates
 
 
 def pages(live: Live) -> Sequence[Page]:
     """`live` knows what is so just now."""
-    return (overview.page(live),)
+    return (overview.page(live), *calls.pages(), *usage.pages(), backends.page())
+
+
+def live_parts(templates: Templates, now: Now | None) -> dict[str, str]:
+    """HTML by the name of its place (`data-part`), for whichever page has such a place."""
+    parts = {"overview": templates.render("overview_live.html", **overview.live_context(now))}
+    for backend in () if now is None else now.backends:
+        parts[f"backend {backend.name}"] = templates.render("backend_live.html", one=backend)
+    return parts

@@ -65,5 +65,5 @@ class Templates:
         self._environment.filters.update(FILTERS)
         self._environment.globals.update(base=BASE, asset=assets.url, meter=charts.meter)
 
-    def render(self, name: str, **context: Any) -> str:
+    def render(self, name: str, /, **context: Any) -> str:
         return self._environment.get_template(name).render(context)

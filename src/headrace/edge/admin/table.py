@@ -15,6 +15,7 @@ from headrace.config.terms import Name
 from headrace.data.registry.records import AdminKeyRecord, KeyRecord, UnitKind, UnitRecord
 from headrace.data.registry.rows import NO_TENANT, Position, Wanted
 from headrace.edge.admin import cached
+from headrace.edge.admin.called import CallPage, CallQuery, calls
 from headrace.edge.admin.live import (
     BackendChange,
     BackendView,
@@ -355,6 +356,8 @@ def routes() -> list[Route]:
                whole=True, faults=(404,)),
         _route("GET", "/v1/savings", "savings", see, saved,
                "What each pattern saved, by any dimension.", SavingsView, query=UsageQuery),
+        _route("GET", "/v1/calls", "list_calls", see, calls, "Search calls, the newest first.",
+               CallPage, query=CallQuery),
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,
                "The decisions of a call that met with trouble.", CallStory, whole=True,
                faults=(404,)),

@@ -74,8 +74,8 @@ def asked_of_ledger(ask: Ask, reader: Callable[[Database], Reader[T]]) -> tuple[
             raise _unknown(name)
     if len(set(by)) < len(by) or len(by) > MOST_BY:
         raise Denied(Why.INVALID, f"Name at most {MOST_BY} dimensions, each once.", param="by")
-    until = _instant("until", query.until)
-    since = _instant("since", query.since)
+    until = instant("until", query.until)
+    since = instant("since", query.since)
     if since is None:
         since = ask.parts.desk.clock() - USUAL_DAYS * 86_400
     step_s = 0 if query.step is None else STEPS_S[query.step]
@@ -123,7 +123,7 @@ def _lines(
         kept.close()
 
 
-def _instant(param: str, text: str | None) -> float | None:
+def instant(param: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
