@@ -16,7 +16,15 @@ from console.world import World
 
 PICTURES = Path(__file__).parents[2] / "artefacts" / "console"
 SIZES = {"desk": (1360, 850), "phone": (390, 844)}
-PAGES = {"overview": "/", "usage": "/usage?period=1", "backends": "/backends", "calls": "/calls"}
+PAGES = {
+    "overview": "/",
+    "usage": "/usage?period=1",
+    "backends": "/backends",
+    "calls": "/calls",
+    "savings": "/savings",
+    "keys": "/keys",
+    "teams": "/teams",
+}
 SERIOUS = ("serious", "critical")
 
 

@@ -95,8 +95,8 @@ class World:
             person.http.close()
 
     def call(self, model: str, key: str = "OWN_KEY", **more: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {ENV[key]}", **more.pop("headers", {})}
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}
-        headers = {"authorization": f"Bearer {ENV[key]}"}
         url = f"{self.gateway.url}/chat/completions"
         return httpx.post(url, json=body, headers=headers, timeout=30)
 

@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 from headrace.console.live import Live
 from headrace.console.page import Page
-from headrace.console.pages import backends, calls, overview, usage
+from headrace.console.pages import backends, calls, keys, overview, savings, teams, usage
 from headrace.console.readings import Now
 from headrace.console.templating import Templates
 
 
 def pages(live: Live) -> Sequence[Page]:
     """`live` knows what is so just now."""
-    return (overview.page(live), *calls.pages(), *usage.pages(), backends.page())
+    return (
+        overview.page(live),
+        *calls.pages(),
+        *usage.pages(),
+        savings.page(),
+        backends.page(),
+        *keys.pages(),
+        *teams.pages(),
+    )
 
 
 def live_parts(templates: Templates, now: Now | None) -> dict[str, str]:
