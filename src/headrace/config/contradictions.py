@@ -27,6 +27,9 @@ _RESILIENCE: dict[str, tuple[tuple[str, str], ...]] = {
 """By section: a number and the one that it must not be above."""
 
 
+_SHARED_BY: KeyPath = ("resilience", "kept_answers", "shared_by")
+
+
 def check_resilience(config: Config, located: Located) -> None:
     for section, pairs in _RESILIENCE.items():
         path: KeyPath = ("resilience", section)
@@ -129,9 +132,16 @@ def _check_sizes(config: Config, located: Located) -> None:
 
 
 def _check_shared(config: Config, located: Located) -> None:
-    if config.resilience.kept_answers.shared_by == "redis" and config.redis is None:
+    shared_by, path = config.resilience.kept_answers.shared_by, _SHARED_BY
+    if shared_by == "postgres" and config.store.url is None and config.store.url_secret is None:
         located.problem(
-            ("resilience", "kept_answers", "shared_by"),
+            path,
+            "`store` names no PostgreSQL server",
+            "Write `store: {url: postgresql://HOST/DATABASE}`, or remove the line.",
+        )
+    if shared_by == "redis" and config.redis is None:
+        located.problem(
+            path,
             "there is no section `redis` that says where the server is",
             "Write `redis: {url: redis://HOST:6379}` beside `resilience`, or remove the line.",
         )

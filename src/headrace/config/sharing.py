@@ -59,7 +59,8 @@ class AnswerCachePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Bytes of answers kept at once."""
     answer_bytes: Bytes = 1024 * 1024
     """A longer answer is not kept."""
-    shared_by: Literal["redis"] | None = None
+    shared_by: Literal["redis", "postgres"] | None = None
     """Share answers that are given again (`models.*.cache`) with all replicas, by the server under
-    `redis`, in place of a file in the store's folder. While it is away, each goes on with what it
-    knows. Answers for when no backend can answer stay in memory."""
+    `redis` or the PostgreSQL of `store`, which needs pgvector, in place of a file in the store's
+    folder. While it is away, each goes on with what it knows. Answers for when no backend can
+    answer stay in memory."""

@@ -33,6 +33,7 @@ from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
+from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.memory import MemoryCounters
@@ -154,11 +155,11 @@ class Worker:
             self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
         store, now = loaded.config.store, time.monotonic()
         open_stores(self._parts, store_folder(loaded), store, self._secrets, now)
+        url = database_url(loaded.config.store, self._secrets, time.monotonic())
+        if resilience.kept_answers.shared_by == "postgres" and url is not None:
+            self._parts.shelf = _answers_in(url)
         self._registry = RegistryWatch(
-            open_registry(
-                store_folder(loaded),
-                database_url(loaded.config.store, self._secrets, time.monotonic()),
-            ),
+            open_registry(store_folder(loaded), url),
             self._bounded,
             written_units(loaded.config),
         )
@@ -384,6 +385,14 @@ def _budgets_in(folder: Path) -> BudgetFile | None:
     except OSError as error:
         log.error("what budgets use is not kept over a restart", extra={"cause": str(error)})
         return None
+
+
+def _answers_in(url: Secret) -> Shelf:
+    from headrace.data.answer_table import AnswerTable
+    from headrace.data.postgres import Postgres
+    from headrace.gateway.cache.postgres_shelf import PostgresShelf
+
+    return PostgresShelf(AnswerTable(Postgres(url)), AnswerTable(Postgres(url)))
 
 
 def store_folder(loaded: Loaded) -> Path:

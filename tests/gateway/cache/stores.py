@@ -13,10 +13,14 @@ from typing import Protocol
 
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.answer_file import AnswerFile
+from headrace.data.answer_table import AnswerTable
+from headrace.data.postgres import Postgres
 from headrace.data.redis_link import RedisAddress, RedisLink
 from headrace.gateway.cache.file_shelf import FileShelf
 from headrace.gateway.cache.given_again import GivenAgain
+from headrace.gateway.cache.postgres_shelf import PostgresShelf
 from headrace.gateway.cache.redis_shelf import RedisShelf
+from headrace.platform.secrets import Secret
 from support.valkey_process import ValkeyProcess
 
 PATIENCE_S = 30.0
@@ -120,6 +124,37 @@ class RedisStore:
         for close in self._open:
             with contextlib.suppress(Exception):
                 await close()
+
+
+class PostgresStore:
+    """Each worker has connections of its own."""
+
+    def __init__(self, url: Secret) -> None:
+        self.url = url
+        self._workers: list[GivenAgain] = []
+
+    async def worker(self, *, semantic: bool = False) -> GivenAgain:
+        tables = [AnswerTable(Postgres(self.url)) for _ in range(2)]
+        shelf = PostgresShelf(*tables)
+        cache = GivenAgain(BOUNDS, shelf)
+        self._workers.append(cache)
+        if semantic:
+            cache.take_embeddings()
+        # So that the first look-up is not the one that makes tables and connections.
+        await until(lambda: shelf._heard is not None)
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.get_running_loop().run_in_executor(shelf._readers, tables[0].drops)
+        return cache
+
+    async def after(self, worker: GivenAgain, *, semantic: bool = False) -> GivenAgain:
+        shelf = worker._shelf
+        assert isinstance(shelf, PostgresShelf)
+        await until(lambda: not shelf._waiting and not shelf._purges)
+        return await self.worker(semantic=semantic)
+
+    async def close(self) -> None:
+        for worker in self._workers:
+            await worker.close()
 
 
 async def until(true: Callable[[], bool]) -> None:

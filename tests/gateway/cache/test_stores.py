@@ -7,21 +7,30 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
+import psycopg
 import pytest
 
 from headrace.config.caching import CachePolicy
-from headrace.gateway.cache import embeddings, entries, given_again
+from headrace.gateway.cache import (
+    embeddings,
+    entries,
+    given_again,
+    postgres_shelf,
+    redis_shelf,
+)
 from headrace.gateway.cache.asking import asked, partition_of
 from headrace.gateway.cache.embeddings import Questions
 from headrace.gateway.cache.given_again import GivenAgain
 from headrace.gateway.recorded import Recorded
 from headrace.nouns import Call, Caller, Usage
+from support.postgres_process import PostgresProcess, postgres_process
 from support.replies import call
 from support.valkey_process import ValkeyProcess, valkey_process
 
-from .stores import PATIENCE_S, FileStore, RedisStore, Store, until
+from .stores import PATIENCE_S, FileStore, PostgresStore, RedisStore, Store, until
 
 SEMANTIC = CachePolicy(answers="semantic", keep_s=600)
 ONE, OTHER = "How do I reset my password?", "I forgot my password, how can I reset it?"
@@ -34,15 +43,24 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
         yield server
 
 
-@pytest.fixture(params=["file", "redis"])
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresProcess]:
+    with postgres_process() as server:
+        yield server
+        server.kill()  # its orderly end takes seconds
+
+
+@pytest.fixture(params=["file", "redis", "postgres"])
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, embedder: None
+    request: pytest.FixtureRequest, tmp_path: Path, embedder: None, patient: None
 ) -> AsyncIterator[Store]:
     made: Store
     if request.param == "file":
         made = FileStore(tmp_path)
-    else:
+    elif request.param == "redis":
         made = RedisStore(request.getfixturevalue("valkey"))
+    else:
+        made = PostgresStore(request.getfixturevalue("postgres").new_database(token_hex(4)))
     try:
         yield made
     finally:
@@ -50,7 +68,14 @@ async def store(
 
 
 @pytest.fixture
-async def redis(valkey: ValkeyProcess, embedder: None) -> AsyncIterator[RedisStore]:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy: a call waits longer for the server than it would."""
+    for module in (redis_shelf, postgres_shelf):
+        monkeypatch.setattr(module, "LOOK_S", PATIENCE_S)
+
+
+@pytest.fixture
+async def redis(valkey: ValkeyProcess, embedder: None, patient: None) -> AsyncIterator[RedisStore]:
     made = RedisStore(valkey)
     try:
         yield made
@@ -131,7 +156,7 @@ async def test_vectors_of_another_model_are_of_no_use(
 ) -> None:
     first = await store.worker(semantic=True)
     await keep(first, ONE)
-    for module in (entries, given_again):
+    for module in (entries, given_again, postgres_shelf):
         monkeypatch.setattr(module, "VERSION", "another model")
     other = await store.after(first, semantic=True)
     assert await found(other, ONE) is not None
@@ -190,8 +215,9 @@ async def test_an_answer_is_found_before_its_news_and_where_memory_had_no_room(
 
 
 async def test_while_the_server_hangs_calls_go_on_and_what_they_kept_is_told_later(
-    redis: RedisStore,
+    redis: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_shelf, "LOOK_S", 0.05)
     one, other = await redis.worker(timeout_s=60.0), await redis.worker()
     await keep(one, "before")
     await until(lambda: len(other) == 1)
@@ -234,3 +260,45 @@ async def test_news_that_were_missed_are_not_trusted(redis: RedisStore) -> None:
         await until(lambda: redis.told() == 4)
         redis.server.ask("XTRIM", f"{redis.prefix}answers", "MAXLEN", 1)
     await until(lambda: redis.questions(other) == {"new"})
+
+
+async def test_postgres_tells_of_drops_and_no_call_fails_or_waits_for_it(
+    postgres: PostgresProcess, embedder: None, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = token_hex(4)
+    store = PostgresStore(postgres.new_database(name))
+    try:
+        one = await store.worker(semantic=True)
+        await keep(one, ONE)
+        other = await store.after(one, semantic=True)
+        await finds(other, OTHER)
+        assert len(other) == 1
+        assert one.purge(tenants("a")) == 1
+        await until(lambda: len(other) == 0)
+        assert await found(other, ONE) is None
+        monkeypatch.setattr(postgres_shelf, "LOOK_S", 0.05)
+        with psycopg.connect(store.url.reveal()) as busy:
+            busy.execute("LOCK TABLE headrace_answers IN ACCESS EXCLUSIVE MODE")
+            async with asyncio.timeout(PATIENCE_S):  # less than what a statement may take
+                for i in range(20):
+                    assert await found(other, f"What is {i}?") is None
+            await keep(other, ONE)
+            assert await found(other, ONE) is not None
+        await finds(one, OTHER)
+        with psycopg.connect(postgres.url, autocommit=True) as admin:
+            admin.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            admin.execute(end, (name,))
+            assert await found(other, "What is away?") is None
+            await keep(other, "What is away?")
+            admin.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+        await finds(one, "What is away?")
+    finally:
+        await store.close()
+
+
+async def finds(cache: GivenAgain, question: str) -> None:
+    """Sooner or later: a look-up that takes too long on a busy machine finds nothing."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await found(cache, question) is None:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.05)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from headrace.data.answer_file import AnswerFile, AnswerRow
 from headrace.gateway.cache.shelf import Follower, Key
@@ -25,6 +26,8 @@ class FileShelf:
         self._running: asyncio.Task[None] | None = None
         self._purges = 0
 
+    searches = False
+
     def follow(self, follower: Follower) -> None:
         """Nobody else is followed: other workers' answers are read at the next start."""
 
@@ -44,6 +47,12 @@ class FileShelf:
                 read = self._purges
                 rows = await loop.run_in_executor(self._thread, self._file.read, part)
             yield rows
+
+    async def nearest(
+        self, around: Key, vector: Any, count: int
+    ) -> Sequence[tuple[AnswerRow, float]]:
+        """Nothing: the follower has an index of its own."""
+        return ()
 
     def keep(self, row: AnswerRow) -> None:
         """Takes an answer to be written."""

@@ -171,7 +171,7 @@ class GivenAgain:
                 return given
         around = (asked.partition, asked.around)
         decision.tier = "missed"
-        if asked.question and self._near and (around in self._near or around in self._coming):
+        if asked.question and self._near and self._may_be_near(around):
             near = await self._nearest(asked, policy, now, decision)
             given = near and as_hit(near.entry, call, b"semantic", near.cosine, now)
             if near is not None and given is not None:
@@ -181,6 +181,12 @@ class GivenAgain:
                 return given
         self.counts.missed += 1
         return None
+
+    def _may_be_near(self, around: Key) -> bool:
+        """Whether it is worth a look: an embedding costs milliseconds."""
+        if self._shelf is not None and self._shelf.searches:
+            return True
+        return around in self._coming or (self._near is not None and around in self._near)
 
     def _credit(self, entry: Entry, decision: Decision) -> None:
         entry.hits += 1
@@ -346,6 +352,12 @@ class GivenAgain:
                 self._leave(entry)
             elif entry.kept_at <= now:
                 found.append((entry, cosine))
+        if self._shelf is not None and self._shelf.searches:
+            known = {entry.key for entry, _ in found}
+            for row, cosine in await self._shelf.nearest(around, asked.vector, CANDIDATES):
+                if (row.partition, row.exact) not in known:
+                    found.append((self.kept_elsewhere(row), cosine))
+            found.sort(key=lambda one: -one[1])
         return found[:CANDIDATES]
 
     def _make_room(self) -> None:

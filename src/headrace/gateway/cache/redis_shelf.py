@@ -58,6 +58,8 @@ class RedisShelf:
         link.listen(self._channel, lambda _: self._news.set())
         link.when_up(self._wake)
 
+    searches = False
+
     def follow(self, follower: Follower) -> None:
         self._follower = follower
         self._news.set()
@@ -88,6 +90,12 @@ class RedisShelf:
             return None
         row = _row(data)
         return row if row is not None and (row.partition, row.exact) == key else None
+
+    async def nearest(
+        self, around: Key, vector: Any, count: int
+    ) -> Sequence[tuple[AnswerRow, float]]:
+        """Nothing: the follower has an index of its own."""
+        return ()
 
     def keep(self, row: AnswerRow) -> None:
         if len(self._waiting) < MOST_WAITING:

@@ -3,8 +3,8 @@ replicas share. Calls never fail by it and hardly wait for it: what cannot be ha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
 
 from headrace.data.answer_file import AnswerRow
 
@@ -35,6 +35,9 @@ class Follower(Protocol):
 class Shelf(Protocol):
     """For one event loop. Times are Unix seconds."""
 
+    searches: bool
+    """Whether it looks for the nearest questions itself."""
+
     def follow(self, follower: Follower) -> None:
         """To be called once, before anything else."""
         ...
@@ -45,6 +48,13 @@ class Shelf(Protocol):
 
     async def get(self, key: Key) -> AnswerRow | None:
         """An answer that the follower may not know yet. Waits shortly at most."""
+        ...
+
+    async def nearest(
+        self, around: Key, vector: Any, count: int
+    ) -> Sequence[tuple[AnswerRow, float]]:
+        """Answers of the nearest questions with their cosines, nearest first, where it `searches`.
+        Waits shortly at most."""
         ...
 
     def keep(self, row: AnswerRow) -> None:
