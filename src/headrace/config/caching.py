@@ -36,3 +36,7 @@ class CachePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     may be given is then learned from feedback, by partition and neighbourhood of questions; what is
     in doubt is not given. `0.01` begins with what the guard was measured to get right; a smaller
     share gives nothing to other words until feedback shows that it may. See `docs/cache.md`."""
+    check_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """With `max_wrong_rate`: of answers given to other words, the share for which the model is
+    asked all the same, behind the client's back, to see whether it says the same. These calls cost
+    what calls cost; in the ledger they have the tag `cache=check`."""

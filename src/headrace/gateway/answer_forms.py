@@ -100,6 +100,31 @@ def as_asked(recorded: Recorded, call: Call) -> Recorded | None:
         return None
 
 
+def plain_text(recorded: Recorded) -> str | None:
+    """What a chat's answer says, in either format, its first choice; None if it is no plain
+    text."""
+    try:
+        objects = _objects(recorded)
+        if not any(isinstance(found, dict) and "choices" in found for found in objects):
+            return "".join(text for found in objects for text in _message_texts(found)) or None
+        whole = recorded.body is not None
+        text = _text_of_whole(objects[0]) if whole else _text_of_stream(objects)
+    except (_OtherForm, msgspec.MsgspecError, EventTooLarge, RecursionError):
+        return None
+    return text.contents.get(0)
+
+
+def _message_texts(found: Any) -> Iterator[str]:
+    """Of a message in Anthropic's format, or of an event that holds a part of one."""
+    if not isinstance(found, dict):
+        return
+    content, delta = found.get("content"), found.get("delta")
+    parts = content if isinstance(content, list) else [delta]
+    for part in parts:
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
+
+
 def _objects(recorded: Recorded) -> list[Any]:
     """The whole answer, or the data of each event of the stream."""
     if recorded.body is not None:

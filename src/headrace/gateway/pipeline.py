@@ -11,7 +11,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from headrace.errors import Reason, Refused
-from headrace.gateway import answer_cache, attempt, last_resort, race, resuming, structured
+from headrace.gateway import (
+    answer_cache,
+    attempt,
+    checking,
+    last_resort,
+    race,
+    resuming,
+    structured,
+)
 from headrace.gateway.about import about, explained
 from headrace.gateway.attempt import Attempt
 from headrace.gateway.cache import asking
@@ -110,10 +118,16 @@ class Pipeline:
         if hit is not None:
             progress.cache_tier = hit.cache_tier
             await replay(hit, reply, progress, answer_cache.CACHE)
+            if policy.check_share:
+                checking.begin(self, cache, call, chosen, hit)
             return
         recorded = await self._kept(call, chosen, reply, progress)
         if recorded is not None:
             await cache.keep(asked, recorded, call, policy, time.time())
+
+    async def ask(self, call: Call, chosen: Chosen, reply: Reply, progress: Progress) -> None:
+        """Answers by the model alone, whatever is kept. Raises Refused."""
+        await self._answered(call, chosen, None, reply, progress)
 
     async def _kept(
         self, call: Call, chosen: Chosen, reply: Reply, progress: Progress

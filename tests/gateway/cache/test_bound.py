@@ -39,6 +39,9 @@ def test_the_shipped_measurement_is_enough_for_one_in_a_hundred_and_no_less() ->
     assert bound.opinion(pair(kind="same", cosine=0.8), 0.01).allowed
     assert not bound.opinion(pair(kind="same", cosine=0.8), 0.005).allowed
     assert not bound.opinion(pair(kind="words"), 0.5).allowed
+    bound.learn(pair(kind="same"), True, 2e9)
+    assert bound.opinion(pair(1, kind="same", cosine=0.8), 0.01).allowed, "it does not fade"
+    assert bound.known("p") == (1, 0)
 
 
 @pytest.mark.parametrize("most_wrong", [0.005, 0.01, 0.05])
@@ -113,7 +116,7 @@ def test_the_bound_is_kept_over_a_stream_and_hits_grow(most_wrong: float) -> Non
     """Of what is served one in ten is found out, of what is not one in two."""
     rng = random.Random(6)
     bound, hits, wrong = Bound(), [0, 0], 0
-    found = stream(rng, 30_000)
+    found = stream(rng, 15_000)
     for number, (sighting, right) in enumerate(found):
         served = bound.opinion(sighting, most_wrong).allowed
         hits[number * 2 // len(found)] += served
@@ -121,7 +124,8 @@ def test_the_bound_is_kept_over_a_stream_and_hits_grow(most_wrong: float) -> Non
         if rng.random() < (0.1 if served else 0.5):
             bound.learn(sighting, right, number * 1.0)
     assert wrong <= most_wrong * sum(hits)
-    assert hits[1] > hits[0] > 1_000
+    assert hits[1] > hits[0]
+    assert sum(hits) > 1_000
 
 
 def test_neighbourhoods_are_found_as_questions_come() -> None:

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from operate.test_keys import told, until
+from headrace.edge.worker_sockets import ask_each
+from headrace.gateway.cache.comparing import say_the_same
+from headrace.gateway.cache.operating import CacheStats
+from operate.test_keys import until
+from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
@@ -23,12 +28,14 @@ backends:
 models:
   near: {{pools: [[up]], cache: {{answers: semantic, max_wrong_rate: 0.01}}}}
   strict: {{pools: [[up]], cache: {{answers: semantic, max_wrong_rate: 0.001}}}}
+  checked: {{pools: [[up]], cache: {{answers: semantic, max_wrong_rate: 0.01, check_share: 1}}}}
   free: {{pools: [[up]], cache: {{answers: semantic}}}}
 keys:
   one: {{secret: env:ONE, tenant: acme}}
   other: {{secret: env:OTHER, tenant: bolt}}
+  third: {{secret: env:THIRD, tenant: third}}
 """
-KEYS = {"ONE": "sk-one-0123456789abcdef", "OTHER": "sk-other-0123456789abcdef"}
+KEYS = {name: f"sk-{name.lower()}-0123456789abcdef" for name in ("ONE", "OTHER", "THIRD")}
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +131,64 @@ def test_what_cannot_be_read_is_refused_with_what_to_send(gateway: Gateway, body
     assert answer.headers["x-request-id"] in answer.json()["error"]["message"]
 
 
+def test_a_checked_hit_asks_the_model_behind_the_clients_back(
+    gateway: Gateway, upstream: ScriptedThread
+) -> None:
+    """It has a settlement of its own, and what it says is learned."""
+    upstream.always(text="Water boils at 100 degrees.")
+    ask(gateway, "How do I boil water?", "checked", key="THIRD")
+    hit = ask(gateway, "How can I boil water?", "checked", key="THIRD")
+    assert tier(hit) == "semantic"
+    check = f"{call_of(hit)}-check"
+    until(lambda: stats(gateway)["checked_right"] == 1)
+    (found,) = settled(gateway.folder / ".headrace", [check])[check].settlements
+    assert (found.answered_by, found.status, found.finish) == ("upstream", 200, "complete")
+    assert found.cost_microusd
+    assert ("cache", "check") in [tuple(tag) for tag in found.tags]
+    upstream.reset()
+    upstream.always(text="The Danube flows through ten countries of Europe.")
+    wrong = ask(gateway, "What is the best way to boil water?", "checked", key="THIRD")
+    assert tier(wrong) == "semantic"
+    until(lambda: stats(gateway)["checked_wrong"] == 1)
+    assert stats(gateway)["checked_right"] == 1
+    assert stats(gateway)["wrong_rate"][1] > 0.5
+    assert tier(ask(gateway, "How should I boil water?", "checked", key="THIRD")) is None
+    upstream.reset()
+
+
+def test_what_is_in_doubt_is_compared_when_the_model_has_answered(
+    gateway: Gateway, upstream: ScriptedThread
+) -> None:
+    before = stats(gateway)
+    upstream.always(text="Warm milk slowly and stir.")
+    ask(gateway, "How do I warm milk?", "strict", key="THIRD")
+    assert tier(ask(gateway, "How can I warm milk?", "strict", key="THIRD")) is None
+    until(lambda: stats(gateway)["compared_right"] == before["compared_right"] + 1)
+    upstream.reset()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "cosine", "same"),
+    [
+        ("Yes.", " Yes. ", None, True),
+        ("It is Paris.", "Paris it is.", 0.95, True),
+        ("It is Paris.", "Bananas are yellow.", 0.1, False),
+        ("It costs 5 dollars.", "It costs 7 dollars.", 0.95, None),
+        ("It costs 5 dollars.", "The price is 7.", 0.8, False),
+        ("Turn it on.", "Start it.", 0.8, None),
+        ("a", "b", None, None),
+    ],
+)
+def test_when_answers_say_the_same(one: str, other: str, cosine: float | None, same: bool) -> None:
+    assert say_the_same(one, other, cosine) is same
+
+
+def stats(gateway: Gateway) -> Any:
+    (answer,) = ask_each(gateway.folder / ".headrace", "GET", "/cache")
+    sums = msgspec.convert(answer[1], CacheStats)
+    return {**answer[1], "wrong_rate": sums.wrong_rate}
+
+
 def test_feedback_outlives_a_kill(upstream: ScriptedThread, tmp_path: Path) -> None:
     """Killed as soon as it said that it was noted."""
     text = CONFIG.format(url=upstream.url)
@@ -137,7 +202,7 @@ def test_feedback_outlives_a_kill(upstream: ScriptedThread, tmp_path: Path) -> N
         os.kill(gateway.pid, signal.SIGKILL)
     with running_gateway(text, tmp_path, env=KEYS) as gateway:
         assert tier(ask(gateway, kept)) == "exact"
-        until(lambda: told("cache", "stats", folder=tmp_path)["flagged_wrong"] == 1)
+        until(lambda: stats(gateway)["flagged_wrong"] == 1)
         assert tier(ask(gateway, asked)) is None
 
 

@@ -89,24 +89,33 @@ class Calibration(Struct, frozen=True):
 
 
 class _Counts(Struct):
-    """Of one kind, by steps, nearest last. They fade."""
+    """Of one kind, by steps, nearest last. They fade; what was measured before does not."""
 
     right: list[float]
     wrong: list[float]
     at: float
+    before: Calibration | None = None
     found: dict[tuple[int, float], bool] = {}
     """By step and bound: what these counts say of it."""
 
-    def fade(self, now: float) -> None:
+    def add(self, step: int, right: bool, now: float) -> None:
         keep = 0.5 ** (max(0.0, now - self.at) / HALF_LIFE_S)
         self.right = [count * keep for count in self.right]
         self.wrong = [count * keep for count in self.wrong]
         self.at = max(self.at, now)
+        (self.right if right else self.wrong)[step] += 1
         self.found = {}
 
-    def of(self, step: int) -> tuple[float, float]:
-        """Right and wrong ones that are at least as near."""
-        return sum(self.right[step:]), sum(self.wrong[step:])
+    def of(self, step: int, end: int = STEPS) -> tuple[float, float]:
+        """Right and wrong ones of this step and those up to `end`: all that are as near."""
+        right, wrong = sum(self.right[step:end]), sum(self.wrong[step:end])
+        if self.before is None:
+            return right, wrong
+        return (right + sum(self.before.right[step:end]), wrong + sum(self.before.wrong[step:end]))
+
+    def seen(self, step: int) -> bool:
+        """Whether there are enough pairs of this very step for it to be a threshold."""
+        return sum(self.of(step, step + 1)) >= LEAST_SEEN
 
     def holds(self, step: int, most_wrong: float) -> bool:
         """Whether a threshold at this step or a lower one keeps the bound. About 20 µs for each
@@ -117,16 +126,15 @@ class _Counts(Struct):
             found = step > 0 and self.holds(step - 1, most_wrong)
             if not found:
                 right, wrong = self.of(step)
-                seen = self.right[step] + self.wrong[step] >= LEAST_SEEN
-                found = seen and beta_share(wrong + 0.5, right + 0.5, most_wrong) >= CONFIDENCE
+                sure = beta_share(wrong + 0.5, right + 0.5, most_wrong) >= CONFIDENCE
+                found = sure and self.seen(step)
             self.found[key] = found
         return found
 
     def upper(self, step: int) -> float:
         """What the share of wrong ones is below in 95 of 100 cases, by the best threshold at this
         step or lower. Slow: to be shown."""
-        seen = [low for low in range(step + 1) if self.right[low] + self.wrong[low] >= LEAST_SEEN]
-        tails = [self.of(low) for low in seen or [step]]
+        tails = [self.of(low) for low in range(step + 1) if self.seen(low)] or [self.of(step)]
         return min(
             beta_quantile(CONFIDENCE, wrong + 0.5, right + 0.5) if right + wrong else 1.0
             for right, wrong in tails
@@ -193,12 +201,9 @@ class Bound:
             if not right:
                 self._block(pair)
             return
-        tables = [self._of_partition(pair.partition, pair.kind, now)]
+        self._of_partition(pair.partition, pair.kind, now).add(step, right, now)
         if pair.neighbourhood >= 0:
-            tables.append(self._of_neighbourhood(pair, now))
-        for counts in tables:
-            counts.fade(now)
-            (counts.right if right else counts.wrong)[step] += 1
+            self._of_neighbourhood(pair, now).add(step, right, now)
         if not right:
             self._block(pair)
             key = (pair.partition, pair.kept, pair.kind)
@@ -208,12 +213,7 @@ class Bound:
     def known(self, partition: str, kind: str = SAME) -> tuple[float, float]:
         """Right and wrong pairs of a kind that were found out here, faded, without the prior."""
         found = self._partitions.get((partition, kind))
-        if found is None:
-            return 0.0, 0.0
-        right, wrong = found.of(0)
-        if kind == SAME:
-            return right - sum(self._prior.right), wrong - sum(self._prior.wrong)
-        return right, wrong
+        return (0.0, 0.0) if found is None else (sum(found.right), sum(found.wrong))
 
     def _block(self, pair: Sighting) -> None:
         self._wrong_pairs[pair.partition, pair.asked, pair.kept] = None
@@ -226,10 +226,8 @@ class Bound:
     def _of_partition(self, partition: str, kind: str, now: float) -> _Counts:
         found = self._partitions.get((partition, kind))
         if found is None:
-            found = _Counts([0.0] * STEPS, [0.0] * STEPS, now)
-            if kind == SAME:
-                found.right = [float(count) for count in self._prior.right]
-                found.wrong = [float(count) for count in self._prior.wrong]
+            before = self._prior if kind == SAME else None
+            found = _Counts([0.0] * STEPS, [0.0] * STEPS, now, before)
             self._partitions[partition, kind] = found
             _bound(self._partitions, MOST_TABLES)
         return found

@@ -27,6 +27,7 @@ from headrace.gateway.answer_cache import worth_keeping
 from headrace.gateway.cache import flagging
 from headrace.gateway.cache.asking import Asked, tags_of
 from headrace.gateway.cache.choosing import Near, chosen
+from headrace.gateway.cache.comparing import Comparing
 from headrace.gateway.cache.decisions import Decision, Decisions
 from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
@@ -89,6 +90,8 @@ class GivenAgain:
         self.decisions = Decisions()
         self.learning: Learning | None = None
         """None where no model has its wrong answers bounded."""
+        self.comparing: Comparing | None = None
+        """Likewise."""
         self.kept_bytes = 0
 
     def __len__(self) -> int:
@@ -105,6 +108,8 @@ class GivenAgain:
         if self.learning is None:
             self.learning = Learning(file, partial(flagging.hear, self))
             self.learning.start()
+            if self._questions is not None:
+                self.comparing = Comparing(self.learning, self._questions.embed, self._rng)
 
     def begin_restoring(self, now: float) -> None:
         """Starts to take what the shelf holds, beside the calls."""
@@ -143,6 +148,8 @@ class GivenAgain:
         """Writes what is still to be written."""
         if self._restoring is not None:
             self._restoring.cancel()
+        if self.comparing is not None:
+            await self.comparing.close()
         if self.learning is not None:
             await self.learning.close()
         if self._near is not None:
@@ -243,6 +250,8 @@ class GivenAgain:
             question=asked.question,
             tags=tags_of(call),
         )
+        if self.comparing is not None:
+            self.comparing.doubtful(self.decisions.of(call.id), self._entries, entry)
         # At once: who has this answer may ask again before the question is embedded.
         self._place(entry)
         self._make_room()
