@@ -24,6 +24,7 @@ PAGES = {
     "savings": "/savings",
     "keys": "/keys",
     "teams": "/teams",
+    "playground": "/playground",
 }
 SERIOUS = ("serious", "critical")
 

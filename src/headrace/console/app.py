@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 
+from headrace.console.client_port import ClientPort
 from headrace.console.door import Door
 from headrace.console.forms import check_origin, form_token, read_form
 from headrace.console.guarding import Guarded
@@ -46,8 +47,9 @@ class Console:
 
     def routes(self, entrance: Entrance) -> Sequence[BaseRoute]:
         live = self._live = Live(entrance.parts.folder, self._live_parts, self._every_s)
+        table = pages(live, ClientPort(entrance.parts.folder))
         door = Door(entrance, self._templates)
-        served = _Served(entrance, door, self._templates, pages(live), live)
+        served = _Served(entrance, door, self._templates, table, live)
         asgi = Starlette(
             routes=[
                 Route("/static/{name}", self._assets.serve, methods=["GET"]),

@@ -23,12 +23,14 @@ MOST = 1_000
 class Session:
     """`csrf` stands in each of its forms."""
 
-    __slots__ = ("began", "credential", "csrf", "notices", "seen")
+    __slots__ = ("began", "client_key", "credential", "csrf", "notices", "seen")
 
     def __init__(self, credential: Secret, now: float) -> None:
         self.credential = credential
         self.csrf = secrets.token_urlsafe(24)
         self.began = self.seen = now
+        self.client_key: Secret | None = None
+        """What the playground calls with."""
         self.notices: list[str] = []
         """Sentences for the next page."""
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.console.client_port import ClientPort
 from headrace.console.live import Live
 from headrace.console.page import Page
-from headrace.console.pages import backends, calls, keys, overview, savings, teams, usage
+from headrace.console.pages import (
+    backends,
+    calls,
+    keys,
+    overview,
+    playground,
+    savings,
+    teams,
+    usage,
+)
 from headrace.console.readings import Now
 from headrace.console.templating import Templates
 
 
-def pages(live: Live) -> Sequence[Page]:
-    """`live` knows what is so just now."""
+def pages(live: Live, port: ClientPort) -> Sequence[Page]:
+    """`live` knows what is so just now, `port` is that for calls."""
     return (
         overview.page(live),
         *calls.pages(),
@@ -21,6 +31,7 @@ def pages(live: Live) -> Sequence[Page]:
         backends.page(),
         *keys.pages(),
         *teams.pages(),
+        *playground.pages(port),
     )
 
 

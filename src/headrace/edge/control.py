@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
+from headrace.config.schema import Server
 from headrace.gateway.fleet import BackendState
 from headrace.gateway.health import State, Transition
 from headrace.gateway.parts import Parts
@@ -53,6 +54,8 @@ class Control:
         self._parts = parts
         self._snapshot = snapshot
         self._meters = meters
+        self.url = ""
+        """By which this machine reaches the port for calls, without a path."""
         self.path = folder / f"control-{os.getpid()}.sock"
         self._server: HttpServer | None = None
 
@@ -100,7 +103,7 @@ class Control:
             snapshot = self._snapshot()
             return (404, {"error": "nothing is counted"}) if snapshot is None else (200, snapshot)
         if method == b"GET" and path == "/workers":
-            return 200, {"pid": os.getpid()}
+            return 200, {"pid": os.getpid(), "url": self.url}
         action = _ACTION.match(path)
         if method == b"POST" and action is not None:
             name, verb = action.groups()
@@ -122,6 +125,12 @@ class Control:
                 return 404, {"error": "no such call is remembered, or nothing was the matter"}
             return 200, list(decisions)
         return 404, {"error": f"there is nothing at {path[:80]}"}
+
+
+def local_url(server: Server, port: int) -> str:
+    """Without a path."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104
+    return f"{'https' if server.tls else 'http'}://{host}:{port}"
 
 
 def _told(backend: BackendState, now: float) -> dict[str, Any]:

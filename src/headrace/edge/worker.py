@@ -25,7 +25,7 @@ from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
 from headrace.edge.client_address import TrustedProxies
-from headrace.edge.control import Control
+from headrace.edge.control import Control, local_url
 from headrace.edge.kept_stores import close_stores, open_stores
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
@@ -197,6 +197,7 @@ class Worker:
         _settle_memory()
         self._gauge.start()
         self._telemetry.start()
+        self._control.url = local_url(server_config, port)
         await self._open_control()
         if self._shared is not None:
             self._shared.start()

@@ -22,6 +22,7 @@ from headrace.config.problems import ConfigError
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted
+from headrace.edge.control import local_url
 from headrace.edge.worker import Worker, store_folder
 from headrace.edge.worker_sockets import running
 from headrace.edge.worker_telemetry import measures
@@ -142,11 +143,9 @@ async def serve(
     tools_url: str | None = None
 
     def announce(port: int) -> None:
-        scheme = "https" if config.server.tls else "http"
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
         on_ready(
             Serving(
-                f"{scheme}://{host}:{port}/v1",
+                f"{local_url(config.server, port)}/v1",
                 list(config.models),
                 key,
                 is_new,
