@@ -9,8 +9,8 @@ from headrace.gateway.limits.counters import Counters, Verdict
 from headrace.gateway.limits.measures import AtOnce, Budget, Denied, Measures, Need, Rate
 from headrace.gateway.limits.periods import Calendar
 
-MIDNIGHT = 1_795_478_400.0
-"""2026-11-24T00:00:00Z."""
+MIDNIGHT = 2_679_091_200.0
+"""2054-11-24T00:00:00Z: a real Redis forgets what ended by its own clock, so this must be ahead."""
 
 
 def rate(

@@ -48,7 +48,7 @@ def test_a_budget_past_its_threshold() -> None:
     made.budget, made.spent, made.resets_at = budget(50_000_000), 41_500_000, MIDNIGHT
     assert Lines(Measures()).standing(made) == (
         b'x-headrace-budget-warning: "budget"; used=$41.50; of=$50.00; '
-        b"resets=2026-11-24T00:00:00Z\r\n"
+        b"resets=2054-11-24T00:00:00Z\r\n"
     )
 
 
@@ -102,7 +102,7 @@ def test_budgets_are_told_with_what_was_spent_and_when_they_begin_anew() -> None
     assert refused.exhausted, "an SDK must not wait for days"
     assert refused.detail == (
         "The budget 'search' of $50.00 a week is used up: $50.00 are spent. It begins anew at "
-        "2026-11-24T00:00:00Z."
+        "2054-11-24T00:00:00Z."
     )
     near = refusal(Denied(Why.SPENT, week, 3600.0, 49_999_500, 1000, MIDNIGHT))
     assert "has $49.99 used, and this call may use $0.001." in near.detail
