@@ -25,6 +25,7 @@ PAGES = {
     "keys": "/keys",
     "teams": "/teams",
     "playground": "/playground",
+    "config": "/config",
 }
 SERIOUS = ("serious", "critical")
 

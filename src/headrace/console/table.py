@@ -10,6 +10,7 @@ from headrace.console.page import Page
 from headrace.console.pages import (
     backends,
     calls,
+    config,
     keys,
     overview,
     playground,
@@ -32,6 +33,7 @@ def pages(live: Live, port: ClientPort) -> Sequence[Page]:
         *keys.pages(),
         *teams.pages(),
         *playground.pages(port),
+        config.page(),
     )
 
 

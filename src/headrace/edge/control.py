@@ -1,7 +1,8 @@
 """The operator's own door: a socket in the store's folder, which only the gateway's user may open.
 
 `GET /workers`, `GET /backends`, `POST /backends/NAME/isolate`, `POST /backends/NAME/restore`,
-`GET /calls/ID`, `GET /metrics`, `POST /scores`, and what `edge/cache_control.py` names.
+`GET /calls/ID`, `GET /metrics`, `POST /scores`, `GET /config`, and what `edge/cache_control.py`
+names.
 Each worker has a socket of its own; `operate/control_client.py` asks all of them.
 """
 
@@ -50,12 +51,15 @@ class Control:
         folder: Path,
         snapshot: Callable[[], Snapshot | None],
         meters: Meters | None = None,
+        config: Callable[[], Any] = lambda: None,
     ) -> None:
+        """`config` tells of the configuration in force."""
         self._parts = parts
         self._snapshot = snapshot
         self._meters = meters
         self.url = ""
         """By which this machine reaches the port for calls, without a path."""
+        self._config = config
         self.path = folder / f"control-{os.getpid()}.sock"
         self._server: HttpServer | None = None
 
@@ -102,6 +106,8 @@ class Control:
         if method == b"GET" and path == "/metrics":
             snapshot = self._snapshot()
             return (404, {"error": "nothing is counted"}) if snapshot is None else (200, snapshot)
+        if method == b"GET" and path == "/config":
+            return 200, self._config()
         if method == b"GET" and path == "/workers":
             return 200, {"pid": os.getpid(), "url": self.url}
         action = _ACTION.match(path)

@@ -25,6 +25,7 @@ from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
 from headrace.edge.client_address import TrustedProxies
+from headrace.edge.config_in_force import in_force
 from headrace.edge.control import Control, local_url
 from headrace.edge.kept_stores import close_stores, open_stores
 from headrace.edge.registry_watch import RegistryWatch
@@ -170,8 +171,9 @@ class Worker:
         self._issuer_keys = KeyStore(environ)
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
         self._control = Control(
-            self._parts, store_folder(loaded), self._snapshot, self._telemetry.meters
-        )
+            self._parts, store_folder(loaded), self._snapshot, self._telemetry.meters,
+            lambda: in_force(self._loaded, self._config, self._local_available),
+        )  # fmt: skip
         self._app = App(self._runtime(loaded.config), self._audit)
         self._stopping = asyncio.Event()
         self._watcher: Watcher | None = None

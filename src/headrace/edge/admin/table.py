@@ -16,6 +16,7 @@ from headrace.data.registry.records import AdminKeyRecord, KeyRecord, UnitKind, 
 from headrace.data.registry.rows import NO_TENANT, Position, Wanted
 from headrace.edge.admin import cached
 from headrace.edge.admin.called import CallPage, CallQuery, calls
+from headrace.edge.admin.configured import ConfigView, configured
 from headrace.edge.admin.live import (
     BackendChange,
     BackendView,
@@ -351,6 +352,9 @@ def routes() -> list[Route]:
                media=CONTENT_TYPE),
         _route("GET", "/v1/usage", "usage", see, used, "What was used, by any dimension.",
                UsageView, query=UsageQuery),
+        _route("GET", "/v1/config", "config", admin, configured,
+               "The configuration in force, and how the file differs.", ConfigView, whole=True,
+               faults=(404,)),
         _route("POST", "/v1/scores", "take_scores", act, take_scores,
                "Count what an evaluation thinks of answers.", ScoresTaken, body=NewScores,
                whole=True, faults=(404,)),
