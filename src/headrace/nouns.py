@@ -43,6 +43,8 @@ class Operation(enum.StrEnum):
     RERANK = "rerank"
     MODERATIONS = "moderations"
     FILES = "files"
+    REALTIME = "realtime"
+    """A session of speech over a WebSocket."""
 
 
 PASSED_ON = frozenset(
@@ -56,6 +58,7 @@ PASSED_ON = frozenset(
         Operation.RERANK,
         Operation.MODERATIONS,
         Operation.FILES,
+        Operation.REALTIME,
     }
 )
 """Operations that go as they came to backends that have them: nothing of them is translated, and
@@ -121,6 +124,8 @@ class Units(Struct, frozen=True, gc=False):
     """As providers count what they rank."""
     image_input_tokens: int = 0
     """Of the input tokens, those of pictures."""
+    cached_audio_tokens: int = 0
+    """Of the cached tokens, those of sound."""
 
 
 class Usage(Struct, frozen=True, gc=False):

@@ -22,6 +22,7 @@ from headrace.config import (
     oidc,
     policies,
     pricing,
+    realtime,
     schema,
     sharing,
     storing,
@@ -82,6 +83,7 @@ def test_the_structs_are_of_several_modules_and_no_two_have_one_name() -> None:
             units,
             admin_oidc,
             caching,
+            realtime,
         )
     }
     names = [struct.__name__ for struct in structs()]

@@ -27,6 +27,7 @@ from headrace.config.policies import (
     TranslationPolicy,
 )
 from headrace.config.pricing import OwnPrice, PricedModel
+from headrace.config.realtime import RealtimePolicy
 from headrace.config.references import SecretRef
 from headrace.config.sharing import (
     AnswerCachePolicy,
@@ -292,6 +293,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the gateway stands up to faults, for all models."""
     translation: TranslationPolicy = TranslationPolicy()
     """Calls whose client speaks another dialect than the backend."""
+    realtime: RealtimePolicy = RealtimePolicy()
+    """Sessions of speech over WebSockets."""
     redis: Redis | None = None
     """A server by which workers and replicas share what they know; leave out if each is to know
     only what it has seen."""

@@ -22,6 +22,7 @@ Capability = Literal["vision", "tools", "json_schema"]
 Operation = Literal[
     "chat", "completions", "embeddings", "image_generations", "image_edits", "image_variations",
     "speech", "transcriptions", "translations", "rerank", "moderations", "files",
+    "realtime",
 ]  # fmt: skip
 PriorityName = Literal["batch", "normal", "critical"]
 IpRange = Annotated[

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from headrace.edge import anthropic, openai, passed_on, reading
+from headrace.edge import anthropic, openai, passed_on, reading, realtime
 from headrace.edge.cache_feedback import Feedback
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.client_reply import ClientReply
@@ -108,7 +108,7 @@ class App:
             return
         reply.call = call
         if call.operation in _BY_OTHER_WAYS:
-            await _answered(call, exchange.target, reply, runtime.pipeline)
+            await _answered(call, exchange, reply, runtime.pipeline)
             return
         await runtime.pipeline.answer(call, reply)
 
@@ -130,7 +130,11 @@ class App:
             self._page(exchange, route, asks, call_id, ip, said)
             return None
         if asks in PASSED_ON:
-            body = passed_on.Reader(exchange, asks)
+            body: passed_on.Reader | realtime.Handshake
+            if asks is Operation.REALTIME:
+                head, body = realtime.with_credential(head, exchange), realtime.Handshake(exchange)
+            else:
+                body = passed_on.Reader(exchange, asks)
             call = self._call(exchange, head, route, asks, call_id, ip, runtime, body.read)
             return body.complete(call)
         return self._call(exchange, head, route, asks, call_id, ip, runtime)
@@ -224,12 +228,14 @@ class App:
         return headers, anthropic.error_body(refused, call_id)
 
 
-async def _answered(call: Call, target: bytes, reply: ClientReply, pipeline: Pipeline) -> None:
+async def _answered(call: Call, exchange: Exchange, reply: ClientReply, pipeline: Pipeline) -> None:
     """Answers a call of `_BY_OTHER_WAYS`."""
     if call.operation is Operation.RESPONSES:
         await conversations.answer(call, reply, pipeline)
+    elif call.operation is Operation.REALTIME:
+        await realtime.answer(call, exchange, reply, pipeline)
     elif call.passed is not None and call.operation is Operation.FILES:
-        wanted = passed_on.list_asked(target)
+        wanted = passed_on.list_asked(exchange.target)
         await kept_files.answer(call, call.passed, wanted, reply, pipeline)
     elif call.passed is not None:
         # Never shared nor kept: forms differ in each try, and answers are large.

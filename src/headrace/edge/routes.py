@@ -49,6 +49,7 @@ _PASSED_ON = {
     b"/moderations": Operation.MODERATIONS,
     b"/rerank": Operation.RERANK,
     b"/files": Operation.FILES,
+    b"/realtime": Operation.REALTIME,
 }
 _EVERYWHERE = _OPERATIONS | _PASSED_ON
 _EXACT: dict[bytes, Route] = {
@@ -62,6 +63,7 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/messages/count_tokens": Route(Dialect.ANTHROPIC, Operation.COUNT_TOKENS),
     b"/openai/responses": Route(Dialect.AZURE_OPENAI, Operation.RESPONSES),
     b"/openai/files": Route(Dialect.AZURE_OPENAI, Operation.FILES),
+    b"/openai/realtime": Route(Dialect.AZURE_OPENAI, Operation.REALTIME),
     b"/v2/rerank": Route(Dialect.OPENAI, Operation.RERANK),
     **{b"/v1" + path: Route(Dialect.OPENAI, op) for path, op in _EVERYWHERE.items()},
     **{b"/openai/v1" + path: Route(Dialect.AZURE_OPENAI, op) for path, op in _EVERYWHERE.items()},
@@ -69,7 +71,8 @@ _EXACT: dict[bytes, Route] = {
 _MESSAGES = b"/v1/messages"
 _OPENAIS_OWN = (
     b"/v1/chat/", b"/v1/completions", b"/v1/embeddings", b"/v1/responses", b"/openai/",
-    b"/v1/images/", b"/v1/audio/", b"/v1/moderations", b"/v1/files", b"/v1/rerank", b"/v2/rerank",
+    b"/v1/images/", b"/v1/audio/", b"/v1/moderations", b"/v1/files", b"/v1/realtime",
+    b"/v1/rerank", b"/v2/rerank",
 )  # fmt: skip
 _MODEL = re.compile(rb"(/openai)?(?:/v1)?/models/([^?#]{1,384})\Z")
 _RESPONSE = re.compile(rb"/(?:openai/)?v1/responses/([A-Za-z0-9_-]{1,128})\Z")
@@ -97,7 +100,9 @@ def route_of(method: bytes, target: bytes) -> Route:
         return route
     if route.asks is Operation.FILES:
         return _of_files(route, method, path)
-    posted = route.asks is Page.FEEDBACK or isinstance(route.asks, Operation)
+    posted = route.asks is Page.FEEDBACK or (
+        isinstance(route.asks, Operation) and route.asks is not Operation.REALTIME
+    )
     allowed = b"POST" if posted else b"GET"
     if method != allowed and not (method == b"HEAD" and allowed == b"GET"):
         raise Refused(

@@ -132,6 +132,7 @@ class Worker:
             metering=Metering(self._journal, prices),
             prices=prices,
             wire=wire,
+            dial=wire.open,
             sharing=Sharing(resilience.idempotency, resilience.coalescing),
             shedder=Shedder(resilience.shedding, CALLS_AT_ONCE, random.Random()),
             answers=MemoryAnswers(resilience.kept_answers),

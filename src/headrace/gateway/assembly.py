@@ -77,7 +77,8 @@ def assemble(
         _take_cache(config, parts)
     parts.prices.take_own(own_prices(config.prices))
     registered.write(written_units(config), own)
-    return Pipeline(identity, models, parts, _gate(config, parts, registered))
+    gate = _gate(config, parts, registered)
+    return Pipeline(identity, models, parts, gate, config.realtime)
 
 
 def _take_cache(config: Config, parts: Parts) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +22,15 @@ from headrace.gateway.sharing import Sharing
 from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
 from headrace.gateway.telemetry.observer import Observer
-from headrace.platform.http.messages import Transport
+from headrace.platform.http.messages import Origin, Transport
 
 if TYPE_CHECKING:
     from headrace.gateway.cache.given_again import GivenAgain
     from headrace.gateway.cache.shelf import Shelf
+
+
+Dial = Callable[[Origin, asyncio.Protocol, float], Awaitable[None]]
+"""Connects a protocol to an origin within so many seconds. Raises TransportError."""
 
 
 class Parts(Struct):
@@ -44,6 +50,8 @@ class Parts(Struct):
     """Of the Responses API; None keeps none."""
     files: FileStore | None = None
     """Whose the uploaded files are."""
+    dial: Dial | None = None
+    """For what is no HTTP: sessions over WebSockets."""
     observer: Observer | None = None
     """Who measures; None if nobody wants to know."""
     unfinished: Unfinished = field(default_factory=Unfinished)

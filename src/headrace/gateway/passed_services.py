@@ -94,8 +94,8 @@ def _azure(
         start = f"{path}/openai/deployments/{quote(backend.deployment, safe='')}"
         query = f"?api-version={quote(backend.api_version, safe='')}"
         paths = {operation: start + PATHS[operation] for operation in operations}
-        if Operation.FILES in paths:
-            paths[Operation.FILES] = f"{path}/openai{PATHS[Operation.FILES]}"
+        for operation in operations & {Operation.FILES, Operation.REALTIME}:
+            paths[operation] = f"{path}/openai{PATHS[operation]}"
     return PassedOnService(
         origin=origin,
         paths=paths,

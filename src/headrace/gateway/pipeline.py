@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from headrace.config.realtime import RealtimePolicy
 from headrace.errors import Reason, Refused
 from headrace.gateway import (
     answer_cache,
@@ -44,9 +45,15 @@ class Pipeline:
     """Answers calls by the policies of one configuration."""
 
     def __init__(
-        self, identity: Identity, models: Models, parts: Parts, gate: Gate | None = None
+        self,
+        identity: Identity,
+        models: Models,
+        parts: Parts,
+        gate: Gate | None = None,
+        realtime: RealtimePolicy = RealtimePolicy(),  # noqa: B008 - frozen
     ) -> None:
         """`gate` is None if no caller has limits or budgets."""
+        self.realtime = realtime
         self.identity = identity
         self.models = models
         self.parts = parts

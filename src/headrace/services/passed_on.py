@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from urllib.parse import urlencode
 
 import msgspec
+from msgspec import Struct
 
 from headrace.nouns import Call, Operation, Passed
 from headrace.platform.http.messages import Origin, WireRequest, encode_head
@@ -29,9 +31,23 @@ PATHS: Mapping[Operation, str] = MappingProxyType(
         Operation.RERANK: "/rerank",
         Operation.MODERATIONS: "/moderations",
         Operation.FILES: "/files",
+        Operation.REALTIME: "/realtime",
     }
 )
+BETA = b"realtime=v1"
+"""Clients of the API before it was settled ask for its older events so."""
 _NO_BODY = (b"GET", b"DELETE")
+
+
+class SessionRequest(Struct, frozen=True, gc=False):
+    """How a session is asked for. `headers` hold a credential and are not shown."""
+
+    origin: Origin
+    url: str
+    headers: list[tuple[bytes, bytes]]
+
+    def __repr__(self) -> str:
+        return f"SessionRequest({self.origin.authority})"
 
 
 class PassedOnService(Service):
@@ -62,6 +78,7 @@ class PassedOnService(Service):
             (b"Accept-Encoding", b"identity"),
             *headers,
         ]
+        self._own = [(b"User-Agent", USER_AGENT), *headers]
         self._model = model
         self._query = query
         self._named_by_path = named_by_path
@@ -84,6 +101,19 @@ class PassedOnService(Service):
         headers.append((b"Content-Type", passed.content_type))
         head = encode_head(passed.method, target.encode(), headers)
         return WireRequest(self._origin, head, self._body(call, passed))
+
+    def session(self, call: Call, query: Mapping[str, str]) -> SessionRequest:
+        """Of a WebSocket; `query` are members of the client's that go up."""
+        name = "deployment" if self._named_by_path else "model"
+        members = {**query, name: self._model or call.model}
+        start = f"{self._query}&" if self._query else "?"
+        scheme = "wss" if self._origin.scheme == "https" else "ws"
+        place = f"{scheme}://{self._origin.authority}{self._paths[Operation.REALTIME]}"
+        headers = [*self._own, (b"x-request-id", call.id.encode())]
+        beta = next((value for key, value in call.headers if key == b"openai-beta"), None)
+        if beta == BETA:
+            headers.append((b"OpenAI-Beta", BETA))
+        return SessionRequest(self._origin, place + start + urlencode(members), headers)
 
     def _body(self, call: Call, passed: Passed) -> bytes:
         name = self._name(call)

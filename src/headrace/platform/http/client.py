@@ -115,6 +115,20 @@ class HttpTransport:
             raise TransportError(Fault.STALE, f"of a kept connection, {error}")
         raise error
 
+    async def open(self, origin: Origin, protocol: asyncio.Protocol, connect_s: float) -> None:
+        """Connects another protocol than HTTP's, by the same rules. What becomes of it is the
+        caller's business. Raises TransportError."""
+        self._refuse_if_closed()
+        proxy = self._proxy_plan.proxy_for(origin) if self._proxy_plan is not None else None
+        if proxy is not None and origin.scheme == "http":
+            raise TransportError(Fault.CONNECT, f"{origin.authority}: a proxy tunnels TLS alone")
+        try:
+            async with asyncio.timeout(connect_s):
+                await dial(protocol, origin, proxy, self._tls, self._guard)
+        except TimeoutError:
+            detail = f"{origin.authority}: no connection within {connect_s:g} s"
+            raise TransportError(Fault.CONNECT_TIMEOUT, detail) from None
+
     async def close(self) -> None:
         """Aborts all connections and waits until their sockets are closed. Calls under way fail
         with CLOSED, as does every later one. Idempotent."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headrace.platform.http.repeated_head import RepeatedHead
     from headrace.platform.http.server_connection import ServerConnection
+    from headrace.platform.http.upgrade import Taken
 
 _PHRASES = {s.value: s.phrase for s in HTTPStatus} | {499: "Client Closed Request"}
 STATUS_LINES = {
@@ -142,6 +143,23 @@ class Exchange:
         self.finished = True
         self._connection.write(data)
         self._connection.exchange_ended(self)
+
+    @property
+    def offered(self) -> bool:
+        """The client offers to speak another protocol."""
+        return self._connection.offered
+
+    def upgrade(self, headers: bytes, protocol: Taken) -> None:
+        """Takes up the offer: what comes from now on is `protocol`'s. `leave` must follow."""
+        self.started = True
+        date = self._connection.server.date_line
+        self._connection.hand_over(STATUS_LINES[101] + date + headers + b"\r\n", protocol)
+
+    def leave(self) -> None:
+        """The other protocol has ended; what is written goes out, then the connection closes."""
+        if not self.finished:
+            self.finished, self.keep_alive = True, False
+            self._connection.exchange_ended(self)
 
     def abort(self) -> None:
         """Breaks the connection, so that the client cannot take what it got for whole."""

@@ -15,6 +15,7 @@ from headrace.platform.http.exchange import STATUS_LINES, Exchange, Interrupted
 from headrace.platform.http.guard import unwrapped
 from headrace.platform.http.limits import Violation
 from headrace.platform.http.repeated_head import Repeat, RepeatedHead
+from headrace.platform.http.upgrade import Taken, offers_websocket
 
 if TYPE_CHECKING:
     from headrace.platform.http.server import HttpServer
@@ -65,6 +66,8 @@ class ServerConnection(asyncio.Protocol):
         self._lessons = LESSONS
         self._owed_bytes = 0
         """What a body still lacks whose head the parser has not seen."""
+        self._offered: bytes | None = None
+        """What came behind a request that offers another protocol."""
 
     # --- asyncio.Protocol
 
@@ -114,8 +117,11 @@ class ServerConnection(asyncio.Protocol):
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if not self._ignored_offer(data):
+        except httptools.HttpParserUpgrade as offer:
+            if self._offered is not None:
+                self._transport.pause_reading()
+                self._offered = data[offer.args[0] :]
+            elif not self._ignored_offer(data):
                 self._refuse(Violation.MALFORMED, UPGRADE_TEXT)
         except httptools.HttpParserError as error:
             if self._refusal is not None:
@@ -175,9 +181,11 @@ class ServerConnection(asyncio.Protocol):
         version: str = self._parser.get_http_version()
         incoming.http_1_0 = version == "1.0"
         if self._parser.should_upgrade():
-            # llhttp takes what follows for another protocol, so the body could not be read.
-            self._refusal = (Violation.MALFORMED, UPGRADE_TEXT)
-            return
+            if self.exchange is not None or not offers_websocket(incoming.method, incoming.headers):
+                # llhttp takes what follows for another protocol, so no body could be read.
+                self._refusal = (Violation.MALFORMED, UPGRADE_TEXT)
+                return
+            self._offered = b""
         try:
             self._owes_continue = request_head.check(
                 incoming.target, incoming.headers, version, self.server.limits
@@ -211,7 +219,7 @@ class ServerConnection(asyncio.Protocol):
         incoming = self._incoming
         if incoming is None or self._refusal is not None:
             return
-        incoming.keep_alive = self._parser.should_keep_alive()
+        incoming.keep_alive = self._offered is None and self._parser.should_keep_alive()
         if self._first and self._lessons and incoming.keep_alive and not incoming.http_1_0:
             self._lessons -= 1  # to remember costs more than it saves where no head comes again
             first, headers = self._first, incoming.headers
@@ -331,6 +339,22 @@ class ServerConnection(asyncio.Protocol):
         exchange.interrupted = why
         task.cancel()
         return 1
+
+    @property
+    def offered(self) -> bool:
+        """The request that is answered offers another protocol."""
+        return self._offered is not None
+
+    def hand_over(self, head: bytes, protocol: Taken) -> None:
+        """Writes the head of a 101; what comes from now on is `protocol`'s."""
+        transport, rest, self._offered = self._transport, self._offered, None
+        protocol.on_lost = self.connection_lost
+        transport.write(head)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if rest:
+            protocol.data_received(rest)
+        transport.resume_reading()
 
     # --- writing and closing
 
