@@ -105,3 +105,28 @@ def flag(
     from headrace.operate.serve import find_config
 
     sys.exit(flag_answer(find_config(config), call, right=verdict == "right", as_json=json))
+
+
+@cache_app.command
+def replay(
+    file: Annotated[Path, Parameter(help='Lines like {"text": "...", "label": "..."}.')],
+    *,
+    model: Annotated[
+        str | None, Parameter(help="Whose `cache` settings; else `answers: semantic` alone.")
+    ] = None,
+    max_wrong_rate: Annotated[
+        float | None, Parameter(help="In place of the settings', as 0.01.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tell what the cache would have done with a workload: hit rate, money saved, wrong hits.
+
+    No model is asked and no gateway need run. Example: `headrace cache replay calls.jsonl`
+    """
+    from headrace.operate.cache_replay import policy_for
+    from headrace.operate.cache_replay import replay as replayed
+    from headrace.operate.serve import find_config
+
+    policy = policy_for(find_config(config), model, max_wrong_rate)
+    sys.exit(replayed(file, policy, as_json=json))
