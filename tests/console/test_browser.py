@@ -26,6 +26,8 @@ PAGES = {
     "teams": "/teams",
     "playground": "/playground",
     "config": "/config",
+    "alerts": "/alerts",
+    "cache": "/cache",
 }
 SERIOUS = ("serious", "critical")
 

@@ -30,6 +30,7 @@ backends:
 models:
   large: {{pools: [[east]]}}
   small: {{pools: [[down], [west]]}}
+  kept: {{pools: [[west]], cache: {{answers: exact}}}}
 budgets:
   - {{per: team, usd: "5", every: day}}
   - {{per: tenant, tokens: 2000000, every: day}}

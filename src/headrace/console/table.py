@@ -8,7 +8,9 @@ from headrace.console.client_port import ClientPort
 from headrace.console.live import Live
 from headrace.console.page import Page
 from headrace.console.pages import (
+    alerts,
     backends,
+    cache,
     calls,
     config,
     keys,
@@ -29,7 +31,9 @@ def pages(live: Live, port: ClientPort) -> Sequence[Page]:
         *calls.pages(),
         *usage.pages(),
         savings.page(),
+        alerts.page(),
         backends.page(),
+        cache.page(),
         *keys.pages(),
         *teams.pages(),
         *playground.pages(port),

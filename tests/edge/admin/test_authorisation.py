@@ -168,7 +168,7 @@ def expected(route: Route, actor: Actor, tenant: str) -> set[int]:
         return {403}
     if route.path.startswith(("/v1/backends/", "/v1/calls/", "/v1/cache/calls/")):
         return {404}  # no worker runs here
-    if route.name in ("judge_texts", "purge_cache", "take_scores", "config"):
+    if route.name in ("judge_texts", "purge_cache", "take_scores", "config", "list_alerts"):
         return {404}
     foreign = actor.tenants is not None and tenant not in actor.tenants
     if foreign and "{" in route.path:
@@ -272,7 +272,7 @@ def test_a_list_of_routes_is_kept(world: World) -> None:
         "POST /v1/backends/{backend}/restore operator", "GET /v1/calls/{call} viewer",
         "GET /v1/usage viewer", "GET /v1/calls viewer", "GET /v1/savings viewer",
         "POST /v1/scores operator", "GET /v1/config admin",
-        "GET /metrics viewer",
+        "GET /metrics viewer", "GET /v1/alerts viewer",
         "GET /v1/cache viewer", "GET /v1/cache/misses operator", "GET /v1/cache/tuning viewer",
         "GET /v1/cache/calls/{call} operator", "POST /v1/cache/judge operator",
         "POST /v1/cache/purge operator", "POST /v1/cache/calls/{call}/feedback operator",

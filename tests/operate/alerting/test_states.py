@@ -20,6 +20,7 @@ from headrace.gateway.telemetry.snapshot import (
     new_flow,
     total,
 )
+from headrace.operate.alerting.alerting import board
 from headrace.operate.alerting.rules import RULES, readings
 from headrace.operate.alerting.states import Change, Watch
 
@@ -205,3 +206,18 @@ def test_every_rule_says_what_to_do() -> None:
     for rule in RULES:
         assert rule.about
         assert rule.do
+
+
+def test_the_board_says_what_is_an_alert_and_since_when() -> None:
+    gateway = Gateway()
+    gateway.moment = Moment(backends=[BackendNow("up", "open", 0, 8.0, 1.0)])
+    told = gateway.live(300)
+    (began,) = [at for change, rule, _, at in told if (change, rule) == ("begins", "breaker-open")]
+    gathered = Gathered(Counted(), {"w": gateway.moment}, 0, 0.0)
+    seen = list(readings(gathered, gateway.history, gateway.alerts, gateway.now))
+    shown = board(seen, gateway.watch, gateway.now, 5_000.0, ["ops"])
+    lines = {line.rule: line for line in shown.lines}
+    assert lines["breaker-open"].since_unix_s == 5_000.0 - (gateway.now - began)
+    assert lines["breaker-open"].subject == "up"
+    assert lines["ledger-behind"].since_unix_s is None
+    assert shown.told == ["ops"]

@@ -11,6 +11,7 @@ from headrace.data.registry.rows import Wanted
 from headrace.edge.admin.route import Ask
 from headrace.edge.worker_sockets import ask_each
 from headrace.gateway.administration.faults import Denied, Why
+from headrace.gateway.telemetry.alert_board import AlertBoard, read_board
 
 
 class BackendView(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,18 @@ def health(ask: Ask) -> HealthView:
 
 def backends(ask: Ask) -> list[dict[str, Any]]:
     return [told for _, answer in workers_say(ask, "GET", "/backends") for told in answer]
+
+
+def alerts(ask: Ask) -> AlertBoard:
+    try:
+        board = read_board(ask.parts.folder)
+    except (OSError, ValueError) as error:
+        raise Denied(Why.UNAVAILABLE, "What is watched cannot be read just now.") from error
+    if board is None:
+        raise Denied(
+            Why.NOT_FOUND, "Nothing is watched: `alerts: {enabled: false}` is in the configuration."
+        )
+    return board
 
 
 def isolate(ask: Ask) -> BackendChange:

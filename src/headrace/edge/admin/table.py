@@ -22,6 +22,7 @@ from headrace.edge.admin.live import (
     BackendView,
     CallStory,
     HealthView,
+    alerts,
     backends,
     health,
     isolate,
@@ -53,6 +54,7 @@ from headrace.gateway.administration.wishes import (
     Rotation,
     UnitChange,
 )
+from headrace.gateway.telemetry.alert_board import AlertBoard
 from headrace.gateway.telemetry.exposition import CONTENT_TYPE
 
 Limit = Annotated[int, Meta(ge=1, le=500)]
@@ -347,6 +349,9 @@ def routes() -> list[Route]:
                "Take a backend out of use.", BackendChange, whole=True, faults=(404,)),
         _route("POST", "/v1/backends/{backend}/restore", "restore_backend", act, restore,
                "Bring a backend back.", BackendChange, whole=True, faults=(404,)),
+        _route("GET", "/v1/alerts", "list_alerts", see, alerts,
+               "What is watched, and what is an alert just now.", AlertBoard, whole=True,
+               faults=(404,)),
         _route("GET", "/metrics", "metrics", see, metrics,
                "What was counted, in the text format of Prometheus.", str, whole=True,
                media=CONTENT_TYPE),

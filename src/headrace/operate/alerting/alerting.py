@@ -6,16 +6,17 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from headrace.config.loading import Loaded
 from headrace.edge.gathering import Gatherer
 from headrace.edge.worker import store_folder
 from headrace.errors import Setup
+from headrace.gateway.telemetry.alert_board import AlertBoard, AlertLine, write_board
 from headrace.gateway.telemetry.history import History
 from headrace.operate.alerting.delivery import Courier, NotDelivered
 from headrace.operate.alerting.messages import sentence, title
-from headrace.operate.alerting.rules import readings
+from headrace.operate.alerting.rules import Reading, Side, readings
 from headrace.operate.alerting.states import Change, Notice, Watch
 from headrace.platform.secrets import Secrets
 
@@ -35,7 +36,8 @@ class Alerting:
         self._alerts = loaded.config.alerts
         secrets = Secrets(environ, loaded.folder)
         self._courier = Courier(socket.gethostname(), self._alerts.runbook_url, secrets)
-        self._gatherer = Gatherer(store_folder(loaded))
+        self._folder = store_folder(loaded)
+        self._gatherer = Gatherer(self._folder)
         self._history = History(self._alerts.long_window_s, KEPT_EVERY_S)
         self._watch = Watch(self._alerts.remind_s)
         self._every_s = every_s
@@ -53,11 +55,23 @@ class Alerting:
         """What has changed since the last look. `now` is monotonic seconds. Raises OSError,
         ValueError if a worker does not answer as it should."""
         gathered = self._gatherer.gather()
-        notices = self._watch.take(readings(gathered, self._history, self._alerts, now), now)
+        seen = list(readings(gathered, self._history, self._alerts, now))
+        notices = self._watch.take(seen, now)
+        self._post(seen, now)
         self._history.take(gathered.counted, now)
         return notices
 
+    def _post(self, seen: Sequence[Reading], now: float) -> None:
+        """For the admin API and the console."""
+        try:
+            write_board(
+                self._folder, board(seen, self._watch, now, time.time(), [*self._alerts.notify])
+            )
+        except OSError as error:
+            log.warning("alerts: the store's folder cannot be written", extra={"cause": str(error)})
+
     def _run(self) -> None:
+        self._post((), time.monotonic())
         while not self._stop.wait(self._every_s):
             try:
                 notices = self.look(time.monotonic())
@@ -81,3 +95,27 @@ class Alerting:
                         log.error("alert not delivered to %s", name, extra={"cause": cause})
                     elif self._stop.wait(2.0**number):
                         return
+
+
+def board(
+    seen: Sequence[Reading], watch: Watch, now: float, unix_s: float, told: list[str]
+) -> AlertBoard:
+    """What the last look saw. Pure: `now` is monotonic seconds, `unix_s` the same instant."""
+    lines = []
+    for reading in seen:
+        since = watch.since(reading)
+        lines.append(
+            AlertLine(
+                rule=reading.rule.name,
+                severity=reading.rule.severity,
+                about=reading.rule.about,
+                do=reading.rule.do,
+                subject=reading.subject,
+                value=reading.value,
+                in_long=reading.in_long,
+                threshold=reading.threshold,
+                below=reading.side is Side.BELOW,
+                since_unix_s=None if since is None else unix_s - (now - since),
+            )
+        )
+    return AlertBoard(at_unix_s=unix_s, lines=lines, told=told)

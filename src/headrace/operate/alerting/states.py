@@ -57,6 +57,11 @@ class Watch:
     def firing(self) -> list[Reading]:
         return [one.reading for one in self._watched.values() if one.since is not None]
 
+    def since(self, reading: Reading) -> float | None:
+        """When its alert began, in monotonic seconds; None if there is none."""
+        watched = self._watched.get((reading.rule.name, reading.subject))
+        return None if watched is None else watched.since
+
     def take(self, readings: Iterable[Reading], now: float) -> list[Notice]:
         """What is to be told of these readings. `now` is monotonic seconds."""
         notices: list[Notice] = []
