@@ -137,7 +137,7 @@ class Usage(Struct, frozen=True, gc=False):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
-    """Of the input; they are priced as text."""
+    """Of the input; they are priced as text where no other price is known."""
     audio_output_tokens: int = 0
     """Of the output, likewise."""
     source: Literal["upstream", "estimated", "none"] = "upstream"
@@ -161,6 +161,8 @@ class Passed(Struct, gc=False):
     """What it counts for where nobody tells."""
     most_tokens: int
     """Its prompt has no more."""
+    most_units: Units | None = None
+    """It uses no more, where it is counted by units."""
     answer_tokens: int | None = 0
     """Its answer has no more; None if nothing bounds that."""
     method: bytes = b"POST"

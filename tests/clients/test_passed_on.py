@@ -265,6 +265,7 @@ class TestSound:
         row = _settlement(passing, raw.headers)
         assert row.usage_source == "upstream"
         assert row.audio_input_tokens == row.input_tokens == 40
+        assert row.cost_microusd == 6 * 40 + 10 * row.output_tokens
 
     def test_only_the_models_name_differs(self, passing: Gateway, upstream: ScriptedThread) -> None:
         parts = [
@@ -300,6 +301,7 @@ class TestSound:
         assert raw.parse().text == HEARD
         row = _settlement(passing, raw.headers)
         assert (row.operation, row.usage_source) == ("translations", "estimated")
+        assert row.cost_microusd == 100  # a second of $0.36 an hour
 
 
 class TestVerdictsAndRanks:

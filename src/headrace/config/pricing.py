@@ -41,3 +41,18 @@ class OwnPrice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Output tokens of reasoning; leave out to take `output`."""
     per_thousand_requests: Rate | None = None
     """A fee for each thousand calls, whatever their tokens."""
+    audio_input: Rate | None = None
+    """Input tokens of sound; leave out to take `input`."""
+    audio_output: Rate | None = None
+    """Output tokens of sound; leave out to take `output`."""
+    image_input: Rate | None = None
+    """Input tokens of pictures, as models that make pictures count them; without it a call that has
+    any is of unknown price."""
+    per_image: Rate | None = None
+    """Of a picture that is made, where the answer tells no tokens."""
+    per_audio_hour: Rate | None = None
+    """Of an hour of sound that is written down, where the answer tells no tokens."""
+    per_million_characters: Rate | None = None
+    """Of text that is spoken, where the answer tells no tokens."""
+    per_thousand_searches: Rate | None = None
+    """Of what is ranked, where the answer tells no tokens."""

@@ -34,6 +34,8 @@ USUAL_MODELS: Mapping[Operation, str] = MappingProxyType(
 PICTURE_TOKENS = 20_000
 """No picture that is made has more."""
 MOST_PICTURES = 10
+MOST_SEARCHES = 100
+"""Of one call for ranks: one for each hundred documents, at Cohere."""
 TEXT_FORMATS = ("text", "srt", "vtt")
 """Of transcriptions, those that are no JSON."""
 VALUE_LIMIT = 64 * 1024
@@ -181,9 +183,12 @@ class Reader:
         elif operation is Operation.SPEECH:
             passed.answer_tokens = None
             units = Units(characters=self._spoken())
-        known = None if units == Units() else units
+        known = passed.most_units = None if units == Units() else units
         if operation in _SOUND:
             known = Units()  # how long it is shows in the answer, if at all
+            passed.most_units = Units(audio_ms=sum(files))  # none has less than 8 kbit/s
+        elif operation is Operation.RERANK:
+            passed.most_units = Units(searches=MOST_SEARCHES)
         passed.estimate = Usage(likely, 0, source="estimated", units=known)
 
     def _spoken(self) -> int:

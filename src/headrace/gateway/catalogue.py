@@ -72,7 +72,9 @@ def _offer(name: str, target: Target, prices: PriceBook) -> Facts:
             "input_modalities": card.input,
             "output_modalities": card.output,
             "capabilities": None if target.capabilities is None else sorted(target.capabilities),
-            "pricing": None if price is None else pricing(price, prices.version),
+            "pricing": None
+            if price is None or not price.by_tokens
+            else pricing(price, prices.version),
             "deprecated": prices.is_deprecated(provider, model) or None,
             "deprecated_on": card.deprecated_on,
             "retires_on": card.retires_on,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from headrace.config.pricing import OwnPrice
-from headrace.gateway.price_data import PriceRow
+from headrace.gateway.price_data import PriceRow, UnitRow
 from headrace.gateway.prices import OwnPrices, Price
 
 
@@ -25,6 +25,15 @@ def own_prices(written: Mapping[str, OwnPrice]) -> OwnPrices:
 
 
 def _price(row: OwnPrice) -> Price:
+    units = UnitRow(
+        audio_input=row.audio_input,
+        audio_output=row.audio_output,
+        image_input=row.image_input,
+        audio_hour=row.per_audio_hour,
+        million_characters=row.per_million_characters,
+        image=row.per_image,
+        thousand_searches=row.per_thousand_searches,
+    )
     price = Price.of_row(
         PriceRow(
             input=row.input,
@@ -33,6 +42,7 @@ def _price(row: OwnPrice) -> Price:
             output=row.output,
             reasoning=row.reasoning,
             per_thousand_requests=row.per_thousand_requests,
+            units=None if units == UnitRow() else units,
         )
     )
     assert price is not None, "it has `input`"

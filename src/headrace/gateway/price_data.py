@@ -75,10 +75,29 @@ class RateRow(Struct, frozen=True, omit_defaults=True):
     reasoning: str | None = None
 
 
+class UnitRow(Struct, frozen=True, omit_defaults=True):
+    """Decimal dollars for what is no token of text. None: not known, or charged as text."""
+
+    audio_input: str | None = None
+    """A million tokens of sound that was heard."""
+    audio_output: str | None = None
+    """A million tokens of sound that was made."""
+    image_input: str | None = None
+    """A million tokens of pictures that were sent."""
+    audio_hour: str | None = None
+    """An hour of sound that was heard."""
+    million_characters: str | None = None
+    """That were spoken."""
+    image: str | None = None
+    """A picture that was made."""
+    thousand_searches: str | None = None
+
+
 class PriceRow(RateRow, frozen=True, omit_defaults=True):
-    """A price. Without `input` it is not known, or not by tokens (an hour of speech, a page)."""
+    """A price. Without `input` it is not known, or by `units` alone."""
 
     per_thousand_requests: str | None = None
+    units: UnitRow | None = None
     above: tuple[tuple[int, RateRow], ...] = ()
     """Rates for all tokens of a call with more input tokens than this, ascending."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +29,16 @@ PACKAGE_KINDS = (
     "cache_write_mtok",
     "output_mtok",
     "output_reasoning_mtok",
+)
+
+UNIT_KINDS = MappingProxyType(
+    {
+        "audio_input": "input_audio_mtok",
+        "audio_output": "output_audio_mtok",
+        "image_input": "input_image_mtok",
+        "audio_hour": "audio_hours",
+        "million_characters": "input_mchars",
+    }
 )
 
 
@@ -115,7 +126,7 @@ def _price(id: str, price: types.ModelPrice) -> data.PriceRow:
     if parts[0] is None:
         if any(part is not None for part in parts):
             raise ValueError(f"{id}: prices by tokens, but none for input tokens")
-        return data.PriceRow()
+        return data.PriceRow(units=_units(price))
     requests = price.requests_kcount
     if requests is not None and not isinstance(requests, Decimal):
         raise ValueError(f"{id}: requests priced in tiers")
@@ -123,8 +134,19 @@ def _price(id: str, price: types.ModelPrice) -> data.PriceRow:
     return data.PriceRow(
         **_rates(parts, 0),
         per_thousand_requests=None if requests is None else format(requests, "f"),
+        units=_units(price),
         above=tuple((start, data.RateRow(**_rates(parts, start))) for start in starts),
     )
+
+
+def _units(price: types.ModelPrice) -> data.UnitRow | None:
+    """Of what is no token of text; in tiers, the first."""
+    found = {
+        kind: format(part if isinstance(part, Decimal) else _tier(part, 0), "f")
+        for kind, name in UNIT_KINDS.items()
+        if (part := getattr(price, name, None)) is not None
+    }
+    return data.UnitRow(**found) if found else None
 
 
 def _rates(parts: list[Decimal | types.TieredPrices | None], above: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from headrace.gateway.price_data import (
     ModelRow,
@@ -22,7 +22,8 @@ from headrace.gateway.price_data import (
     find_model,
     models_of,
 )
-from headrace.nouns import Usage
+from headrace.gateway.unit_rates import NO_RATES, UnitRates
+from headrace.nouns import Units, Usage
 
 SHIPPED = Path(__file__).with_name("prices.json")
 LOCAL = "local"
@@ -53,6 +54,10 @@ class Price(Struct, frozen=True):
     tiers: tuple[tuple[int, Rates], ...] = ()
     """Rates for all tokens of a call with more input tokens than this, highest first."""
     per_request: int = 0
+    units: UnitRates | None = None
+    """Of what is no token of text; None: nothing is known of any."""
+    by_tokens: bool = True
+    """False: only by `units`."""
 
     @classmethod
     def per_million(
@@ -79,8 +84,12 @@ class Price(Struct, frozen=True):
 
     @classmethod
     def of_row(cls, row: PriceRow) -> Self | None:
-        """From the snapshot; None if `row` has no price by tokens."""
-        return None if row.input is None else cls._of(row)
+        """From the snapshot; None if `row` has no price."""
+        if row.input is not None:
+            return cls._of(row)
+        if row.units is None:
+            return None
+        return cls(1, FREE.rates, units=UnitRates.of_row(row.units), by_tokens=False)
 
     @classmethod
     def _of(cls, row: PriceRow) -> Self:
@@ -93,6 +102,7 @@ class Price(Struct, frozen=True):
             rates=_rates(row, scale),
             tiers=tuple((above, _rates(rates, scale)) for above, rates in reversed(row.above)),
             per_request=1000 * _scaled(row.per_thousand_requests or "0", scale),
+            units=None if row.units is None else UnitRates.of_row(row.units),
         )
 
     def cost_microusd(self, usage: Usage) -> int | None:
@@ -100,8 +110,8 @@ class Price(Struct, frozen=True):
 
         Of a server that reports more cached tokens than input tokens, both are charged in full.
         """
-        if usage.units is not None and not usage.told_by_tokens:
-            return None
+        if self.units is not None or usage.units is not None:
+            return self._with_units(usage)
         rates = self.rates
         for above, higher in self.tiers:
             if usage.input_tokens > above:
@@ -121,6 +131,26 @@ class Price(Struct, frozen=True):
             reasoning = min(usage.reasoning_tokens, usage.output_tokens)
             total += (usage.output_tokens - reasoning) * rates.output + reasoning * rates.reasoning
         return -(-total // self.scale)
+
+    def _with_units(self, usage: Usage) -> int | None:
+        """Text as ever, and what else there is, each rounded up. What an upstream told in tokens is
+        charged by these; what it did not, by units, or its cost is not known."""
+        rates, units = self.units or NO_RATES, usage.units or Units()
+        beside, complete = rates.of_units(units)
+        if usage.units is not None and not usage.told_by_tokens:
+            return math.ceil(beside) if complete else None
+        other = rates.of_tokens(usage)
+        if other is None or not self.by_tokens:
+            return None
+        total, asked, answered = other
+        text = structs.replace(
+            usage,
+            input_tokens=usage.input_tokens - asked,
+            output_tokens=usage.output_tokens - answered,
+            units=None,
+        )
+        cost = structs.replace(self, units=None).cost_microusd(text)
+        return None if cost is None else cost + math.ceil(total + beside)
 
 
 def _rates(row: RateRow, scale: int) -> Rates:

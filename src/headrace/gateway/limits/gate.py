@@ -206,7 +206,8 @@ class Gate:
         prompt = size.most
         if chosen.resume or chosen.hedging is not None:  # another backend may be paid too
             prompt, most = 2 * prompt, 2 * most
-        microusd = sellers.cost_microusd(prompt, most) if plan.in_usd else 0
+        units = None if call.passed is None else call.passed.most_units
+        microusd = sellers.cost_microusd(prompt, most, units) if plan.in_usd else 0
         call.reserved = Reserved(prompt, most, microusd if plan.in_usd else None)
         return Need(likely, prompt + most, microusd, answer is not None)
 

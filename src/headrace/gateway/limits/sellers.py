@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from headrace.gateway.models import Chosen
 from headrace.gateway.prices import PriceBook
-from headrace.nouns import Call, Usage
+from headrace.nouns import Call, Units, Usage
 
 UNKNOWN_WINDOW = 131_072
 """Tokens that a model can answer when its context window is not known."""
@@ -24,12 +24,19 @@ class SellersOf(Struct, frozen=True):
     longest_answer: int
     """Tokens that any of them can answer at most."""
 
-    def cost_microusd(self, input_tokens: int, output_tokens: int) -> int | None:
-        """What the dearest of them takes; None if a price is not known."""
+    def cost_microusd(
+        self, input_tokens: int, output_tokens: int, units: Units | None = None
+    ) -> int | None:
+        """What the dearest of them takes, by tokens or by `units`; None if a price is not known."""
         usage = Usage(input_tokens, output_tokens)
         dearest = 0
         for provider, model in self.names:
             cost = self.prices.cost_microusd(provider, model, usage)
+            if units is not None:
+                counted = Usage(source="estimated", units=units)
+                by_units = self.prices.cost_microusd(provider, model, counted)
+                known = [one for one in (cost, by_units) if one is not None]
+                cost = max(known) if known else None
             if cost is None:
                 return None
             if cost > dearest:
