@@ -19,7 +19,7 @@ from headrace.config.telemetry import (
 )
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
-from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed_line
+from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed_lines
 from headrace.gateway.telemetry.genai_metrics import GenAiMetrics, Observed
 from headrace.gateway.telemetry.genai_spans import spans_of
 from headrace.gateway.telemetry.meters import Meters
@@ -95,7 +95,7 @@ class WorkerTelemetry:
         exporter = exporter_of(traces, secrets, self._worker)
 
         def export(kept: list[Kept]) -> None:
-            exporter.export([scrubbed(span, scrub) for one in kept for span in spans_of(one)])
+            exporter.export(scrubbed([span for one in kept for span in spans_of(one)], scrub))
 
         spool = Spool("spans", export, most=traces.queue, batch=CALLS_IN_A_BATCH,
                       every_s=SPANS_EVERY_S)  # fmt: skip
@@ -134,12 +134,10 @@ class WorkerTelemetry:
         return spool.put
 
     def _lines(
-        self, form: Callable[[CallLine], str], scrub: Callable[[str], str]
+        self, form: Callable[[CallLine], bytes], scrub: Callable[[str], str]
     ) -> Callable[[CallLine], None]:
         def write(lines: list[CallLine]) -> None:
-            write_lines(
-                STDERR, [form(scrubbed_line(x, scrub)).encode("utf-8", "replace") for x in lines]
-            )
+            write_lines(STDERR, [form(line) for line in scrubbed_lines(lines, scrub)])
 
         spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,
                       every_s=LINES_EVERY_S)  # fmt: skip

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from headrace import __version__
 from headrace.platform.secrets import Secret
-from headrace.platform.telemetry.protobuf import attributes, field, text
+from headrace.platform.telemetry.protobuf import KeyValues, field, text
 from headrace.platform.telemetry.spans import ExportFailed, Span, SpanKind, Value
 
 TRACES_PATH = "/v1/traces"
@@ -104,7 +104,8 @@ class OtlpExporter:
 
     def export(self, spans: Sequence[Span]) -> None:
         """Raises ExportFailed."""
-        scope_spans = self._scope + b"".join(field(2, encoded(span)) for span in spans)
+        known = KeyValues()
+        scope_spans = self._scope + b"".join([field(2, encoded(span, known)) for span in spans])
         self._collector.send(field(1, self._resource + field(2, scope_spans)))
 
     def close(self) -> None:
@@ -114,13 +115,13 @@ class OtlpExporter:
 def resource_of(resource: Mapping[str, str]) -> bytes:
     """Who tells, as the field of a request's first level."""
     told: dict[str, Value] = {**resource, "service.version": __version__}
-    return field(1, b"".join(attributes(told, 1)))
+    return field(1, b"".join(KeyValues().fields(told, 1)))
 
 
 SCOPE: Final = field(1, text(1, "headrace") + text(2, __version__))
 
 
-def encoded(span: Span) -> bytes:
+def encoded(span: Span, known: KeyValues) -> bytes:
     """The message `Span`."""
     parent = span.parent_id
     flags = _SAMPLED | _KNOWS_REMOTE
@@ -137,7 +138,7 @@ def encoded(span: Span) -> bytes:
             text(5, span.name),
             _KINDS[span.kind],
             _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
-            *attributes(span.attributes, 9),
+            *known.fields(span.attributes, 9),
             _FAILED if span.failed else b"",
             _FLAGS(0x0185, flags),
         )

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from headrace.platform.secrets import Secret
 from headrace.platform.telemetry.otlp import SCOPE, Collector, resource_of
-from headrace.platform.telemetry.protobuf import attributes, field, text
+from headrace.platform.telemetry.protobuf import KeyValues, field, text
 from headrace.platform.telemetry.spans import Value
 
 METRICS_PATH = "/v1/metrics"
@@ -75,4 +75,4 @@ def encoded(metric: HistogramMetric, began_ns: int, now_ns: int) -> bytes:
 def _point(point: Point, times: bytes, bounds: bytes) -> bytes:
     counts = field(6, struct.pack(f"<{len(point.counts)}Q", *point.counts))
     sums = _COUNT_AND_SUM(0x21, sum(point.counts), 0x29, point.total)
-    return b"".join((times, sums, counts, bounds, *attributes(point.attributes, 9)))
+    return b"".join((times, sums, counts, bounds, *KeyValues().fields(point.attributes, 9)))

@@ -11,18 +11,38 @@ from headrace.platform.telemetry.spans import Value
 _DOUBLE = struct.Struct("<Bd").pack
 
 
-def attributes(values: Mapping[str, Value], number: int) -> Iterable[bytes]:
-    """Each as a `KeyValue` in the field of that number."""
-    for name, value in values.items():
-        if isinstance(value, str):
-            any_value = text(1, value)
-        elif isinstance(value, bool):
-            any_value = b"\x10\x01" if value else b"\x10\x00"
-        elif isinstance(value, int):
-            any_value = b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
-        else:
-            any_value = _DOUBLE(0x21, value)
-        yield field(number, text(1, name) + field(2, any_value))
+class KeyValues:
+    """Attributes as `KeyValue`s. What it was given before is not made again: most texts of one
+    batch are alike. For one batch, so that it holds no more than that."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, str], bytes] = {}
+        self._names: dict[str, bytes] = {}
+
+    def fields(self, values: Mapping[str, Value], number: int) -> Iterable[bytes]:
+        """Each in a field of that number, which is at most 15 and always the same."""
+        texts = self._texts
+        for name, value in values.items():
+            if isinstance(value, str):
+                made = texts.get((name, value))
+                if made is None:
+                    made = field(number, self._name(name) + field(2, text(1, value)))
+                    texts[name, value] = made
+                yield made
+                continue
+            if isinstance(value, bool):
+                any_value = b"\x10\x01" if value else b"\x10\x00"
+            elif isinstance(value, int):
+                any_value = b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+            else:
+                any_value = _DOUBLE(0x21, float(value))
+            yield field(number, self._name(name) + field(2, any_value))
+
+    def _name(self, name: str) -> bytes:
+        made = self._names.get(name)
+        if made is None:
+            made = self._names[name] = text(1, name)
+        return made
 
 
 def text(number: int, value: str) -> bytes:

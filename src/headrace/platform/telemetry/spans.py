@@ -35,19 +35,27 @@ class Span(Struct, frozen=True):
     trace_state: str = ""
 
 
-def scrubbed(span: Span, scrub: Callable[[str], str]) -> Span:
-    """Without secrets in names that clients chose. One search for all texts of a span."""
-    texts = [span.name, span.trace_state]
-    texts += [value for value in span.attributes.values() if isinstance(value, str)]
+def scrubbed(spans: list[Span], scrub: Callable[[str], str]) -> list[Span]:
+    """Without secrets in names that clients chose. One search for all texts of all spans, since
+    most have none, and a look at each only where there was something."""
+    texts: list[str] = []
+    for span in spans:
+        texts += (span.name, span.trace_state)
+        texts += [value for value in span.attributes.values() if isinstance(value, str)]
     together = "\0".join(texts)
     if scrub(together) == together:
-        return span
+        return spans
+    return [_scrubbed(span, scrub) for span in spans]
+
+
+def _scrubbed(span: Span, scrub: Callable[[str], str]) -> Span:
     attributes: dict[str, Value] = {
         name: scrub(value) if isinstance(value, str) else value
         for name, value in span.attributes.items()
     }
+    state = "" if scrub(span.trace_state) != span.trace_state else span.trace_state
     return msgspec.structs.replace(
-        span, name=scrub(span.name), trace_state="", attributes=attributes
+        span, name=scrub(span.name), trace_state=state, attributes=attributes
     )
 
 
