@@ -62,6 +62,7 @@ _parts = msgspec.json.Decoder(list[_Part])
 _lists = msgspec.json.Decoder(list[Raw])
 _IMAGES = frozenset(("image_url", "input_image", "image"))
 """OpenAI's chats, its responses, Anthropic's messages."""
+_BRACKET = ord("[")
 _CHATS = frozenset((Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES))
 
 
@@ -77,7 +78,7 @@ def needs(operation: Operation, body: bytes) -> Needs:
             found.add("tools")
         if asked.has_schema:
             found.add("json_schema")
-        if b"image" in body and (_has_image(asked.messages) or _has_image(asked.input)):
+        if _has_image(asked.messages) or _has_image(asked.input):
             found.add("vision")
     except (msgspec.MsgspecError, RecursionError):
         pass
@@ -86,12 +87,17 @@ def needs(operation: Operation, body: bytes) -> Needs:
 
 def _is_list(value: Raw) -> bool:
     """There is something in it."""
-    return bytes(value).startswith(b"[") and bool(_lists.decode(value))
+    return _begins_list(value) and bool(_lists.decode(value))
+
+
+def _begins_list(value: Raw) -> bool:
+    """Without a copy of it, and without a search through it: that takes longer than a parse."""
+    return bool(value) and memoryview(value)[0] == _BRACKET
 
 
 def _has_image(value: Raw) -> bool:
     """Among parts, and parts of parts: results of tools may be images."""
-    if not bytes(value).startswith(b"["):
+    if not _begins_list(value):
         return False
     return any(
         part.type in _IMAGES or _has_image(part.content) or _has_image(part.output)
