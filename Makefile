@@ -90,6 +90,8 @@ bench-faults: $(VENV)/dev.stamp ## What a client sees of each fault, beside Lite
 bench-peers: $(VENV)/bootstrap.stamp ## Install the peers that the benchmarks compare with into .bench/.
 	$(BIN)/uv venv -q --allow-existing --python $(BIN)/python .bench/litellm
 	$(BIN)/uv pip install -q --python .bench/litellm/bin/python 'litellm[proxy]==1.106.0'
+	$(BIN)/uv venv -q --allow-existing --python $(BIN)/python .bench/gptcache
+	$(BIN)/uv pip install -q --python .bench/gptcache/bin/python gptcache==0.1.44 faiss-cpu sqlalchemy
 	mkdir -p .bench/portkey
 	cp benchmarks/peers/portkey-package.json .bench/portkey/package.json
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .bench/portkey

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 EXACT_MOST = 4_096
-"""Past so many the graph answers sooner than a look at each (`python -m benchmarks.index`)."""
+"""Past about so many a graph answers sooner than a look at each, and slows down much less."""
 CONNECTIONS, EXPANSION_ADD, EXPANSION_SEARCH = 16, 48, 48
 """Of the graph: Malkov and Yashunin 2018, Efficient and robust approximate nearest neighbor search
 using Hierarchical Navigable Small World graphs (there M, efConstruction, ef)."""
