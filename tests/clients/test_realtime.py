@@ -159,8 +159,8 @@ def test_each_response_has_its_row(speaking: Gateway) -> None:
         assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (100, 30, 20)
         assert (row.audio_input_tokens, row.audio_output_tokens) == (60, 25)
         assert row.usage_source == "upstream"
-        sound, text, cached = 32 * 50 + 64 * 25, 4 * 30 + 16 * 5, 8
-        assert row.cost_microusd == sound + text + cached
+        sound, written, cached = 32 * 50 + 64 * 25, 4 * 30 + 16 * 5, 8
+        assert row.cost_microusd == sound + written + cached
     assert (heard.usage_source, heard.cost_microusd) == ("estimated", None)
     assert (rest.usage_source, rest.cost_microusd, rest.finish) == ("none", 0, "complete")
 
