@@ -40,3 +40,7 @@ class CachePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """With `max_wrong_rate`: of answers given to other words, the share for which the model is
     asked all the same, behind the client's back, to see whether it says the same. These calls cost
     what calls cost; in the ledger they have the tag `cache=check`."""
+    wait_s: Annotated[float, Meta(ge=0, le=600)] = 0.0
+    """A call that asks what another call is being answered at this moment, in the same words or,
+    with `semantic`, in others, waits so long for that answer before it asks the model itself. 0
+    lets each ask for itself. A stream that waited begins when the other answer has ended."""

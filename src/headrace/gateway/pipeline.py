@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from typing import Any
 
 from msgspec.structs import replace
@@ -122,15 +123,20 @@ class Pipeline:
             await self._kept(call, chosen, reply, progress)
             return
         hit = await cache.find(asked, call, policy, time.time())
+        if hit is None and policy.wait_s and not asked.refresh:
+            from headrace.gateway.cache.flights import waited_for  # with what few gateways use
+
+            hit = await waited_for(cache, asked, call, policy)
         if hit is not None:
             progress.cache_tier = hit.cache_tier
             await replay(hit, reply, progress, answer_cache.CACHE)
             if policy.check_share:
                 checking.begin(self, cache, call, chosen, hit)
             return
-        recorded = await self._kept(call, chosen, reply, progress)
-        if recorded is not None:
-            await cache.keep(asked, recorded, call, policy, time.time())
+        with cache.flights.answering(asked) if policy.wait_s else nullcontext():
+            recorded = await self._kept(call, chosen, reply, progress)
+            if recorded is not None:
+                await cache.keep(asked, recorded, call, policy, time.time())
 
     async def ask(self, call: Call, chosen: Chosen, reply: Reply, progress: Progress) -> None:
         """Answers by the model alone, whatever is kept. Raises Refused."""

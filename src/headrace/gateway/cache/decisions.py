@@ -15,6 +15,18 @@ MOST = 2_000
 Tier = Literal["exact", "semantic", "missed", "refreshed"]
 
 
+class Counts(Struct):
+    """What came of the calls that asked."""
+
+    exact: int = 0
+    semantic: int = 0
+    missed: int = 0
+    guarded: int = 0
+    """Near questions that the guard told apart."""
+    saved_microusd: int = 0
+    """What the answers had cost that were given again."""
+
+
 class Candidate(NamedTuple):
     """A kept question near to the one asked, and what was said of it."""
 

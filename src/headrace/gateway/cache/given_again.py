@@ -17,8 +17,6 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.answer_file import AnswerRow
@@ -28,9 +26,10 @@ from headrace.gateway.cache import flagging
 from headrace.gateway.cache.asking import Asked, tags_of
 from headrace.gateway.cache.choosing import Near, chosen
 from headrace.gateway.cache.comparing import Comparing
-from headrace.gateway.cache.decisions import Decision, Decisions
+from headrace.gateway.cache.decisions import Counts, Decision, Decisions
 from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
+from headrace.gateway.cache.flights import Flights
 from headrace.gateway.cache.giving import as_hit
 from headrace.gateway.cache.learning import Learning
 from headrace.gateway.cache.neighbourhoods import Neighbourhoods
@@ -47,18 +46,6 @@ LOOKED_AT = 16
 EVICTION_SAMPLE = 16
 EARLY_SHARE = 0.2
 """Of its life, which an answer may be made anew before its end at most."""
-
-
-class Counts(msgspec.Struct):
-    """What came of the calls that asked."""
-
-    exact: int = 0
-    semantic: int = 0
-    missed: int = 0
-    guarded: int = 0
-    """Near questions that the guard told apart."""
-    saved_microusd: int = 0
-    """What the answers had cost that were given again."""
 
 
 class GivenAgain:
@@ -88,6 +75,7 @@ class GivenAgain:
         self._restoring: asyncio.Task[int] | None = None
         self.counts = Counts()
         self.decisions = Decisions()
+        self.flights = Flights(self._embed)
         self.learning: Learning | None = None
         """None where no model has its wrong answers bounded."""
         self.comparing: Comparing | None = None
