@@ -23,6 +23,7 @@ from headrace.gateway.telemetry.snapshot import (
     Moment,
     ToolUse,
     budgets_used,
+    wrong_hits,
 )
 
 WINDOW_S = 300.0
@@ -292,6 +293,18 @@ def _now(text: Text, moments: list[Moment]) -> None:
         "Share of a budget that is used, by the caller who used most of theirs.",
         [({"budget": n, "unit": unit}, round(s, 6)) for (n, unit), s in budgets],
     )
+    found = wrong_hits(moments)
+    if found is not None:
+        text.gauge(
+            "headrace_cache_wrong_hits_certain_ratio",
+            "Share of wrong hits of the semantic cache that is certain: the lower bound at 95 %.",
+            [({}, round(found[0], 6))],
+        )
+        text.gauge(
+            "headrace_cache_wrong_hits_bound_ratio",
+            "The most that is allowed: the loosest max_wrong_rate of a model.",
+            [({}, found[1])],
+        )
     text.gauge(
         "headrace_queue_length",
         "Spans and log lines that wait to be written.",

@@ -54,6 +54,7 @@ class WorkerTelemetry:
         self._parts = parts
         self._worker = f"{os.getpid()}-{time.time_ns():x}"
         self._spools: list[Spool[Any]] = []
+        self._most_wrong: float | None = None
         self._exporters: list[SpanExporter | OtlpMetricsExporter] = []
         self.meters = Meters(config.telemetry.tenant_labels, scrub) if measures(config) else None
         traces = config.telemetry.traces
@@ -80,12 +81,15 @@ class WorkerTelemetry:
         """Another configuration is in force."""
         if self.meters is not None:
             self.meters.models = frozenset(config.models)
+        bounds = [m.cache.max_wrong_rate for m in config.models.values() if m.cache is not None]
+        self._most_wrong = max((b for b in bounds if b is not None), default=None)
 
     def snapshot(self, gate: Gate | None) -> Snapshot | None:
         """None if nothing is counted."""
         if self.meters is None:
             return None
         now = moment(self._parts, gate, time.monotonic(), time.time())
+        now.most_wrong = self._most_wrong
         now.queues = {spool.name: len(spool) for spool in self._spools}
         counted = self.meters.counted()
         counted.dropped = {spool.name: spool.dropped for spool in self._spools}

@@ -155,6 +155,24 @@ def test_without_scores_or_with_few_groundedness_says_nothing() -> None:
     assert gateway.live(60) == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "bound", "told"), [(1, 0.01, 0), (5, 0.01, 0), (20, 0.01, 1), (20, 0.5, 0),
+                                 (20, None, 0)]
+)  # fmt: skip
+def test_wrong_hits_of_the_cache_that_are_certain(
+    wrong: int, bound: float | None, told: int
+) -> None:
+    """Of 400 that were checked: 5 are more than 1 %, and may still be chance."""
+    gateway = Gateway()
+    gateway.moment.most_wrong = bound
+    assert gateway.live(600) == []
+    gateway.moment.hits_checked, gateway.moment.hits_wrong = 400, wrong
+    found = gateway.live(600)
+    assert [one[:3] for one in found] == [("begins", "cache-wrong-hits", "cache")] * told
+    gateway.moment.hits_checked = 40_000
+    assert [one[0] for one in gateway.live(600)] == ["ends"] * told
+
+
 def test_filtered_calls_count_as_errors() -> None:
     gateway = Gateway()
 

@@ -19,7 +19,7 @@ def figure(line: AlertLine, value: float) -> str:
     """A value or threshold in its rule's unit."""
     if line.rule in ("latency-p95", "ledger-behind"):
         return duration(value)
-    if line.rule in ("error-share", "cost-over-budget", "tokens-over-budget"):
+    if line.rule in ("error-share", "cost-over-budget", "tokens-over-budget", "cache-wrong-hits"):
         return share(value)
     return count(value) if value == int(value) else f"{value:.2f}"
 

@@ -22,4 +22,10 @@ def moment(parts: Parts, gate: Gate | None, now: float, unix: float) -> Moment:
     budgets = [] if gate is None else [
         BudgetNow(name, unit, share) for (name, unit), share in gate.budgets_used(unix).items()
     ]  # fmt: skip
-    return Moment(running=parts.running, backends=backends, budgets=budgets)
+    now_is = Moment(running=parts.running, backends=backends, budgets=budgets)
+    learning = None if parts.cache is None else parts.cache.learning
+    if learning is not None:
+        known = learning.found_out
+        now_is.hits_wrong = known.get(("shadow", False), 0)
+        now_is.hits_checked = now_is.hits_wrong + known.get(("shadow", True), 0)
+    return now_is

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
+from headrace.gateway.cache.intervals import clopper_pearson
+
 DURATIONS_S = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0,
     15.0, 20.0, 30.0, 60.0, 120.0, 300.0,
@@ -190,6 +192,13 @@ class Moment(Struct):
     """What waits: calls for a local model, spans and lines to be written."""
     backends: list[BackendNow] = field(default_factory=list)
     budgets: list[BudgetNow] = field(default_factory=list)
+    hits_checked: int = 0
+    """Answers that the cache gave to other words and that were checked by another call, where wrong
+    ones are bounded. Each worker knows of all workers'."""
+    hits_wrong: int = 0
+    """Of those."""
+    most_wrong: float | None = None
+    """The loosest bound of a model; None where there is none."""
 
 
 def budgets_used(moments: Iterable[Moment]) -> dict[tuple[str, str], float]:
@@ -201,6 +210,16 @@ def budgets_used(moments: Iterable[Moment]) -> dict[tuple[str, str], float]:
             key = (budget.name, budget.unit)
             used[key] = max(used.get(key, 0.0), budget.used_share)
     return used
+
+
+def wrong_hits(moments: Iterable[Moment]) -> tuple[float, float] | None:
+    """The share of wrong hits that is certain, the lower bound of Clopper and Pearson's interval at
+    95 %, by the worker that knows of most; and the bound that it should keep. None where nothing is
+    bounded, or nothing was checked."""
+    most = max(moments, key=lambda moment: moment.hits_checked, default=None)
+    if most is None or most.most_wrong is None or not most.hits_checked:
+        return None
+    return clopper_pearson(most.hits_wrong, most.hits_checked)[0], most.most_wrong
 
 
 class Snapshot(Struct):

@@ -73,6 +73,12 @@ def expressions(alerts: Alerts) -> list[tuple[rules.Rule, str, float]]:
             'max by (backend) (headrace_backend_breaker_state{state="open"}) > 0',
             alerts.breaker_open_s,
         ),
+        (
+            rules.WRONG,
+            "max(headrace_cache_wrong_hits_certain_ratio) > "
+            "min(headrace_cache_wrong_hits_bound_ratio)",
+            0,
+        ),
         (rules.LEDGER, f"headrace_ledger_behind_seconds > {alerts.ledger_behind_s:g}", 0),
     ]
 
@@ -112,6 +118,8 @@ def dashboard() -> dict[str, Any]:
         ("Mean groundedness", "short",
          f'sum {by} (rate(headrace_evaluation_points_total{{measure="groundedness"}}[{rate}])) / '
          f'sum {by} (rate(headrace_evaluation_scores_total{{measure="groundedness"}}[{rate}]))'),
+        ("Wrong hits of the cache that are certain", "percentunit",
+         "headrace_cache_wrong_hits_certain_ratio"),
         ("Attempts on backends of their limit", "percentunit",
          "headrace_backend_running / headrace_backend_limit"),
         ("Telemetry dropped a second", "short",

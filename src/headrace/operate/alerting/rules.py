@@ -18,6 +18,7 @@ from headrace.gateway.telemetry.snapshot import (
     Histogram,
     Scores,
     budgets_used,
+    wrong_hits,
 )
 
 CALM_S = 300.0
@@ -54,7 +55,11 @@ LEDGER = Rule("ledger-behind", "critical", "Time since the ledger held all calls
 GROUNDED = Rule("groundedness-mean", "warning", "Mean groundedness of judged answers",
                 "Read some of the answers that the evaluation judged low; compare models, and what "
                 "retrieval gives them.")  # fmt: skip
-RULES = (SLOW, ERRORS, GROUNDED, TOKENS, COST, BREAKER, LEDGER)
+WRONG = Rule("cache-wrong-hits", "critical", "Share of the cache's wrong hits that is certain",
+             "See `headrace cache stats`; `headrace cache why CALL` tells why an answer was given. "
+             "Purge what is wrong with `headrace cache purge`, set a smaller `max_wrong_rate`, or "
+             "`answers: exact`.")  # fmt: skip
+RULES = (SLOW, ERRORS, GROUNDED, TOKENS, COST, BREAKER, LEDGER, WRONG)
 GROUNDEDNESS = "groundedness"
 """The measure, as scores name it."""
 
@@ -131,6 +136,9 @@ def _now(gathered: Gathered, alerts: Alerts) -> Iterator[Reading]:
         yield Reading(rule, name, share, share, most)
     for name, count in opened.items():
         yield Reading(BREAKER, name, count, count, 0, alerts.breaker_open_s)
+    wrong = wrong_hits(gathered.moments.values())
+    if wrong is not None:
+        yield Reading(WRONG, "cache", wrong[0], wrong[0], wrong[1])
     behind_s = gathered.ledger_behind_s
     if behind_s is not None:
         yield Reading(LEDGER, "ledger", behind_s, behind_s, alerts.ledger_behind_s)
