@@ -45,6 +45,8 @@ class Operation(enum.StrEnum):
     FILES = "files"
     REALTIME = "realtime"
     """A session of speech over a WebSocket."""
+    RESPONSE = "response"
+    """One that its provider keeps, which is read or deleted."""
 
 
 PASSED_ON = frozenset(
@@ -59,6 +61,7 @@ PASSED_ON = frozenset(
         Operation.MODERATIONS,
         Operation.FILES,
         Operation.REALTIME,
+        Operation.RESPONSE,
     }
 )
 """Operations that go as they came to backends that have them: nothing of them is translated, and

@@ -12,7 +12,7 @@ Dialect = Literal[
 Api = Literal[
     "chat", "chat_stream", "completions", "embeddings", "responses", "messages", "count_tokens",
     "models", "image_generations", "image_edits", "image_variations", "speech", "transcriptions",
-    "translations", "moderations", "rerank", "files", "unknown",
+    "translations", "moderations", "rerank", "files", "response", "unknown",
 ]  # fmt: skip
 
 
@@ -60,6 +60,7 @@ for _path, _api in _PASSED.items():
 _EXACT["/v2/rerank"] = Route("cohere", "rerank")
 _EXACT["/openai/files"] = Route("azure", "files")
 _FILE = re.compile(r"(?:/mistral)?/(openai/)?(?:v1/)?files/[^/]+(?:/content)?\Z")
+_RESPONSE = re.compile(r"/(openai/)?(?:v1/)?responses/[^/]+\Z")
 _OWN_NAMES: tuple[Dialect, ...] = ("mistral", "ollama")
 for _name in _OWN_NAMES:
     _EXACT |= {
@@ -95,6 +96,8 @@ def route_of(path: str) -> Route:
         return route
     if match := _DEPLOYMENT.match(path):
         return Route("azure", _DEPLOYMENT_APIS.get(match[2], "unknown"), unquote(match[1]))
+    if match := _RESPONSE.match(path):
+        return Route("azure" if match[1] else "openai", "response")
     if match := _FILE.match(path):
         return Route("azure" if match[1] else "openai", "files")
     if match := _GOOGLE.match(path):

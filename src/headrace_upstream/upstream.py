@@ -238,6 +238,8 @@ def _key_of(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _other(route: Route, path: str, method: str) -> Reply:
+    if route.api == "response" and method in ("GET", "DELETE"):
+        return _response(path.partition("?")[0].rpartition("/")[2], method)
     if route.api == "models" and method == "GET":
         name = path.partition("?")[0].rpartition("/models")[2].strip("/")
         listed = openai.model_card(name) if name else openai.models()
@@ -247,3 +249,11 @@ def _other(route: Route, path: str, method: str) -> Reply:
         message = f"Unknown request URL: {method} {path}. Please check the URL for typos."
         return refused(refusals.refusal(route.dialect, 404, message, code="unknown_url"))
     return refused(refusals.refusal(route.dialect, 405, f"Not allowed: {method} {path}."))
+
+
+def _response(name: str, method: str) -> Reply:
+    """One that is kept for ever, unless its deletion was asked for."""
+    card: dict[str, object] = {"id": name, "object": "response"}
+    told = {"deleted": True} if method == "DELETE" else {"status": "completed", "output": []}
+    body = msgspec.json.encode(card | told)
+    return Reply(length=len(body), beats=[Send(body)])

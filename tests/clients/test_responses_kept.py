@@ -180,9 +180,21 @@ class TestKeptByTheProvider:
             acme.responses.create(model="pair", input="Why?", previous_response_id=one.id)
         assert {seen.header("openai-project") for seen in upstream.seen} == {project}
 
-    def test_is_not_read_here(self, acme: openai.OpenAI, upstream: ScriptedThread) -> None:
-        one = acme.responses.create(model="alone", input="Where?")
-        with pytest.raises(openai.BadRequestError, match="kept by its provider"):
+    def test_is_read_and_deleted_there(
+        self, kept: Gateway, acme: openai.OpenAI, upstream: ScriptedThread
+    ) -> None:
+        one = acme.responses.create(model="pair", input="Where?")
+        made_by = upstream.seen[-1].header("openai-project")
+        assert acme.responses.retrieve(one.id).id == one.id
+        with _client(kept, OTHER) as other, pytest.raises(openai.NotFoundError):
+            other.responses.retrieve(one.id)
+        acme.responses.delete(one.id)
+        read, deleted = upstream.seen[-2:]
+        path = f"/v1/responses/{one.id}"
+        assert (read.method, read.path) == ("GET", path)
+        assert (deleted.method, deleted.path) == ("DELETE", path)
+        assert read.header("openai-project") == deleted.header("openai-project") == made_by
+        with pytest.raises(openai.NotFoundError):
             acme.responses.retrieve(one.id)
 
 

@@ -15,11 +15,13 @@ from headrace.config.backends import (
 )
 from headrace.nouns import PASSED_ON, Operation
 
+_NAMED = PASSED_ON - {Operation.RESPONSE}
+"""A backend that has the Responses API has that of each, too."""
 _NOT_OF_AZURE = {Operation.RERANK, Operation.MODERATIONS, Operation.IMAGE_VARIATIONS}
 _HAVE: Mapping[type, frozenset[Operation]] = MappingProxyType(
     {
-        OpenAIBackend: PASSED_ON,
-        AzureOpenAIBackend: PASSED_ON - _NOT_OF_AZURE,
+        OpenAIBackend: _NAMED,
+        AzureOpenAIBackend: _NAMED - _NOT_OF_AZURE,
         CohereBackend: frozenset({Operation.RERANK}),
         MistralBackend: frozenset(
             {Operation.TRANSCRIPTIONS, Operation.MODERATIONS, Operation.FILES}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from headrace.edge import anthropic, openai, passed_on, reading, realtime
+from headrace.edge import anthropic, kept_responses, openai, passed_on, reading, realtime
 from headrace.edge.cache_feedback import Feedback
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.client_reply import ClientReply
@@ -94,8 +94,11 @@ class App:
                 await awaited.fetched()
                 call = self._read(exchange, head, call_id, ip, runtime)
             if isinstance(call, (KeptResponse, Feedback)):
-                reply.whole(await call.answered(runtime.pipeline), b"")
-                return
+                answered = await call.answered(runtime.pipeline)
+                if isinstance(answered, bytes):
+                    reply.whole(answered, b"")
+                    return
+                call = answered
         except Refused as refused:
             if self._audit is not None and refused.reason in _UNPROVED:
                 self._audit.refused(ip, refused)
@@ -123,7 +126,8 @@ class App:
         if isinstance(asks, Page):
             if asks is Page.RESPONSE:
                 caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
-                return KeptResponse(caller, route.name or "", exchange.method)
+                name, dialect = route.name or "", route.dialect
+                return KeptResponse(caller, name, exchange.method, call_id, dialect, ip)
             if asks is Page.FEEDBACK:
                 caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
                 return Feedback(caller, exchange.body)
@@ -234,6 +238,8 @@ async def _answered(call: Call, exchange: Exchange, reply: ClientReply, pipeline
         await conversations.answer(call, reply, pipeline)
     elif call.operation is Operation.REALTIME:
         await realtime.answer(call, exchange, reply, pipeline)
+    elif call.passed is not None and call.operation is Operation.RESPONSE:
+        await kept_responses.relayed(call, call.passed, reply, pipeline)
     elif call.passed is not None and call.operation is Operation.FILES:
         wanted = passed_on.list_asked(exchange.target)
         await kept_files.answer(call, call.passed, wanted, reply, pipeline)

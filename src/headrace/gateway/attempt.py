@@ -336,8 +336,10 @@ async def _body_of(response: WireResponse, attempt: Attempt) -> bytes:
 
 async def _failure(response: WireResponse, attempt: Attempt) -> AttemptFailed:
     body = await response.read(ERROR_LIMIT_BYTES)
-    if response.status == 404 and attempt.call.operation is Operation.FILES:
-        return AttemptFailed(upstream_faults.failure_of_file(body))
+    if response.status == 404 and attempt.call.operation in (Operation.FILES, Operation.RESPONSE):
+        is_file = attempt.call.operation is Operation.FILES
+        reason = Reason.UNKNOWN_FILE if is_file else Reason.UNKNOWN_RESPONSE
+        return AttemptFailed(upstream_faults.failure_of_kept(reason, body))
     headers, asked = dict(response.headers), attempt.call.body
     failure = upstream_faults.failure_of_status(response.status, headers, body, asked)
     if attempt.target.service.provider == LOCAL:

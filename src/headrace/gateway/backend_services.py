@@ -74,7 +74,7 @@ class BackendServices:
         backend = self.config.backends[name]
         policy = self.config.translation.unsupported
         if operation in PASSED_ON:
-            passed_on = self._passing(name, backend)
+            passed_on = self._passing(name, backend, service)
             return passed_on if passed_on is not None and passed_on.serves(operation) else None
         if service.serves(operation):
             return service
@@ -87,13 +87,15 @@ class BackendServices:
             return None
         return other if other.serves(operation) else None
 
-    def _passing(self, name: str, backend: AnyBackend) -> Service | None:
+    def _passing(self, name: str, backend: AnyBackend, own: Service) -> Service | None:
         """Made once."""
         if name not in self._passed_on:
             known = _OWN_PRICES.get(type(backend)) or "unknown"
             if isinstance(backend, OpenAIBackend):
                 known = self._prices.provider_of_url(backend.url) or known
-            self._passed_on[name] = passed_on_service(backend, self._secret, known)
+            keeps = own.serves(Operation.RESPONSES) and isinstance(own, OpenAIService)
+            more = frozenset({Operation.RESPONSE} if keeps else ())
+            self._passed_on[name] = passed_on_service(backend, self._secret, known, more)
         return self._passed_on[name]
 
     def _service(self, name: str, backend: AnyBackend) -> Service:

@@ -176,7 +176,12 @@ def _operations(names: Iterable[str]) -> frozenset[Operation]:
     return found | _CHATS if Operation.CHAT in found else found
 
 
-_CHATS = {Operation.MESSAGES, Operation.COUNT_TOKENS, Operation.RESPONSES}
+_CHATS = {
+    Operation.MESSAGES,
+    Operation.COUNT_TOKENS,
+    Operation.RESPONSES,
+    Operation.RESPONSE,
+}
 
 
 def _all_of(allowed: Iterable[Collection[str] | None]) -> frozenset[str] | None:

@@ -28,6 +28,7 @@ FINAL = frozenset(
         Reason.CONTEXT_TOO_LONG,
         Reason.UNKNOWN_MODEL,
         Reason.UNKNOWN_FILE,
+        Reason.UNKNOWN_RESPONSE,
     }
 )
 """The client's own request is at fault: nothing stands in for its answer."""

@@ -267,14 +267,15 @@ class Models:
             )
         return alone
 
-    def first_doing(self, operation: Operation, caller: Caller) -> str:
+    def first_doing(self, operation: Operation, caller: Caller, backend: str | None = None) -> str:
         """The first name, in the order of letters, of those that the caller may use and that do
-        this. Raises Refused."""
+        this, by this backend if one is named. Raises Refused."""
         regions = caller.regions
         known = self._chosen if regions is None else self._of_regions(regions)
         names = self.names(caller) + ([ANY] if caller.models is None else [])
         for name in names:
-            if operation in known.get(name, ()):
+            chosen = known.get(name, {}).get(operation)
+            if chosen is not None and (backend is None or backend in chosen.targets):
                 return name
         raise Refused(
             Reason.UNSUPPORTED_OPERATION,

@@ -23,6 +23,10 @@ OPENAI_HOST = "api.openai.com"
 """Of servers that speak OpenAI's API, the one that has all of it."""
 
 
+_OF_RESOURCE = {Operation.FILES, Operation.REALTIME, Operation.RESPONSE}
+"""At Azure: not of a deployment."""
+
+
 class _Common(TypedDict):
     origin: Origin
     headers: list[tuple[bytes, bytes]]
@@ -44,11 +48,14 @@ def tried(backend: AnyBackend) -> frozenset[Operation]:
 
 
 def passed_on_service(
-    backend: AnyBackend, secret: Callable[[str], bytes], known_provider: str
+    backend: AnyBackend,
+    secret: Callable[[str], bytes],
+    known_provider: str,
+    more: frozenset[Operation] = frozenset(),
 ) -> PassedOnService | None:
-    """None if nothing is passed on to it. `known_provider` is whose prices hold for its URL.
-    Raises Setup for a secret that cannot be read."""
-    operations = tried(backend)
+    """None if nothing is passed on to it. `known_provider` is whose prices hold for its URL, `more`
+    what else it has. Raises Setup for a secret that cannot be read."""
+    operations = tried(backend) | more
     if not operations:
         return None
     assert isinstance(backend, HostedBackend), "others have none of them"
@@ -94,7 +101,7 @@ def _azure(
         start = f"{path}/openai/deployments/{quote(backend.deployment, safe='')}"
         query = f"?api-version={quote(backend.api_version, safe='')}"
         paths = {operation: start + PATHS[operation] for operation in operations}
-        for operation in operations & {Operation.FILES, Operation.REALTIME}:
+        for operation in operations & _OF_RESOURCE:
             paths[operation] = f"{path}/openai{PATHS[operation]}"
     return PassedOnService(
         origin=origin,

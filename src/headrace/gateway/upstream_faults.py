@@ -96,12 +96,14 @@ def failure_of_status(
     return Failure(kind, refused, retry_after(headers) or retry_info(body))
 
 
-def failure_of_file(body: bytes) -> Failure:
-    """What follows where an upstream does not have a file, which says nothing of its health."""
+def failure_of_kept(reason: Reason, body: bytes) -> Failure:
+    """What follows where an upstream no longer has what it kept, which says nothing of its
+    health."""
     refused = Refused(
-        Reason.UNKNOWN_FILE,
-        "The provider no longer keeps this file. Upload it again.",
-        param="file_id",
+        reason,
+        "The provider no longer keeps this file. Upload it again."
+        if reason is Reason.UNKNOWN_FILE
+        else "The provider no longer keeps this response.",
         cause=f"upstream status 404: {_shown(body)}",
     )
     return Failure(Kind.REJECTED, refused)

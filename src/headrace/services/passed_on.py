@@ -32,6 +32,7 @@ PATHS: Mapping[Operation, str] = MappingProxyType(
         Operation.MODERATIONS: "/moderations",
         Operation.FILES: "/files",
         Operation.REALTIME: "/realtime",
+        Operation.RESPONSE: "/responses",
     }
 )
 BETA = b"realtime=v1"

@@ -31,6 +31,7 @@ _NEEDED: Mapping[Operation, str] = MappingProxyType(
         Operation.RERANK: "results",
         Operation.MODERATIONS: "results",
         Operation.FILES: "id",
+        Operation.RESPONSE: "id",
     }
 )
 """The member without which it is no answer."""
