@@ -85,6 +85,13 @@ def test_a_bad_neighbourhood_is_shut_and_a_good_one_opened_alone() -> None:
     assert (good.allowed, good.why) == (True, "neighbourhood")
 
 
+def test_the_same_pair_again_is_no_more_evidence() -> None:
+    bound = Bound(NOTHING)
+    for _ in range(1_000):
+        bound.learn(pair(1), True, 0.0)
+    assert bound.known("p", "words") == (1, 0)
+
+
 def test_what_was_found_out_fades() -> None:
     bound = taught(200, 0)
     assert bound.opinion(pair(9_000), 0.01).allowed

@@ -163,6 +163,7 @@ class Bound:
         self._prior = shipped() if prior is None else prior
         self._partitions: OrderedDict[tuple[str, str], _Counts] = OrderedDict()
         self._neighbourhoods: OrderedDict[tuple[str, int, str], _Counts] = OrderedDict()
+        self._right_pairs: OrderedDict[tuple[str, bytes, bytes], None] = OrderedDict()
         self._wrong_pairs: OrderedDict[tuple[str, bytes, bytes], None] = OrderedDict()
         self._limits: OrderedDict[tuple[str, bytes, str], int] = OrderedDict()
         """By kept question and kind: the nearest step at which it was wrong."""
@@ -195,19 +196,26 @@ class Bound:
         return 1.0 if whole is None or step < 0 else whole.upper(step)
 
     def learn(self, pair: Sighting, right: bool, now: float) -> None:
-        """Takes what was found out about a pair, from whichever source."""
+        """Takes what was found out about a pair, from whichever source. The same pair, right once
+        more, tells nothing new of others."""
         step = step_of(pair.cosine)
         if step < 0 or pair.kind not in KINDS.values():
             if not right:
                 self._block(pair)
             return
+        key = (pair.partition, pair.asked, pair.kept)
+        if right and key in self._right_pairs:
+            return
+        if right:
+            self._right_pairs[key] = None
+            _bound(self._right_pairs, MOST_PAIRS)
         self._of_partition(pair.partition, pair.kind, now).add(step, right, now)
         if pair.neighbourhood >= 0:
             self._of_neighbourhood(pair, now).add(step, right, now)
         if not right:
             self._block(pair)
-            key = (pair.partition, pair.kept, pair.kind)
-            self._limits[key] = max(step, self._limits.get(key, -1))
+            limited = (pair.partition, pair.kept, pair.kind)
+            self._limits[limited] = max(step, self._limits.get(limited, -1))
             _bound(self._limits, MOST_PAIRS)
 
     def known(self, partition: str, kind: str = SAME) -> tuple[float, float]:

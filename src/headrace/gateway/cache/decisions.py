@@ -62,6 +62,8 @@ class Decision(Struct, gc=False):
     """That something can be learned of, where wrong answers are bounded."""
     vector: Any = None
     """Of the question, if there is such a pair."""
+    flagged: bool | None = None
+    """What was said of the answer: right, wrong, or nothing yet."""
     doubtful: tuple[str, bytes] | None = None
     """The entry that might have been given, had more been known."""
 

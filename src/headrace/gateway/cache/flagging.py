@@ -25,6 +25,9 @@ async def flag(cache: GivenAgain, call: str, *, right: bool, tenant: str | None)
         return "unknown"
     if decision.paid_by is None:
         return "no hit"
+    if decision.flagged is False or decision.flagged is right:
+        return "noted"  # who says it again knows no more
+    decision.flagged = right
     pair = decision.pair
     if pair is None:  # to the very same request, or where nothing is learned
         pair = Sighting(decision.partition, -1, decision.exact, decision.exact, EXACT, 1.0)
