@@ -46,6 +46,7 @@ backends:
   claude: {provider: anthropic, url: NOBODY, credential: env:ALL_KEY, model: claude-3-opus-latest,
            region: eu, card: {max_output_tokens: 4096, retires_on: 2027-01-05}}
   old: {provider: google, credential: env:ALL_KEY, model: gemini-2.0-flash}
+  hears: {provider: openai, url: NOBODY/v1, model: whisper-1, priced_as: openai/whisper-1}
   own: {provider: vllm, url: NOBODY/v1, model: mill-7b}
 models:
   gpt-4o: {pools: [[east], [west]]}
@@ -53,6 +54,7 @@ models:
   claude: {pools: [[claude]]}
   old: {pools: [[old]]}
   own: {pools: [[own]]}
+  hears: {pools: [[hears]]}
 prices:
   azure/gpt-4o: {input: 2.1, output: 8.40, cached_input: 1, per_thousand_requests: 5}
 """.replace("NOBODY", NOBODY)
@@ -113,6 +115,14 @@ def test_the_price_is_that_of_the_ledger(told: dict[str, dict[str, Any]]) -> Non
     pricing = told["claude"]["pricing"]
     assert float(pricing["input"]) == price.rates.input / price.scale
     assert float(pricing["output"]) == (price.rates.output or 0) / price.scale
+
+
+def test_what_is_charged_by_the_hour_has_no_price_of_tokens(
+    told: dict[str, dict[str, Any]],
+) -> None:
+    pricing = told["hears"]["pricing"]
+    assert pricing["audio_hour"] == "0.36"
+    assert "input" not in pricing
 
 
 def test_days_and_what_is_deprecated(told: dict[str, dict[str, Any]]) -> None:

@@ -15,11 +15,15 @@ from msgspec import Struct
 
 from headrace.gateway.models import Models, Target
 from headrace.gateway.prices import Price, PriceBook, Rates
+from headrace.gateway.unit_rates import MS_PER_HOUR, NO_RATES, UnitRates
 from headrace.nouns import Caller
 
 Facts = dict[str, Any]
 """Members of a JSON object; those that are not known are not in it."""
 PER_TOKENS = 1_000_000
+MICRO = 1_000_000
+SMALLEST = Decimal("1e-9")
+"""A millisecond's price is a rounded one: so much of an hour's is exact."""
 
 
 class Listed(Struct, frozen=True):
@@ -72,9 +76,7 @@ def _offer(name: str, target: Target, prices: PriceBook) -> Facts:
             "input_modalities": card.input,
             "output_modalities": card.output,
             "capabilities": None if target.capabilities is None else sorted(target.capabilities),
-            "pricing": None
-            if price is None or not price.by_tokens
-            else pricing(price, prices.version),
+            "pricing": None if price is None else pricing(price, prices.version),
             "deprecated": prices.is_deprecated(provider, model) or None,
             "deprecated_on": card.deprecated_on,
             "retires_on": card.retires_on,
@@ -85,6 +87,7 @@ def _offer(name: str, target: Target, prices: PriceBook) -> Facts:
 def pricing(price: Price, version: str) -> Facts:
     """A price as JSON. `version` is that of all the prices it stands among."""
     request = _dollars(price.per_request, price.scale * PER_TOKENS)
+    rates = _rates(price.rates, price.scale) if price.by_tokens else {}
     tiers = [
         {"above_input_tokens": above, **_rates(rates, price.scale)}
         for above, rates in reversed(price.tiers)
@@ -93,7 +96,8 @@ def pricing(price: Price, version: str) -> Facts:
         {
             "currency": "USD",
             "per_tokens": PER_TOKENS,
-            **_rates(price.rates, price.scale),
+            **rates,
+            **_units(price.units or NO_RATES),
             "per_request": request if price.per_request else None,
             "tiers": tiers or None,
             "version": version,
@@ -114,6 +118,21 @@ def _rates(rates: Rates, scale: int) -> Facts:
             else _dollars(rates.reasoning, scale),
         }
     )
+
+
+def _units(rates: UnitRates) -> Facts:
+    """Tokens that are no text, for `per_tokens` of them, and what is counted otherwise."""
+    hour = None if rates.audio_ms is None else rates.audio_ms * MS_PER_HOUR / MICRO
+    amounts = {
+        "audio_input": rates.audio_input,
+        "audio_output": rates.audio_output,
+        "image_input": rates.image_input,
+        "audio_hour": None if hour is None else hour.quantize(SMALLEST),
+        "million_characters": rates.character,
+        "image": None if rates.image is None else rates.image / MICRO,
+        "thousand_searches": None if rates.search is None else rates.search / 1_000,
+    }
+    return {name: format(a.normalize(), "f") for name, a in amounts.items() if a is not None}
 
 
 def _dollars(amount: int, scale: int) -> str:
