@@ -146,7 +146,7 @@ class TestErrors:
             claude.messages.create(model="claude-sonnett", max_tokens=9, messages=ASK)
         assert c.value.type == "not_found_error"
 
-    @pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/files", "/v1/messagesx"])
+    @pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/skills", "/v1/messagesx"])
     def test_unknown_routes(self, raw: httpx.Client, path: str) -> None:
         answer = raw.post(path, json={}, headers={"anthropic-version": "2023-06-01"})
         assert answer.status_code == 404

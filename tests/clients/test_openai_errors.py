@@ -70,7 +70,7 @@ def test_unknown_model(client: openai.OpenAI, upstream: ScriptedThread) -> None:
 
 def test_unknown_route(client: openai.OpenAI, upstream: ScriptedThread) -> None:
     with pytest.raises(openai.NotFoundError, match="/v1/chat/completions") as caught:
-        client.images.generate(model="gpt-4o", prompt="A cat")
+        client.fine_tuning.jobs.create(model="gpt-4o", training_file="file-1")
     _checked(caught.value, "unknown_url")
     assert upstream.seen == []
 
