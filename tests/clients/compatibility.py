@@ -68,6 +68,60 @@ LOST: dict[tuple[str, ...], str] = {
 """What is not simply `yes`, by feature, provider and, where they differ, client."""
 
 
+PASSED: dict[str, dict[str, str]] = {
+    "images/generations": {
+        "OpenAI": "/v1/images/generations",
+        "Azure OpenAI": "/openai/deployments/east/images/generations",
+    },
+    "images/edits": {
+        "OpenAI": "/v1/images/edits",
+        "Azure OpenAI": "/openai/deployments/east/images/edits",
+    },
+    "images/variations": {"OpenAI": "/v1/images/variations"},
+    "audio/speech": {
+        "OpenAI": "/v1/audio/speech",
+        "Azure OpenAI": "/openai/deployments/east/audio/speech",
+    },
+    "audio/transcriptions": {
+        "OpenAI": "/v1/audio/transcriptions",
+        "Azure OpenAI": "/openai/deployments/east/audio/transcriptions",
+        "Mistral": "/mistral/v1/audio/transcriptions",
+        "vLLM": "/v1/audio/transcriptions",
+    },
+    "audio/translations": {
+        "OpenAI": "/v1/audio/translations",
+        "Azure OpenAI": "/openai/deployments/east/audio/translations",
+        "vLLM": "/v1/audio/translations",
+    },
+    "moderations": {"OpenAI": "/v1/moderations", "Mistral": "/mistral/v1/moderations"},
+    "rerank": {"Cohere": "/v2/rerank", "vLLM": "/v1/rerank"},
+    "files": {
+        "OpenAI": "/v1/files",
+        "Azure OpenAI": "/openai/files",
+        "Mistral": "/mistral/v1/files",
+    },
+}
+"""What is passed on as it came, by provider: where it arrives."""
+PASSED_TO = ("OpenAI", "Azure OpenAI", "Cohere", "Mistral", "vLLM")
+
+
+def passed_table() -> list[str]:
+    """The rows of `PASSED`, each cell of which `test_passed_matrix.py` asks for."""
+    return [
+        "## Passed on",
+        "",
+        "Made by `tests/clients/test_passed_matrix.py`: `yes` is a call that arrived there.",
+        "",
+        f"| | {' | '.join(PASSED_TO)} |",
+        "|---" * (len(PASSED_TO) + 1) + "|",
+        *(
+            f"| `{path}` | {' | '.join(YES if name in has else ABSENT for name in PASSED_TO)} |"
+            for path, has in PASSED.items()
+        ),
+        "",
+    ]
+
+
 def page(results: dict[tuple[str, str, str], str], features: Collection[str]) -> str:
     """The page's text, by results of each feature, client and provider."""
     return "\n".join(
@@ -80,6 +134,7 @@ def page(results: dict[tuple[str, str, str], str], features: Collection[str]) ->
             f"error says what cannot be expressed. `{ABSENT}`: the client's API has no such thing.",
             "",
             *(line for client in CLIENTS for line in _table(client, results, features)),
+            *passed_table(),
         ]
     )
 
