@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -32,7 +33,7 @@ models:
   Mistral: {{pools: [[mistral]]}}
   vLLM: {{pools: [[vllm]]}}
 """
-_JSON = {
+_JSON: dict[str, dict[str, Any]] = {
     "images/generations": {"prompt": "A mill"},
     "audio/speech": {"input": "Mill", "voice": "alloy"},
     "moderations": {"input": "Mill"},
