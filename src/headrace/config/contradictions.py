@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from headrace.config.backends import Timeouts
+from headrace.config.caching import CachePolicy
 from headrace.config.located import Located
 from headrace.config.policies import RetryPolicy
 from headrace.config.problems import KeyPath
@@ -83,6 +84,24 @@ def check_one_more(model: Model, path: KeyPath, located: Located) -> None:
             hedge,
             "it has no effect: the second backend must be of the same tier, and each has one",
             "Put backends that are as good as each other into one tier, or remove it.",
+        )
+
+
+def check_cache(cache: CachePolicy, path: KeyPath, located: Located) -> None:
+    """What bounds wrong answers needs answers that may be wrong."""
+    rate: KeyPath = (*path, "cache", "max_wrong_rate")
+    share: KeyPath = (*path, "cache", "check_share")
+    if cache.max_wrong_rate is not None and cache.answers != "semantic":
+        located.warning(
+            rate,
+            "it has no effect: only answers to other words can be wrong",
+            "Write `answers: semantic`, or remove it.",
+        )
+    if cache.check_share and cache.max_wrong_rate is None:
+        located.warning(
+            share,
+            "it has no effect: nothing is learned without a bound",
+            "Write `max_wrong_rate: 0.01` beside it, or remove it.",
         )
 
 

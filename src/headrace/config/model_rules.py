@@ -15,7 +15,12 @@ from headrace.config.backends import (
     MistralBackend,
     capabilities_of,
 )
-from headrace.config.contradictions import check_one_more, check_retry, check_timeouts
+from headrace.config.contradictions import (
+    check_cache,
+    check_one_more,
+    check_retry,
+    check_timeouts,
+)
 from headrace.config.located import Located
 from headrace.config.masking import quoted, shown
 from headrace.config.problems import KeyPath
@@ -47,6 +52,7 @@ class ModelRules:
         self._fallback(model, (*path, "fallback"))
         check_retry(model.retry, (*path, "retry"), self._located)
         check_one_more(model, path, self._located)
+        check_cache(model.cache, path, self._located)
         self._timeouts(model, (*path, "timeouts"))
 
     def _pools(self, model: Model, path: KeyPath) -> None:
