@@ -98,7 +98,7 @@ def pool(labelled: Sequence[Labelled], by_text: dict[str, object]) -> list[Pair]
         kind = kind_of(pair.one, pair.other, pair.cosine)
         for asked, kept in ((pair.one, pair.other), (pair.other, pair.one)):
             made.append(Pair(asked, kept, kind, pair.cosine, by_text[asked], pair.same))
-    return made
+    return sorted(made, key=lambda pair: pair[:2])  # drawn alike, in whatever order they came
 
 
 def stream_of(friendly: list[Pair], hostile: list[Pair], hostile_share: float, seed: int) -> list[
