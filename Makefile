@@ -52,18 +52,23 @@ extras: $(VENV)/runtime.stamp ## Install what options need, as in EXTRAS=redis,p
 
 # --- for developers
 
-# Tests run in three parts at once: the first two mostly wait for timeouts and processes.
-WAITING = tests/chaos
-CALLING = tests/operate tests/clients tests/edge
+# Tests run in parts at once, beside the checks: most wait for timeouts and processes.
+PARTS = tests/chaos tests/operate tests/clients+tests/edge
+PYTEST = $(BIN)/pytest -m "not soak"
 
-test: lint ## Lint, types, import rules and all tests.
-	@logs=$$(mktemp -d); \
-	$(BIN)/pytest -m "not soak" -p no:cacheprovider $(WAITING) > $$logs/1 2>&1 & first=$$!; \
-	$(BIN)/pytest -m "not soak" -p no:cacheprovider $(CALLING) > $$logs/2 2>&1 & second=$$!; \
-	trap 'kill $$first $$second' INT TERM; \
-	$(BIN)/pytest -m "not soak" $(WAITING:%=--ignore=%) $(CALLING:%=--ignore=%); code=$$?; \
-	wait $$second || code=1; cat $$logs/2; \
-	wait $$first || code=1; cat $$logs/1; \
+test: $(VENV)/dev.stamp ## Lint, types, import rules and all tests.
+	@logs=$$(mktemp -d); running=; \
+	$(MAKE) -s lint > $$logs/lint 2>&1 & running="$$!:$$logs/lint"; \
+	for part in $(PARTS); do \
+	  log=$$logs/$$(echo $$part | tr / -); \
+	  $(PYTEST) -p no:cacheprovider $$(echo $$part | tr + ' ') > $$log 2>&1 & \
+	  running="$$running $$!:$$log"; \
+	done; \
+	trap 'kill $$(echo $$running | sed "s/:[^ ]*//g")' INT TERM; \
+	$(PYTEST) $(patsubst %,--ignore=%,$(subst +, ,$(PARTS))); code=$$?; \
+	for one in $$running; do \
+	  wait $${one%%:*} || code=1; cat $${one#*:}; \
+	done; \
 	rm -rf $$logs; exit $$code
 
 lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chaos.conftest import SOAK
 from headrace.edge.headers import Said
 from headrace.gateway.callers import Known
 from headrace.gateway.identity import Identity
@@ -228,7 +229,7 @@ def _forms(text: str) -> set[str]:
     }
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+@pytest.fixture(scope="module", params=[1, 2] if SOAK else [2], ids="{} workers".format)
 def traces(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, bytes]]:

@@ -135,6 +135,7 @@ def test_a_pause_that_one_was_asked_for_holds_for_all(town: Town) -> None:
     assert len(town.upstream.seen) == 1
 
 
+@pytest.mark.soak
 def test_a_person_isolates_all_workers_of_all_replicas_and_newcomers_know(town: Town) -> None:
     one, other = town.replica("one", workers=2), town.replica("other", workers=2)
     one.by_hand("isolate")
@@ -190,6 +191,7 @@ def test_a_paused_server_slows_no_call(town: Town) -> None:
     until(lambda: other.states() == ["open"])
 
 
+@pytest.mark.soak
 def test_a_server_that_comes_later(town: Town) -> None:
     later = ValkeyProcess(town.folder)
     redis = f'{{url: "{later.url}"}}'
@@ -205,6 +207,7 @@ def test_a_server_that_comes_later(town: Town) -> None:
         later.kill()
 
 
+@pytest.mark.soak
 def test_gateways_with_another_prefix_or_unwilling_keep_to_themselves(town: Town) -> None:
     one = town.replica("one")
     foreign = town.replica("foreign", redis=f'{{url: "{town.server.url}", prefix: "other:"}}')
@@ -218,6 +221,7 @@ def test_gateways_with_another_prefix_or_unwilling_keep_to_themselves(town: Town
     assert foreign.states() == unwilling.states() == ["closed"]
 
 
+@pytest.mark.soak
 def test_junk_on_the_channel_is_passed_over(town: Town) -> None:
     one, other = town.replica("one"), town.replica("other")
     for junk in ("", "{}", '{"sender":1}', "\x00", "[" * 10_000):
@@ -230,6 +234,7 @@ def test_junk_on_the_channel_is_passed_over(town: Town) -> None:
     until(lambda: late.states() == ["isolated"])
 
 
+@pytest.mark.soak
 def test_a_password_over_tls_and_a_wrong_one(town: Town) -> None:
     town.server.ask("ACL", "SETUSER", "gate", "on", ">s3cret-words", "~headrace:*",
                     "&headrace:*", "+@all", "-@dangerous")  # fmt: skip

@@ -109,7 +109,9 @@ def check(answers: list[Answer], stream: bool) -> None:
         assert json.loads(answers[0].body)["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "stream", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["whole", "stream"]
+)
 async def test_a_stampede_is_one_call(
     gateway: Gateway, regions: list[ScriptedThread], stream: bool
 ) -> None:
@@ -129,7 +131,9 @@ async def test_a_stampede_is_one_call(
     assert sum(bool(cost) for cost in costs) == 1  # one of them paid for it
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "stream", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["whole", "stream"]
+)
 async def test_the_first_client_is_killed(
     gateway: Gateway, regions: list[ScriptedThread], stream: bool
 ) -> None:

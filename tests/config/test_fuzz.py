@@ -162,20 +162,20 @@ def outcome(data: bytes) -> Loaded | str:
 @example("%TAG ! a\n---\n! b")
 @example("server: =\n")
 @example("server: {<<: {<<: {port: 1}}}")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_is_a_config_or_a_config_error(text: str) -> None:
     answer = outcome(text.encode("utf-8", "surrogatepass"))
     assert SECRET not in str(answer) or isinstance(answer, Loaded)
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_are_a_config_or_a_config_error(data: bytes) -> None:
     outcome(data)
 
 
 @given(st.one_of(TREES, SHAPED, FAILING))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_tree_is_a_config_or_an_error_that_quotes_no_secret(tree: object) -> None:
     answer = outcome(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"))
     if isinstance(answer, str):
@@ -204,7 +204,7 @@ def test_a_secret_in_a_place_for_a_reference_is_never_quoted(secret: str) -> Non
 
 
 @given(st.one_of(SHAPED, FAILING))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_loads_is_shown_in_a_form_that_loads_the_same(tree: object) -> None:
     answer = outcome(yaml.safe_dump(tree).encode())
     if isinstance(answer, Loaded):

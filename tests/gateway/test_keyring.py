@@ -81,7 +81,8 @@ def test_a_key_carries_its_terms(world: World) -> None:
     assert world.caller(text) == Caller(
         key_id=record.id, user="ann", team="red", tenant="acme", models=frozenset({"a"}),
         regions=frozenset({"eu"}), operations=frozenset({
-            Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES, Operation.COUNT_TOKENS,
+            Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES, Operation.RESPONSE,
+            Operation.COUNT_TOKENS,
         }),
         priority=Priority.CRITICAL, limits=(limit,), budgets=(budget,),
         tags=(("a", "1"), ("b", "2")),

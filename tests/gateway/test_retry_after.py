@@ -123,7 +123,7 @@ SPANS = st.from_regex(rb"\A[0-9]{1,12}(ms|s|m|h|d)?([0-9]{1,12}(ms|s))?\Z")
 DATES = st.from_regex(rb"\A[A-Z][a-z]{2}, [0-9]{1,9} Nov [0-9]{1,9} [0-9]{2}:00:00 [+-][0-9]{4}\Z")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=80) | SPANS | DATES))
 def test_junk_is_none_or_a_usable_wait(headers: dict[bytes, bytes]) -> None:
     seconds = retry_after(headers)

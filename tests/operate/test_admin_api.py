@@ -57,7 +57,7 @@ def admin_pid(pid: int) -> int:
     return found
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_what_is_changed_there_holds_on_the_port(
     upstream: ScriptedThread, tmp_path: Path, workers: int
 ) -> None:

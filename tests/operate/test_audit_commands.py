@@ -44,7 +44,9 @@ def knock(gateway: Gateway, times: int) -> None:
             assert client.get(f"{gateway.url}/models").status_code == 401
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, marks=pytest.mark.soak), 2], ids="{} workers".format
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a gateway that was stopped after fifty refusals."""
     folder = tmp_path_factory.mktemp("gateway")

@@ -73,7 +73,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_a_key_works_and_stops_while_the_gateway_runs(
     upstream: ScriptedThread, tmp_path: Path, workers: int
 ) -> None:

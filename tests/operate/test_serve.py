@@ -200,7 +200,7 @@ def test_commands_for_machines(tmp_path: Path) -> None:
     assert "Exit codes" in headrace("--help", folder=tmp_path).stdout
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_backends_are_isolated_and_restored_by_hand(
     upstream: ScriptedThread, tmp_path: Path, workers: int
 ) -> None:

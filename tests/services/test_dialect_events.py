@@ -33,7 +33,7 @@ from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
 from headrace.services.service import BadAnswer
 from headrace.services.translated import TranslatedStream
 
-COUNT = 100_000 if os.environ.get("HEADRACE_SOAK") == "1" else 300
+COUNT = 100_000 if os.environ.get("HEADRACE_SOAK") == "1" else 100
 
 texts = st.text(min_size=1, max_size=8)
 runs = st.lists(texts, min_size=1, max_size=4)

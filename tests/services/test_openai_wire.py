@@ -24,7 +24,7 @@ VALUES = st.recursive(
 BODIES = st.dictionaries(st.text(max_size=6) | st.sampled_from(["model", "stream"]), VALUES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(BODIES, st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
 def test_only_what_must_change_changes(
     body: dict[str, Any], ascii_only: bool, separators: tuple[str, str]
@@ -136,7 +136,7 @@ def test_usage_is_read_and_hidden() -> None:
 MEMBERS = st.dictionaries(st.sampled_from(["id", "x", "é", "usage"]), VALUES, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     MEMBERS.map(lambda members: {k: v for k, v in members.items() if k != "usage"}),
     MEMBERS,

@@ -38,7 +38,7 @@ class Bucket:
         return True
 
 
-def test_a_million_random_arrivals_as_the_reference_has_them() -> None:
+def test_many_random_arrivals_as_the_reference_has_them() -> None:
     dice = random.Random(13)
     counters, clock_us = MemoryCounters(), 0
     quota, window_s, burst = 600, 60, 100  # ten a second, a hundred at once
@@ -46,7 +46,7 @@ def test_a_million_random_arrivals_as_the_reference_has_them() -> None:
     bucket, need = Bucket(quota, window_s, burst), Need(0, 0, 0, True)
     admitted: deque[int] = deque()
     differ = total = 0
-    for _ in range(1_000_000):
+    for _ in range(200_000):
         # Quiet times, floods, and arrivals at the rate itself.
         clock_us += int(dice.expovariate(1 / dice.choice([200, 20_000, 100_000, 2_000_000])))
         passed = not isinstance(counters.take(bound, need, clock_us / MICRO, 0.0), Denied)
@@ -59,11 +59,11 @@ def test_a_million_random_arrivals_as_the_reference_has_them() -> None:
                 admitted.popleft()
             span_s = (clock_us - admitted[0]) / MICRO
             assert len(admitted) <= burst + quota / window_s * span_s + 1e-3
-    assert total > 100_000
+    assert total > 20_000
     assert differ <= 2, "rounding at a very edge, and nothing else"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     quota=st.integers(1, 10_000),
     window_s=st.sampled_from([1.0, 7.0, 60.0, 3600.0, 86_400.0]),
@@ -88,7 +88,7 @@ def test_any_span_admits_at_most_the_burst_and_the_rate(
             assert count <= (one.burst_s + (last - first)) / one.step_s + 1e-3
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_refunds_never_give_more_than_calls_of_their_true_size(data: st.DataObject) -> None:
     """Reserving much and settling for less admits, at every moment, no more than taking what was
