@@ -64,6 +64,7 @@ def test_every_case_has_backends_of_its_own() -> None:
     assert all(right(case) for case in script)
 
 
+@pytest.mark.soak
 def test_a_run_with_headrace_alone(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     done = subprocess.run(

@@ -135,6 +135,7 @@ async def test_an_endless_answer_is_cut(
     assert resident_bytes(house) - before < 3 * GROWTH_LIMIT_BYTES  # a whole answer of 64 MiB
 
 
+@pytest.mark.soak
 async def test_slow_connections_do_not_stop_others(
     house: Gateway, upstream: ScriptedThread
 ) -> None:

@@ -226,6 +226,7 @@ def test_at_most_the_share_is_hedged(tmp_path: Path) -> None:
         assert 1 <= len(house.west.seen) <= 2  # of 110
 
 
+@pytest.mark.soak
 def test_a_spent_budget_ends_it(tmp_path: Path) -> None:
     for house in _house(tmp_path, share=0.5, budget="burst: 2, per_s: 0, per_success: 0"):
         house.warmed()

@@ -199,7 +199,7 @@ async def _storm(
     return exposed
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
 async def test_nothing_is_lost_or_doubled(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

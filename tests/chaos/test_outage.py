@@ -125,7 +125,11 @@ async def test_all_dead(gateway: Gateway, regions: dict[str, ScriptedThread], de
         assert sum(attempts.values()) <= 1.2 * len(ends), attempts
 
 
-@pytest.mark.parametrize("also_west", [True, False], ids=["both silent", "one silent"])
+@pytest.mark.parametrize(
+    "also_west",
+    [True, pytest.param(False, marks=pytest.mark.soak)],
+    ids=["both silent", "one silent"],
+)
 async def test_a_whole_call_has_one_deadline(
     gateway: Gateway, regions: dict[str, ScriptedThread], also_west: bool
 ) -> None:

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from support.gateway_process import Gateway, running_gateway
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
@@ -196,6 +198,7 @@ class Watch(threading.Thread):
         self.join()
 
 
+@pytest.mark.soak
 async def test_the_gateway_itself_is_overloaded(tmp_path: Path) -> None:
     env = {f"KEY_{name.upper()}": key for name, key in KEYS.items()}
     async with provider() as url:

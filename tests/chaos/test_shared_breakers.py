@@ -175,6 +175,7 @@ def test_without_its_server_each_goes_on_alone_and_all_meet_again(town: Town) ->
     assert one.log("redis answers") == other.log("redis answers") == 2
 
 
+@pytest.mark.soak
 def test_a_paused_server_slows_no_call(town: Town) -> None:
     one, other = town.replica("one"), town.replica("other")
     one.ask()

@@ -96,6 +96,7 @@ def test_the_log_is_checked_and_exported(folder: Path, tmp_path: Path) -> None:
     assert headrace(folder, "audit", "export", str(kept)).returncode == 3
 
 
+@pytest.mark.soak
 def test_the_log_is_rotated_under_a_gateway_that_runs(tmp_path: Path) -> None:
     with running_gateway(CONFIG.format(workers=2), tmp_path, env=ENV) as gateway:
         assert "nothing to put aside" in headrace(tmp_path, "audit", "rotate").stdout

@@ -155,6 +155,7 @@ def test_without_a_ledger(tmp_path: Path) -> None:
         assert "There is no ledger" in done.stderr
 
 
+@pytest.mark.soak
 def test_calls_go_on_while_the_database_is_away(upstream: ScriptedThread, tmp_path: Path) -> None:
     """And nobody waits for it, at the start or at the end."""
     more = ', url: "postgresql://127.0.0.1:1/none"'

@@ -33,6 +33,7 @@ def missing(gateway: Gateway) -> list[str]:
     return told
 
 
+@pytest.mark.soak
 def test_keys_outlive_their_server(
     upstream: ScriptedThread, server: PostgresProcess, tmp_path: Path
 ) -> None:

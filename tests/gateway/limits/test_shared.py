@@ -31,6 +31,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
         yield running
 
 
+@pytest.mark.soak
 def test_four_workers_admit_what_one_would(valkey: ValkeyProcess) -> None:
     """T13: a hundred a second and a thousand at once, asked for by four processes without pause.
     No span admits more than burst and rate, and hardly less is admitted than could be."""

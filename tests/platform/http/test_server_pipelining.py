@@ -95,6 +95,7 @@ async def test_no_go_ahead_once_the_body_comes_or_for_1_0() -> None:
         assert b"100 Continue" not in await served.raw(b"POST / HTTP/1.0\r\n" + expect)
 
 
+@pytest.mark.soak
 async def test_a_flood_is_answered_in_order_and_read_no_faster_than_it_is_answered() -> None:
     """What waits is bounded: reading stops until answers are out."""
     stream = Stream()
