@@ -6,7 +6,6 @@ process that needs it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from headrace.config.oidc import Oidc
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.records import UnitRecord
 from headrace.errors import Setup
+from headrace.operate.child_process import stop_with_parent
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret
 
@@ -105,7 +105,7 @@ def _serve(order: AdminOrder, pages_of: PagesOf) -> None:
     def on_ready(stop: Callable[[], None]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop())
-        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+        threading.Thread(target=stop_with_parent, args=(stop,), daemon=True).start()
         os.write(1, READY + str(listener.getsockname()[1]).encode() + b"\n")
 
     try:
@@ -144,11 +144,3 @@ def _listener(host: str, port: int) -> socket.socket:
             "Choose another `admin.port` in headrace.yaml, or stop what uses it.",
         ) from error
     return listener
-
-
-def _stop_with_parent(stop: Callable[[], None]) -> None:
-    """The parent's end of the pipe closes however it dies: this process never outlives it."""
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    stop()

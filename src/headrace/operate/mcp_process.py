@@ -5,7 +5,6 @@ What serves it is imported here alone, in the process that needs it.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ import threading
 from collections.abc import Callable
 
 from headrace.errors import Setup
+from headrace.operate.child_process import stop_with_parent
 from headrace.operate.worker_process import WorkerOrder, decode_order, loaded_by
 from headrace.platform.logs import JsonLines, log_to_stderr
 from headrace.platform.secrets import Secret
@@ -54,7 +54,7 @@ def _serve(order: WorkerOrder, logs: JsonLines) -> None:
     def on_ready(stop: Callable[[], None]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop())
-        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+        threading.Thread(target=stop_with_parent, args=(stop,), daemon=True).start()
         os.write(1, READY + str(listener.getsockname()[1]).encode() + b"\n")
 
     async def serve() -> None:
@@ -88,14 +88,6 @@ def _listener(host: str, port: int) -> socket.socket:
             "Choose another `mcp.port` in headrace.yaml, or stop what uses it.",
         ) from error
     return listener
-
-
-def _stop_with_parent(stop: Callable[[], None]) -> None:
-    """The parent's end of the pipe closes however it dies: this process never outlives it."""
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    stop()
 
 
 if __name__ == "__main__":

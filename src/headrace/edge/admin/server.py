@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from headrace.edge.admin.app import AdminApp
 from headrace.edge.admin.entrance import Entrance
 from headrace.edge.admin.route import Parts
 from headrace.edge.admin.table import routes
+from headrace.edge.child_server import ChildServer
 from headrace.edge.metrics import MetricsPage
 from headrace.gateway.administration.admin_keys import AdminKeys
 from headrace.gateway.administration.admin_tokens import AdminTokens
@@ -112,7 +113,7 @@ async def serve_admin(
     config.load()
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    server = _Server(config)
+    server = ChildServer(config)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -133,23 +134,6 @@ async def serve_admin(
         gate.settle()
         audit.close()
         rows.close()
-
-
-class _Server(uvicorn.Server):
-    """Says when it serves, and leaves signals to its process."""
-
-    on_started: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_started()
-
-    def stop(self) -> None:
-        self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _beat(audit: AuditLog, gate: Gate) -> None:

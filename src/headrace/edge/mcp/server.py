@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from headrace.config.watch import Watcher
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.edge.audit_keeping import AuditKeeping
+from headrace.edge.child_server import ChildServer
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.mcp.door import Door
 from headrace.edge.mcp.tools import Toolbox
@@ -106,7 +106,7 @@ class ToolPort:
         self, listener: socket.socket, on_ready: Callable[[Callable[[], None]], None]
     ) -> None:
         """`on_ready` gets what stops it. Raises OSError, ssl.SSLError."""
-        server = _Server(self._uvicorn())
+        server = ChildServer(self._uvicorn())
         server.on_started = lambda: on_ready(server.stop)
         counts = await self._tell_counts()
         tasks = [asyncio.create_task(link.run(), name=link.name) for link in self._links.values()]
@@ -200,23 +200,6 @@ class ToolPort:
         counted = Counted(tools=self._meters.uses())
         told = Snapshot(f"tools-{os.getpid()}", counted, Moment())
         exchange.respond(200, _JSON, msgspec.json.encode(told))
-
-
-class _Server(uvicorn.Server):
-    """Says when it serves, and leaves signals to its process."""
-
-    on_started: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_started()
-
-    def stop(self) -> None:
-        self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _nothing() -> None:
