@@ -594,7 +594,21 @@ def test_a_cancelled_probe_frees_its_place() -> None:
     plan.cancelled(house.now)
     plan.cancelled(house.now)
     assert house.fleet["a"].load.running == 0
+    assert isinstance(house.ask(house.plan()), GiveUp)  # who leaves at once may come again at once
     house.now += 6.1
+    assert house.go(house.plan()).move is Move.PROBE
+
+
+def test_a_probe_that_was_never_sent_costs_the_next_call_no_time() -> None:
+    """The journal's disk was full: the backend was out for five seconds more, though well."""
+    house = House("a")
+    house.open("a")
+    house.now += 6.1
+    plan = house.plan()
+    assert house.go(plan).move is Move.PROBE
+    plan.broke(house.now)
+    plan.cancelled(house.now)
+    assert house.fleet["a"].load.running == 0
     assert house.go(house.plan()).move is Move.PROBE
 
 

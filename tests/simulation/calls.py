@@ -139,7 +139,10 @@ class OneCall:
         hour, now = self._hour, self._hour.clock.now
         self._go = go
         if hour.disk_full:
-            self.cut_short(End.NO_LEDGER)
+            assert self.plan is not None
+            self.plan.broke(now)
+            self._serial += 1
+            self._end(End.NO_LEDGER)
             return
         hour.witness.intents += 1
         hour.witness.asks(self, go, now)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from headrace.gateway import consequences
 from headrace.gateway.failure import Failure, Kind
 from headrace.gateway.fleet import BackendState, Fleet, Route, Tier
-from headrace.gateway.health import State
+from headrace.gateway.health import Outcome, State
 from headrace.gateway.steps import Decision, Go, Move
 from headrace.gateway.story import Story
 
@@ -98,14 +98,18 @@ class Attempts:
 
     def broke(self, now: float) -> None:
         """A stream broke off after its first token: nothing can be tried instead. Before it, the
-        fault was the gateway's own, such as a full disk: no fault of the backend."""
+        fault was the gateway's own, such as a full disk: it says nothing of the backend, and a
+        probe's place is free for the next call at once."""
         go = self._go
-        if go is not None and not go.permit.used:
-            self.cancelled(now)
-        elif go is not None and go.ended is None:
+        if go is None or go.ended is not None:
+            return
+        if go.permit.used:
             go.result = "broke"
             consequences.broke(self._fleet, go, now)
-            self._release(go, now)
+        else:
+            go.result = "cancelled"
+            go.backend.breaker.record(go.permit, Outcome.NEUTRAL, now)
+        self._release(go, now)
 
     def cancelled(self, now: float) -> None:
         """The client left, or the call ended otherwise. After `ended` it does nothing, so that it

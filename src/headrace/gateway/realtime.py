@@ -206,7 +206,12 @@ class _Session:
         assert dial is not None, "the worker brings it"
         progress.target = target
         progress.attempts += 1
-        self._way.parts.metering.intend(self.call, target, progress)
+        try:
+            self._way.parts.metering.intend(self.call, target, progress)
+        except Refused:  # nothing was sent: that says nothing of the backend
+            assert self._plan is not None
+            self._plan.broke(time.monotonic())
+            raise
         asked = service.session(self.call, query)
         limit = self._policy.message_limit_bytes
         socket = ClientSocket(asked.url, asked.headers, (), limit)
