@@ -252,7 +252,7 @@ def _has_content(choice: _Choice) -> bool:
 def _has_one_usage_null(event: bytes) -> bool:
     """Whether it can be cut out of the bytes. Inside a JSON string its quotes would be escaped; a
     second one may be any other object's member."""
-    return USAGE_NULL in event and event.count(b'"usage"') == 1
+    return event.find(USAGE_NULL) >= 0 and event.count(b'"usage"') == 1
 
 
 def _without_usage(event: bytes, data: bytes, chunk: _Answer, *, had_usage: bool) -> bytes:

@@ -15,6 +15,8 @@ _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n|\r\n\r(?!\n)|\n\r(?
 _LONGEST_BEGUN = 3
 """Bytes that the end of one chunk may hold of a blank line: CR LF CR."""
 _LINE = re.compile(rb"\r\n|\n|\r")
+_LF, _CR = b"\n\r"
+"""As numbers: to look for `b"\r"` by `in` makes and drops an exception, at ten times the cost."""
 
 
 Pair = tuple[bytes, bytes | None]
@@ -54,19 +56,20 @@ class EventSplitter:
 
     def pairs(self, chunk: bytes) -> list[Pair]:
         """The same, each with its data."""
+        size = len(chunk)
         if (
-            chunk.find(b"\n") == len(chunk) - 2
-            and chunk.startswith(b"data: ")
-            and chunk.endswith(b"\n")
+            chunk.find(_LF) == size - 2
+            and chunk[:6] == b"data: "
+            and chunk[-1] == _LF
             and not self._held
-            and b"\r" not in chunk
-            and len(chunk) <= self._limit
+            and _CR not in chunk
+            and size <= self._limit
         ):
             return [(chunk, chunk[6:-2])]  # one event of one line: what nearly every chunk is
-        if b"\r" not in chunk and b"\r" not in self._held[-_LONGEST_BEGUN:]:
-            events = self._by_lf(chunk)
-        else:
+        if _CR in chunk or _CR in self._held[-_LONGEST_BEGUN:]:
             events = self._by_any_line_end(chunk)
+        else:
+            events = self._by_lf(chunk)
         if len(self._held) > self._limit or (events and max(map(len, events)) > self._limit):
             self._refuse(events)
         return [(event, data_of(event)) for event in events]
@@ -109,13 +112,13 @@ def data_of(event: bytes) -> bytes | None:
     """The event's data: the values of its `data` fields joined by LF; None if it has none
     (a comment, a ping without data)."""
     if (
-        event.startswith(b"data: ")
-        and event.endswith(b"\n\n")
-        and event.find(b"\n") == len(event) - 2
-        and b"\r" not in event
+        event[:6] == b"data: "
+        and event.find(_LF) == len(event) - 2
+        and event[-1] == _LF
+        and _CR not in event
     ):
         return event[6:-2]
-    if event.startswith(b"event: ") and event.endswith(b"\n\n") and b"\r" not in event:
+    if event.startswith(b"event: ") and event.endswith(b"\n\n") and _CR not in event:
         at = event.find(b"\n") + 1  # as Anthropic names its events
         if event.startswith(b"data: ", at) and event.find(b"\n", at) == len(event) - 2:
             return event[at + 6 : -2]
