@@ -20,26 +20,14 @@ from rich.table import Table
 
 from benchmarks.bodies import whole_request
 from benchmarks.measure import FULL, Measurement, WholeCase, running
-from benchmarks.peers.base import REPO, Command
 from benchmarks.processes import load_cores, raise_file_limit
-from benchmarks.source_tree import SourceTree
 from benchmarks.upstreams import whole_upstream
 from benchmarks.valkey import valkey
+from benchmarks.variant import ALONE, Variant
 
 app = App(name="python -m benchmarks.added", help_format="markdown")
 
 CASE = WholeCase(1, 64)
-_ALONE = """\
-from headrace.gateway.identity import Identity
-from headrace.gateway.metering import Metering
-from headrace.nouns import Caller
-
-anybody = Caller(key_id="bench")
-Identity.identify = lambda self, credential, ip="", printed=None: anybody
-Metering.intend = lambda self, call, target, progress: None
-Metering.price = lambda self, call, progress: None
-Metering.settle = lambda self, call, progress, now: None
-"""
 _LIMITS = """
 limits:
   - {per: key, requests: 1_000_000_000}
@@ -48,26 +36,6 @@ limits:
 budgets:
   - {per: key, usd: "999999999", every: day, timezone: Europe/Rome}
 """
-
-
-class Variant(SourceTree):
-    """This tree, with more or less in a call's way."""
-
-    def __init__(self, name: str, *, site: str = "", more: str = "") -> None:
-        super().__init__(name, REPO / "src")
-        self._site = site
-        self._more = more
-
-    def command(self, upstream_url: str, port: int, folder: Path) -> Command:
-        command = super().command(upstream_url, port, folder)
-        config = folder / "headrace.yaml"
-        priced = config.read_text().replace("env:UP_KEY}", "env:UP_KEY, priced_as: openai/gpt-4o}")
-        config.write_text(priced + self._more)
-        (folder / "site").mkdir()
-        (folder / "site" / "sitecustomize.py").write_text(self._site)
-        path = [str(folder / "site"), command.env["PYTHONPATH"]]
-        command.env["PYTHONPATH"] = os.pathsep.join(path)
-        return command
 
 
 @app.default
@@ -89,7 +57,7 @@ def added(*, rounds: int = 5) -> int:
     ):
         redis = f'redis: {{url: "redis://127.0.0.1:{port}"}}\n'
         variants = (
-            Variant("forwarding alone", site=_ALONE),
+            Variant("forwarding alone", site=ALONE),
             Variant("identity and ledger"),
             Variant("with three limits and a budget", more=_LIMITS),
             Variant("the same by Redis", more=redis + _LIMITS),

@@ -21,6 +21,7 @@ from benchmarks.peers.base import REPO
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.source_tree import SourceTree
 from benchmarks.upstreams import whole_upstream
+from benchmarks.variant import ALONE, Variant
 
 app = App(name="python -m benchmarks.against", help_format="markdown")
 
@@ -42,7 +43,13 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 @app.default
 def against(
-    commit: str, *, rounds: int = 5, pool: int = 4, their_pool: int = 1, limit: float | None = None
+    commit: str,
+    *,
+    rounds: int = 5,
+    pool: int = 4,
+    their_pool: int = 1,
+    alone: bool = False,
+    limit: float | None = None,
 ) -> int:
     """Compare the CPU of a whole 1 KB call, 64 connections, with another commit's.
 
@@ -53,6 +60,8 @@ def against(
         rounds: Turns of each.
         pool: Backends of this tree's pool.
         their_pool: Backends of the other commit's pool.
+        alone: This tree forwards, with all policies, and does no more: without identity, limits,
+            prices and ledger. For commits before these came in.
         limit: Most that this tree may cost, as a multiple: 1.15 for 15 % more.
     """
     console = Console()
@@ -65,7 +74,7 @@ def against(
         tempfile.TemporaryDirectory() as folder,
         whole_upstream(Path(folder)) as upstream,
     ):
-        mine = SourceTree("this tree", REPO / "src", pool)
+        mine = Variant("this tree", site=ALONE if alone else "", pool=pool)
         trees = SourceTree(commit, theirs, their_pool), mine
         for _ in range(rounds):
             for tree in trees:
