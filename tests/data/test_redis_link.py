@@ -13,6 +13,7 @@ from random import Random
 import pytest
 
 from headrace.data.redis_link import RedisAddress, RedisAway, RedisLink
+from headrace.data.redis_wire import Refusal
 from headrace.errors import Setup, install_extra
 from support.valkey_process import ValkeyProcess, free_port, tls_in_front, valkey_process
 
@@ -127,6 +128,30 @@ async def test_a_paused_server_counts_as_away_and_only_one_waits(
         assert await link.ask([("ECHO", "hi")]) == [b"hi"]
 
 
+async def test_single_commands_share_the_links_fate(server: ValkeyProcess) -> None:
+    async with linked(server.url) as link:
+        with pytest.raises(RedisAway):
+            await link.ask_one(("PING",))  # it has not connected yet
+        await until(lambda: link.up)
+        replies = await asyncio.gather(*(link.ask_one(("INCR", "n")) for _ in range(60)))
+        assert replies == list(range(1, 61))
+        assert isinstance(await link.ask_one(("INCR",)), Refusal)
+        server.pause()
+        with pytest.raises(RedisAway, match="no answer in time"):
+            await link.ask_one(("GET", "n"))  # it was there and said no: that lost nothing
+        await until(lambda: not link.up)
+        server.go_on()
+        await until(lambda: link.up)
+        server.kill()
+        await until(lambda: not link.up)
+        server.start()
+        await until(lambda: link.up)
+        server.ask("REPLICAOF", "127.0.0.1", free_port())
+        with pytest.raises(RedisAway, match="READONLY"):
+            await link.ask_one(("SET", "n", 1))
+        await until(lambda: not link.up)
+
+
 async def test_an_idle_link_notices_a_paused_server(server: ValkeyProcess) -> None:
     async with linked(server.url, channels={"news": []}) as link:
         await until(lambda: link.up)
@@ -166,6 +191,7 @@ async def test_logs_in_over_tls(
         async with linked(url, ca=ca, login=(user, "s3cret-words")) as link:
             await until(lambda: link.up)
             assert await link.ask([("SET", "a", "b")])
+            assert await link.ask_one(("GET", "a")) == b"b"
             login = {"password": "s3cret-words"} | ({} if user is None else {"username": user})
             assert server.ask("GET", "a", **login) is None  # it stands in database 3
         async with linked(url, ca=ca, login=(user, "wrong-words")) as link:

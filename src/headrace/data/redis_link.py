@@ -2,7 +2,7 @@
 
 It is up or away, and says so. While it is away nobody waits for it: commands are refused at once,
 and it is tried again with backoff and jitter. What it knows about is commands and channels, not
-what they are for.
+what they are for. What calls wait for goes by `redis_wire.py`, beside the library.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from headrace.data.redis_wire import RedisWire, Refusal, Value
 from headrace.errors import Setup, install_extra
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def require_client() -> None:
 
 
 class RedisLink:
-    """One worker's connections: a pool for commands, one more for the channels."""
+    """One worker's connections: a pool for commands, one for single ones, one for the channels."""
 
     def __init__(self, address: RedisAddress, credentials: Credentials, rng: Random) -> None:
         """Raises Setup if the extra is not installed."""
@@ -96,6 +98,7 @@ class RedisLink:
         self._channels: dict[str, Callable[[bytes], None]] = {}
         self._when_up: list[Callable[[], Awaitable[None]]] = []
         self._client: Redis | None = None
+        self._wire: RedisWire | None = None
         self._lost: asyncio.Future[None] | None = None
         self._told_away = False
 
@@ -133,6 +136,26 @@ class RedisLink:
         _heed_cancellation()
         return replies
 
+    async def ask_one(self, command: Command) -> Value | Refusal:
+        """The reply to one command, if that is a single value: at a fraction of the cost. Raises
+        RedisAway."""
+        client, wire = self._client, self._wire
+        if client is None or wire is None:
+            raise RedisAway("not connected")
+        reply = wire.ask(command)
+        timer = asyncio.get_running_loop().call_later(self._address.timeout_s, _give_up, reply)
+        try:
+            answer = await reply
+        except OSError as error:  # TimeoutError is one
+            self._lose(client, error)
+            raise RedisAway(f"{type(error).__name__}: {error}") from error
+        finally:
+            timer.cancel()
+        if isinstance(answer, Refusal) and str(answer).startswith("READONLY"):
+            self._lose(client, answer)
+            raise RedisAway(str(answer))
+        return answer
+
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
         loop = asyncio.get_running_loop()
@@ -155,6 +178,7 @@ class RedisLink:
         """Raises when the connection is lost."""
         client = self._connected()
         tasks: set[asyncio.Future[Any]] = set()
+        wire: RedisWire | None = None
         try:
             # Nothing of it may hang, whatever the server does.
             async with asyncio.timeout(2 * self._address.timeout_s):
@@ -162,8 +186,9 @@ class RedisLink:
                 channels = client.pubsub(ignore_subscribe_messages=True)
                 if self._channels:
                     await channels.subscribe(*self._channels)
+                wire = await self._wired(client)
             self._lost = asyncio.get_running_loop().create_future()
-            self._client = client
+            self._client, self._wire = client, wire
             tasks = {self._lost, asyncio.create_task(self._beat(client))}
             if self._channels:
                 tasks.add(asyncio.create_task(self._hear(channels)))
@@ -174,7 +199,9 @@ class RedisLink:
             for task in ended:
                 task.result()
         finally:
-            self._client = self._lost = None
+            self._client = self._wire = self._lost = None
+            if wire is not None:
+                wire.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -199,6 +226,25 @@ class RedisLink:
             retry=self._once,
             protocol=2,
         )
+
+    async def _wired(self, client: Redis) -> RedisWire:
+        """Raises OSError, RedisAway."""
+        address = self._address
+        user, password = self._credentials()
+        tls = ssl.create_default_context(cafile=address.ca) if address.tls else None
+        wire = await RedisWire.open(
+            address.host, address.port, tls, lambda error: self._lose(client, error)
+        )
+        login = [] if password is None else [("AUTH", *(() if user is None else (user,)), password)]
+        try:
+            for command in (*login, ("SELECT", address.database)):
+                answer = await wire.ask(command)
+                if isinstance(answer, Refusal):
+                    raise RedisAway(str(answer))
+        except BaseException:
+            wire.close()
+            raise
+        return wire
 
     async def _beat(self, client: Redis) -> None:
         while True:
@@ -244,6 +290,11 @@ class RedisLink:
 
     def _where(self) -> str:
         return f"{self._address.host}:{self._address.port}"
+
+
+def _give_up(reply: asyncio.Future[Value | Refusal]) -> None:
+    if not reply.done():
+        reply.set_exception(TimeoutError("no answer in time"))
 
 
 def _heed_cancellation() -> None:

@@ -79,13 +79,14 @@ class RoundTrips:
     async def _evaluate(self, job: bytes) -> bytes:
         for command in (("EVALSHA", self._digest, 0, job), ("EVAL", SCRIPT, 0, job)):
             sent: Command = command
-            (reply,) = await self._link.ask([sent])
+            reply = await self._link.ask_one(sent)
             if isinstance(reply, bytes):
                 return reply
-            if "NOSCRIPT" not in str(reply) and "NoScript" not in type(reply).__name__:
+            why = str(reply)
+            if not why.startswith("NOSCRIPT"):
                 break
-        log.error("redis refused the counters' script", extra={"cause": str(reply)})
-        raise RedisAway(f"the script failed: {reply}")
+        log.error("redis refused the counters' script", extra={"cause": why})
+        raise RedisAway(f"the script failed: {why}")
 
 
 def rate_spec(key: str, rate: Rate) -> Raw:
