@@ -220,7 +220,11 @@ class Measurement:
         summary = json.loads(done.stdout.strip().splitlines()[-1])
         bad = summary["status_errors"] + summary["socket_errors"]
         if bad:
-            self._problems.append(f"{self._who}: {bad} calls failed at {case.key}")
+            problem = f"{self._who}: {bad} calls failed at {case.key}"
+            if self._gateway.session is not None:
+                last = self._gateway.session.tail().rpartition("\n")[2]
+                problem += f"; the gateway's last line: {last}"
+            self._problems.append(problem)
         return summary["calls"], summary["wall_s"]
 
     def _latency(self) -> Readings:

@@ -1,0 +1,144 @@
+"""Whether a call costs more where there are many keys: `python -m benchmarks.keys`.
+
+This tree with few keys and with many, each under three limits and its team's budget, in turns. Each
+call comes with a key by chance, so that no head comes twice on a connection. Keys are first called
+with for as long as it takes that nearly all of them were: what a key's first call costs, where its
+rules are looked up, is told by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cyclopts import App
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bodies import whole_request
+from benchmarks.measure import Running, running
+from benchmarks.peers.base import REPO, Command
+from benchmarks.processes import load_cores, raise_file_limit
+from benchmarks.source_tree import SourceTree
+from benchmarks.upstreams import whole_upstream
+from headrace.config.terms import KeyTerms
+from headrace.data.registry.key_text import CLIENT, digest, mint, new_id
+from headrace.data.registry.records import KeyRecord, Version, row_of
+from headrace.data.registry.sqlite import FILE_NAME, SqliteRows
+
+app = App(name="python -m benchmarks.keys", help_format="markdown")
+
+CONNECTIONS = 64
+KEYS_OF_A_TEAM = 10
+_RULES = """
+resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
+limits:
+  - {per: user, requests: 1_000_000_000}
+  - {per: key, tokens: 1_000_000_000_000}
+  - {per: key, concurrent: 1_000_000}
+budgets:
+  - {per: team, usd: "999999999", every: day, timezone: Europe/Rome}
+"""
+
+
+class Keyed(SourceTree):
+    """This tree, with so many keys in its registry."""
+
+    def __init__(self, keys: int) -> None:
+        super().__init__(f"{keys:,} keys, {keys // KEYS_OF_A_TEAM:,} budgets", REPO / "src")
+        self._keys = keys
+
+    def command(self, upstream_url: str, port: int, folder: Path) -> Command:
+        command = super().command(upstream_url, port, folder)
+        config = folder / "headrace.yaml"
+        priced = config.read_text().replace("env:UP_KEY}", "env:UP_KEY, priced_as: openai/gpt-4o}")
+        config.write_text(priced + _RULES)
+        texts, records = [], []
+        for number in range(self._keys):
+            key_id = new_id()
+            text = mint(CLIENT, key_id)
+            texts.append(text)
+            records.append(
+                KeyRecord(
+                    id=key_id,
+                    name=f"key {number}",
+                    terms=KeyTerms(user=f"user-{number}", team=f"team-{number // KEYS_OF_A_TEAM}"),
+                    versions=(Version(digest(text.encode()), time.time()),),
+                    created_unix_s=time.time(),
+                    created_by="benchmark",
+                )
+            )
+        rows = SqliteRows(folder / "store" / FILE_NAME)
+        rows.put([row_of(record) for record in records])
+        rows.close()
+        (folder / "keys.txt").write_text("\n".join(texts) + "\n")
+        return command
+
+
+@app.default
+def keys(*, many: int = 100_000, few: int = 100, rounds: int = 2, warm_s: int = 45) -> int:
+    """The worker's CPU of a whole 1 KB call on 64 connections.
+
+    Args:
+        many: Keys of the one.
+        few: Keys of the other.
+        rounds: Turns of each.
+        warm_s: How long many keys are called with before it is measured.
+    """
+    console, problems = Console(), list[str]()
+    raise_file_limit()
+    os.sched_setaffinity(0, load_cores())
+    found: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as name, whole_upstream(Path(name)) as upstream:
+        for _ in range(rounds):
+            for count, first_s in ((few, 2), (many, warm_s)):
+                variant = Keyed(count)
+                with running(variant, upstream) as gateway:
+                    first_us = _worker_us(gateway, min(first_s, 5), variant.name, problems)
+                    if first_s > 5:
+                        _worker_us(gateway, first_s - 5, variant.name, problems)
+                    us = min(_worker_us(gateway, 5, variant.name, problems) for _ in range(2))
+                    found.setdefault(variant.name, []).append((first_us, us))
+    table = Table("", "worker, first calls, least", "worker, later calls, least", "each")
+    for who, readings in found.items():
+        each = ", ".join(f"{us:.0f}" for _, us in readings)
+        first, later = (min(column) for column in zip(*readings, strict=True))
+        table.add_row(who, f"{first:.1f} us", f"{later:.1f} us", each)
+    console.print(table)
+    for problem in problems:
+        console.print(f"[red]Problem:[/] {problem}", highlight=False)
+    return 1 if problems else 0
+
+
+def _worker_us(gateway: Running, seconds: int, who: str, problems: list[str]) -> float:
+    """CPU of a call in the busiest process, under calls with keys by chance for so long."""
+    body = gateway.folder / "request.json"
+    body.write_bytes(whole_request(1000))
+    before = gateway.cpu_s_by_pid()
+    argv = [
+        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s"),
+        *("-s", str(REPO / "benchmarks" / "post_keys.lua")),
+        *(f"{gateway.endpoint.base_url}/chat/completions", "--", str(body)),
+        str(gateway.folder / "keys.txt"),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=True)
+    summary = json.loads(done.stdout.strip().splitlines()[-1])
+    bad = summary["status_errors"] + summary["socket_errors"]
+    if bad:
+        problems.append(f"{who}: {bad} calls failed; {_last_line(gateway)}")
+    after = gateway.cpu_s_by_pid()
+    busiest = max(used - before.get(pid, 0.0) for pid, used in after.items())
+    return float(busiest / summary["calls"] * 1e6)
+
+
+def _last_line(gateway: Running) -> str:
+    return gateway.session.tail().rpartition("\n")[2] if gateway.session else ""
+
+
+if __name__ == "__main__":
+    sys.exit(app())
