@@ -103,6 +103,20 @@ def test_every_model_costs_what_genai_prices_says(provider: types.Provider) -> N
             assert ours == theirs(provider.id, model.id, usage, NOW), (model.id, usage)
 
 
+def test_what_is_reckoned_before_a_call_is_what_it_would_cost() -> None:
+    book = book_at(NOW)
+    told = 0
+    for provider in PROVIDERS:
+        for model in provider.models:
+            edges = {start + more for start in thresholds(model) for more in (0, 1)}
+            for tokens in (0, 1, 1234, 900_001, *edges):
+                for answer in (0, 70_003):
+                    cost = book.cost_microusd(provider.id, model.id, Usage(tokens, answer))
+                    assert book.of_text((provider.id, model.id), tokens, answer) == cost, model.id
+                    told += cost is not None
+    assert told > 1_000
+
+
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
 def test_prices_that_change_hold_from_their_day_and_hour(moment: datetime.datetime) -> None:
     book = book_at(moment)

@@ -18,6 +18,8 @@ from headrace.nouns import Call, Cut, Usage
 
 log = logging.getLogger("headrace.metering")
 
+_UNCUT = (None, None, None)
+
 
 class Metering:
     """Writes the intent before a call is sent and the settlement after.
@@ -134,6 +136,7 @@ class Metering:
         if usage.source == "none":
             cost = cost or 0
         cut = None if call.cut is None else self._reached(call, call.cut, progress)
+        cut_at, cut_tokens, cut_microusd = cut or _UNCUT
         settlement = Settlement(
             seq,
             progress.number or seq,
@@ -170,7 +173,9 @@ class Metering:
             progress.reason,
             usage.cache_write_tokens,
             progress.cache_tier,
-            *(cut or ()),
+            cut_at,
+            cut_tokens,
+            cut_microusd,
         )
         try:
             journal.append(settlement)

@@ -110,7 +110,7 @@ class Price(Struct, frozen=True):
 
         Of a server that reports more cached tokens than input tokens, both are charged in full.
         """
-        if self.units is not None or usage.units is not None:
+        if usage.units is not None or (self.units is not None and not self._is_text(usage)):
             return self._with_units(usage)
         rates = self.rates
         for above, higher in self.tiers:
@@ -131,6 +131,26 @@ class Price(Struct, frozen=True):
             reasoning = min(usage.reasoning_tokens, usage.output_tokens)
             total += (usage.output_tokens - reasoning) * rates.output + reasoning * rates.reasoning
         return -(-total // self.scale)
+
+    def of_text(self, input_tokens: int, output_tokens: int) -> int | None:
+        """The same of tokens that are all of the usual kind: what is reckoned before a call."""
+        if self.units is not None and not self.by_tokens:
+            return self.cost_microusd(Usage(input_tokens, output_tokens))
+        rates = self.rates
+        for above, higher in self.tiers:
+            if input_tokens > above:
+                rates = higher
+                break
+        total = self.per_request + input_tokens * rates.input
+        if output_tokens:
+            if rates.output is None or rates.reasoning is None:
+                return None
+            total += output_tokens * rates.output
+        return -(-total // self.scale)
+
+    def _is_text(self, usage: Usage) -> bool:
+        """Nothing of it has a price by another unit."""
+        return self.by_tokens and not (usage.audio_input_tokens or usage.audio_output_tokens)
 
     def _with_units(self, usage: Usage) -> int | None:
         """Text as ever, and what else there is, each rounded up. What an upstream told in tokens is
@@ -242,6 +262,14 @@ class PriceBook:
         if quote is None or self._clock() >= quote.until:
             quote = self._quote(provider, model)
         return None if quote.price is None else quote.price.cost_microusd(usage)
+
+    def of_text(self, seller: tuple[str, str], input_tokens: int, output_tokens: int) -> int | None:
+        """What so many tokens of text cost now at a provider (and its name of the model), in
+        micro-dollars rounded up; None if that is not known."""
+        quote = self._quotes.get(seller)
+        if quote is None or self._clock() >= quote.until:
+            quote = self._quote(*seller)
+        return None if quote.price is None else quote.price.of_text(input_tokens, output_tokens)
 
     def context_window(self, provider: str, model: str) -> int | None:
         """The most tokens that a model takes, None if it is not known."""

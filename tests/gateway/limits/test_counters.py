@@ -232,7 +232,7 @@ async def test_the_nearest_limit_is_told(clerk: Clerk) -> None:
     wide, near = rate(600, key="wide"), rate(60, key="near")
     bound = clerk.bind(requests=(wide, near))
     standing = (await clerk.taken(bound)).standing
-    assert standing.requests == near
+    assert standing.requests.name == near.name
     assert standing.requests_owed_s == pytest.approx(1.0)
 
 

@@ -37,6 +37,26 @@ def test_the_lines_of_an_answer() -> None:
     ]
 
 
+def test_the_rate_that_is_nearest_to_its_end_is_told() -> None:
+    """Of several for one unit; with names that a format could take for places."""
+    first, second = rate(60, key="100%d"), rate(600, key="%b")
+    lines = Lines(Measures(requests=(first, second)))
+    for one, left in ((first, 8), (second, 80)):
+        made = Standing(requests=one, requests_owed_s=2.0)
+        assert lines.standing(made).decode().split("\r\n") == [
+            'ratelimit-policy: "100%d";q=60;qu="requests";w=60, "%b";q=600;qu="requests";w=60',
+            f"x-ratelimit-limit-requests: {one.quota}",
+            f"x-ratelimit-remaining-requests: {left}",
+            "x-ratelimit-reset-requests: 2s",
+            f'ratelimit: "{one.name}";r={left};t=2',
+            "",
+        ]
+    alone = Lines(Measures(requests=(first,), tokens=(TOKENS,)))
+    only_tokens = alone.standing(Standing(tokens=TOKENS, tokens_owed_s=60.0)).decode()
+    assert "requests: " not in only_tokens
+    assert "x-ratelimit-reset-tokens: 1m0s" in only_tokens
+
+
 def test_without_rates_there_is_nothing_to_say() -> None:
     lines = Lines(Measures(budgets=(budget(5),)))
     assert lines.policy == b""

@@ -37,35 +37,70 @@ class Lines:
     """What does not change in the lines of answers, made once for all callers of the same limits:
     with a hundred thousand callers it stays in the processor's caches."""
 
-    __slots__ = ("_rates", "policy")
+    __slots__ = ("_forms", "_only", "policy")
 
     def __init__(self, measures: Measures) -> None:
         self.policy = policy_line(measures)
-        self._rates = {_kind(rate): _rate_text(rate) for rate in _rates(measures)}
+        self._forms: dict[tuple[object, object], bytes] = {}
+        self._only: bytes | None = None
+        """For requests and tokens, where there is one rate of each."""
+        if len(measures.requests) == 1 and len(measures.tokens) == 1:
+            self._only = _form(self.policy, *measures.requests, *measures.tokens)
 
     def standing(self, standing: Standing) -> bytes:
         """All lines of an admitted call."""
-        requests, tokens, text = standing.requests, standing.tokens, self.policy
-        if requests is not None:
-            text, item = self._told(text, requests, standing.requests_owed_s)
-            if tokens is not None:
-                text, other = self._told(text, tokens, standing.tokens_owed_s)
-                item = b"%b, %b" % (item, other)
-            text = b"%bratelimit: %b\r\n" % (text, item)
+        requests, tokens = standing.requests, standing.tokens
+        if requests is not None and tokens is not None:
+            form = self._only or self._form_of(requests, tokens)
+            left, reset, after = _told(requests, standing.requests_owed_s)
+            other, other_reset, other_after = _told(tokens, standing.tokens_owed_s)
+            text = form % (left, reset, other, other_reset, left, after, other, other_after)
+        elif requests is not None:
+            left, reset, after = _told(requests, standing.requests_owed_s)
+            text = self._form_of(requests, None) % (left, reset, left, after)
         elif tokens is not None:
-            text, item = self._told(text, tokens, standing.tokens_owed_s)
-            text = b"%bratelimit: %b\r\n" % (text, item)
+            left, reset, after = _told(tokens, standing.tokens_owed_s)
+            text = self._form_of(None, tokens) % (left, reset, left, after)
+        else:
+            text = self.policy
         budget = standing.budget
         if budget is not None:
             text += _warning(budget, standing.spent, standing.resets_at)
         return text
 
-    def _told(self, text: bytes, rate: Rate, owed_s: float) -> tuple[bytes, bytes]:
-        left = gcra.free(owed_s, rate.step_s, rate.burst_s, 0.0)
-        reset_s = owed_s if owed_s > 0.0 else 0.0
-        head, middle, name = self._rates[_kind(rate)]
-        text = b"%b%b%d%b%b\r\n" % (text, head, left, middle, duration(reset_s))
-        return text, b"%b;r=%d;t=%d" % (name, left, math.ceil(reset_s))
+    def _form_of(self, requests: Rate | None, tokens: Rate | None) -> bytes:
+        key = (requests and _kind(requests), tokens and _kind(tokens))
+        form = self._forms.get(key)
+        if form is None:
+            told = [rate for rate in (requests, tokens) if rate is not None]
+            form = self._forms[key] = _form(self.policy, *told)
+        return form
+
+
+def _form(policy: bytes, *told: Rate) -> bytes:
+    """The lines of these rates, with places for what is left and when all is there again: of each
+    in turn, and then once more of each in turn."""
+    lines = [policy.replace(b"%", b"%%")]
+    for rate in told:
+        unit = rate.unit.encode()
+        lines.append(
+            b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\n"
+            b"x-ratelimit-reset-%b: %%b\r\n" % (unit, rate.quota, unit, unit)
+        )
+    items = [b"%b;r=%%d;t=%%d" % _name(rate.name).replace(b"%", b"%%") for rate in told]
+    return b"%bratelimit: %b\r\n" % (b"".join(lines), b", ".join(items))
+
+
+def _told(rate: Rate, owed_s: float) -> tuple[int, bytes, int]:
+    """Units that are left, when all of them are, and that in whole seconds."""
+    left = gcra.free(owed_s, rate.step_s, rate.burst_s, 0.0)
+    if 0.0 < owed_s < 1.0:
+        return left, _BELOW_A_SECOND[math.ceil(owed_s * 1000)], 1
+    reset_s = owed_s if owed_s > 0.0 else 0.0
+    return left, duration(reset_s), math.ceil(reset_s)
+
+
+_BELOW_A_SECOND = tuple(b"%dms" % ms for ms in range(1001))
 
 
 def kinds(measures: Measures) -> tuple[object, ...]:
@@ -80,15 +115,6 @@ def _rates(measures: Measures) -> tuple[Rate, ...]:
 
 def _kind(rate: Rate) -> tuple[str, str, int]:
     return rate.name, rate.unit, rate.quota
-
-
-def _rate_text(rate: Rate) -> tuple[bytes, bytes, bytes]:
-    unit = rate.unit.encode()
-    return (
-        b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: " % (unit, rate.quota, unit),
-        b"\r\nx-ratelimit-reset-%b: " % unit,
-        _name(rate.name),
-    )
 
 
 def denied_lines(denied: Denied, policy: bytes) -> bytes:

@@ -70,7 +70,15 @@ class SharedBound:
             if place.left < 1:
                 return False
         for budget, held in self.budgets:
-            if not held.known or held.left < reserved_of(budget, need) or _unpriced(budget, need):
+            if not held.known:
+                return False
+            if not budget.stop:
+                continue
+            amount = need.microusd if budget.unit == "usd" else need.budget_tokens
+            if amount is None:
+                if budget.unpriced == "refuse":
+                    return False  # the server has to say no to it
+            elif held.left < amount:
                 return False
         return True
 

@@ -14,12 +14,12 @@ from headrace.gateway.limits.counters import Counters, Verdict
 from headrace.gateway.limits.measures import Budget, Denied, Measures, Need, Standing
 from headrace.gateway.limits.prompt_size import PromptSize
 from headrace.gateway.limits.refusals import refusal
-from headrace.gateway.limits.rulebook import Rulebook, values_of
+from headrace.gateway.limits.rulebook import Rulebook, brings, values_of
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps, number
 from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen
-from headrace.nouns import Call, Caller, Operation, Passed, Reserved
+from headrace.nouns import NO_MEMBER, Call, Caller, Operation, Passed, Reserved
 
 log = logging.getLogger("headrace.limits")
 
@@ -29,20 +29,27 @@ MOST_LINES = 1_000
 SWEPT_AT_ONCE = 64
 MOST_CHOICES = 128
 """`n` is at most this at every provider."""
+PlanKey = tuple[str, str | None, str | None, str | None]
+"""Key, user, and the model and the address where they matter."""
 
 
 class Plan:
     """What one caller's calls go through."""
 
-    __slots__ = ("bound", "caller", "in_usd", "lines", "measures", "used")
+    __slots__ = ("bound", "caller", "concerned", "in_usd", "lines", "reckoned", "reserved", "used")
 
     def __init__(
         self, caller: Caller, measures: Measures, bound: Any, lines: answer_lines.Lines
     ) -> None:
         self.caller = caller
-        self.measures = measures
         self.bound = bound
         self.lines = lines
+        self.concerned = bool(measures)
+        """Anything measures its calls."""
+        self.reckoned = bool(measures.tokens or measures.budgets)
+        """It matters how large a call is."""
+        self.reserved = bool(measures.budgets)
+        """An upper bound of it is reserved."""
         self.in_usd = measures.in_usd
         self.used = True
         """Since the sweep last came by."""
@@ -68,8 +75,11 @@ class Gate:
         self._assumed = assumed_answer_tokens
         self._by_model = rulebook.names_of("model")
         self._by_ip = rulebook.names_of("ip")
-        self._plans: dict[tuple[str, str | None, str | None, str | None], Plan] = {}
-        self._sweep: Iterator[tuple[str, str | None, str | None, str | None]] | None = None
+        self._plans: dict[PlanKey, Plan] = {}
+        self._near: dict[int, Plan] = {}
+        """By the caller itself, as the keyring has it, where neither the model nor the address
+        matters: of a hundred thousand callers, one look at what no cache holds less."""
+        self._sweep: Iterator[PlanKey] | None = None
         self._warned: dict[str, float] = {}
         self._lines: dict[tuple[object, ...], answer_lines.Lines] = {}
 
@@ -83,26 +93,35 @@ class Gate:
         if self._caps is not None:
             self._caps.apply(call)
         caller = call.caller
-        own = caller.bounded
+        plan = self._near.get(id(caller))
+        if plan is None or plan.caller is not caller:
+            plan = self._plan_of(call, caller)
+        plan.used = True
+        if not plan.concerned:
+            return None
+        need = self._need(call, chosen, plan) if plan.reckoned else NOTHING
+        verdict = self._counters.take(plan.bound, need, time.monotonic(), time.time())
+        if type(verdict) is CoroutineType:
+            return self._awaited(call, plan, verdict)
+        self._take_up(call, plan, verdict)
+        return None
+
+    def _plan_of(self, call: Call, caller: Caller) -> Plan:
+        """The plan that is not found by the caller itself."""
         key = (
             caller.key_id,
             caller.user,
-            call.model if self._by_model or own else None,
-            call.ip if self._by_ip or own else None,
+            call.model if self._by_model or brings(caller, "model") else None,
+            call.ip if self._by_ip or brings(caller, "ip") else None,
         )
         plan = self._plans.get(key)
         if plan is None or (plan.caller is not caller and plan.caller != caller):
             plan = self._planned(call, key)
-        plan.used = True
-        measures = plan.measures
-        if not measures:
-            return None
-        need = self._need(call, chosen, plan)
-        verdict = self._counters.take(plan.bound, need, time.monotonic(), time.time())
-        if isinstance(verdict, CoroutineType):
-            return self._awaited(call, plan, verdict)
-        self._take_up(call, plan, verdict)
-        return None
+        if key[2] is None and key[3] is None:
+            self._near.pop(id(plan.caller), None)
+            plan.caller = caller  # the same or its twin, as after a rotation
+            self._near[id(caller)] = plan
+        return plan
 
     def sweep(self) -> None:
         """One small step towards forgetting who has not called for long."""
@@ -132,6 +151,7 @@ class Gate:
         for plan in self._plans.values():
             self._counters.release(plan.bound)
         self._plans.clear()
+        self._near.clear()
 
     async def _awaited(self, call: Call, plan: Plan, verdict: Awaitable[Verdict]) -> None:
         self._take_up(call, plan, await verdict)
@@ -146,7 +166,7 @@ class Gate:
         if standing.budget is not None:
             self._warn(standing.budget, standing)
 
-    def _planned(self, call: Call, key: tuple[str, str | None, str | None, str | None]) -> Plan:
+    def _planned(self, call: Call, key: PlanKey) -> Plan:
         if key in self._plans:
             self._forget(key)
         elif len(self._plans) >= MOST_PLANS:
@@ -167,48 +187,37 @@ class Gate:
             lines = self._lines[kinds] = answer_lines.Lines(measures)
         return lines
 
-    def _forget(self, key: tuple[str, str | None, str | None, str | None]) -> None:
-        self._counters.release(self._plans.pop(key).bound)
+    def _forget(self, key: PlanKey) -> None:
+        plan = self._plans.pop(key)
+        self._near.pop(id(plan.caller), None)
+        self._counters.release(plan.bound)
 
     def _need(self, call: Call, chosen: Chosen, plan: Plan) -> Need:
         """What the call may use."""
-        measures = plan.measures
-        if not (measures.tokens or measures.budgets):
-            return NOTHING
+        sellers = self._sellers.of(call, chosen)
         if call.passed is not None:
             size, answer = _size_of(call.passed), call.passed.answer_tokens
             if not size.most:
                 return NOTHING
         else:
-            size = self._counter.prompt_size(call, self._sellers.of(call, chosen).model)
+            size = self._counter.prompt_size(call, sellers.model)
             answer = _answer_tokens(call)
         before = call.tokens_before
-        if before:
-            size = PromptSize(size.likely + before, size.most + before)
-        likely = size.likely + (self._assumed if answer is None else answer)
-        if not measures.budgets:
-            call.reserved = Reserved(size.most, answer, None)
+        likely = size.likely + before + (self._assumed if answer is None else answer)
+        prompt = size.most + before
+        if not plan.reserved:
+            call.reserved = Reserved(prompt, answer, None)
             return Need(likely, 0, 0, answer is not None)
-        return self._bounded(call, chosen, plan, size, likely, answer)
-
-    def _bounded(
-        self,
-        call: Call,
-        chosen: Chosen,
-        plan: Plan,
-        size: PromptSize,
-        likely: int,
-        answer: int | None,
-    ) -> Need:
-        """What budgets reserve: an upper bound."""
-        sellers = self._sellers.of(call, chosen)
+        # What budgets reserve is an upper bound.
         most = sellers.longest_answer if answer is None else answer
-        prompt = size.most
         if chosen.resume or chosen.hedging is not None:  # another backend may be paid too
             prompt, most = 2 * prompt, 2 * most
+        if not plan.in_usd:
+            call.reserved = Reserved(prompt, most, None)
+            return Need(likely, prompt + most, 0, answer is not None)
         units = None if call.passed is None else call.passed.most_units
-        microusd = sellers.cost_microusd(prompt, most, units) if plan.in_usd else 0
-        call.reserved = Reserved(prompt, most, microusd if plan.in_usd else None)
+        microusd = sellers.cost_microusd(prompt, most, units)
+        call.reserved = Reserved(prompt, most, microusd)
         return Need(likely, prompt + most, microusd, answer is not None)
 
     def _warn(self, budget: Budget, standing: Standing) -> None:
@@ -236,7 +245,9 @@ def _answer_tokens(call: Call) -> int | None:
     """The most that all answers of a call may have; None if nobody says."""
     if call.operation in _WITHOUT_ANSWER:
         return 0
-    most, other = number(call.max_completion_tokens), number(call.max_tokens)
+    newer, usual = call.max_completion_tokens, call.max_tokens
+    most = None if newer is NO_MEMBER else number(newer)
+    other = None if usual is NO_MEMBER else number(usual)
     if most is None or (other is not None and other > most):
         most = other
     if most is None or not call.n:

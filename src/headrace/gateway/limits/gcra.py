@@ -15,7 +15,7 @@ has paid for it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 SLACK_S = 1e-9
 """Rounding in sums of floats must not refuse what is exactly allowed."""
@@ -37,7 +37,7 @@ def taken(arrival: float, cost_s: float, now: float) -> float:
     return (arrival if arrival > now else now) + cost_s
 
 
-class Stake(NamedTuple):
+class Stake(Struct, frozen=True, eq=False, gc=False):
     """What a call must know to give back what it does not use. Instants are of the same clock."""
 
     began: float

@@ -114,21 +114,17 @@ class Denied(Struct, frozen=True, gc=False):
     """Of a budget: Unix seconds."""
 
 
-class Standing:
+class Standing(Struct, eq=False, gc=False):
     """How a caller stands after a call was admitted, for the answer's headers: the rates that are
     nearest to their ends, and a budget that is past its warning."""
 
-    __slots__ = ("budget", "requests", "requests_owed_s", "resets_at", "spent", "tokens",
-                 "tokens_owed_s")  # fmt: skip
-
-    def __init__(self) -> None:
-        self.requests: Rate | None = None
-        self.requests_owed_s = 0.0
-        self.tokens: Rate | None = None
-        self.tokens_owed_s = 0.0
-        self.budget: Budget | None = None
-        self.spent = 0
-        self.resets_at = 0.0
+    requests: Rate | None = None
+    requests_owed_s: float = 0.0
+    tokens: Rate | None = None
+    tokens_owed_s: float = 0.0
+    budget: Budget | None = None
+    spent: int = 0
+    resets_at: float = 0.0
 
 
 def amount_of(budget: Budget, need: Need) -> int:

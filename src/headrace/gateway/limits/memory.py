@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TypeVar
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from headrace.data.budget_file import BudgetFile, name_of
 from headrace.gateway.limits import gcra
+from headrace.gateway.limits.gcra import SLACK_S
 from headrace.gateway.limits.measures import (
     AtOnce,
     Budget,
@@ -22,7 +26,6 @@ from headrace.gateway.limits.measures import (
     Rate,
     Standing,
     Why,
-    amount_of,
     note_budget,
     note_requests,
     note_tokens,
@@ -36,6 +39,7 @@ SWEPT_AT_ONCE = 64
 """Counters looked at in one step of the sweep for idle ones."""
 AT_ONCE_RETRY_S = 1.0
 """When a call's place will be free nobody knows."""
+MOST_ALIKE = 10_000
 
 
 class RateState:
@@ -87,10 +91,12 @@ class BudgetState:
 
 State = RateState | AtOnceState | BudgetState
 S = TypeVar("S")
+M = TypeVar("M", Rate, AtOnce, Budget)
 
 
 class Bound:
-    """Measures with their states: what a caller's calls go through."""
+    """Measures with their states: what a caller's calls go through. In the pairs the measures are
+    without their keys, one for all callers of a rule: see `MemoryCounters.bind`."""
 
     __slots__ = ("at_once", "budgets", "measures", "requests", "tokens")
 
@@ -109,49 +115,37 @@ class Bound:
         self.budgets = budgets
 
 
-class Taken:
+class Taken(Struct, eq=False, gc=False):
     """What one call holds. `settle` once, on every way out."""
 
-    __slots__ = ("_bound", "_file", "_need", "_periods", "_stakes", "standing")
-
-    def __init__(
-        self,
-        bound: Bound,
-        need: Need,
-        stakes: list[gcra.Stake],
-        periods: list[float],
-        standing: Standing,
-        file: BudgetFile | None = None,
-    ) -> None:
-        self._file = file
-        self._bound = bound
-        self._need = need
-        self._stakes = stakes
-        self._periods = periods
-        self.standing = standing
+    standing: Standing
+    reserved_tokens: int
+    at_once: tuple[tuple[AtOnce, AtOnceState], ...]
+    tokens: list[tuple[Rate, RateState, gcra.Stake]]
+    budgets: list[tuple[Budget, BudgetState, int, float]]
+    """With what was reserved, and the end of the period that it was reserved in."""
+    file: BudgetFile | None
 
     def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
         """Replaces what was reserved by what was used, and ends the call."""
-        bound, need = self._bound, self._need
-        for _, running in bound.at_once:
+        for _, running in self.at_once:
             running.running -= 1
-        surplus = need.tokens - tokens
-        for (rate, state), stake in zip(bound.tokens, self._stakes, strict=True):
+        reserved = self.reserved_tokens
+        surplus = reserved - tokens
+        for rate, state, stake in self.tokens:
             step = rate.step_s
             if surplus > 0:
-                back_s = gcra.refund_s(
-                    stake, need.tokens * step, surplus * step, state.returned, now
-                )
+                back_s = gcra.refund_s(stake, reserved * step, surplus * step, state.returned, now)
                 state.arrival -= back_s
                 state.returned += back_s
             else:
                 state.arrival = gcra.taken(state.arrival, -surplus * step, now)
-        for (budget, kept), period in zip(bound.budgets, self._periods, strict=True):
+        for budget, kept, amount, period in self.budgets:
             if kept.ends_at == period:  # else it was of a period that is over
-                kept.reserved -= amount_of(budget, need)
+                kept.reserved -= amount
                 kept.spent += microusd if budget.unit == "usd" else tokens
-                if self._file is not None:
-                    self._file.write(kept.slot, kept.spent, kept.reserved)
+                if self.file is not None:
+                    self.file.write(kept.slot, kept.spent, kept.reserved)
 
 
 class MemoryCounters:
@@ -164,23 +158,37 @@ class MemoryCounters:
         self._at_once: dict[str, AtOnceState] = {}
         self._budgets: dict[str, BudgetState] = {}
         self._kept = {} if file is None else {one.key: one for one in file.kept()}
+        self._alike: dict[Rate | AtOnce | Budget, Rate | AtOnce | Budget] = {}
         self._sweep: Iterator[tuple[dict[str, State], str]] | None = None
 
     def __len__(self) -> int:
         return len(self._rates) + len(self._at_once) + len(self._budgets)
 
     def bind(self, measures: Measures, now: float) -> Bound:
-        """Finds or makes the states. Give it back by `release` when it is not used any more."""
+        """Finds or makes the states. Give it back by `release` when it is not used any more.
+
+        With a hundred thousand callers what costs most is memory that is in no cache of the
+        processor: so all of a rule that is the same for them is held once, without its key."""
+        if len(self._alike) >= MOST_ALIKE:
+            self._alike.clear()
         bound = Bound(
             measures,
-            tuple((rate, self._rate(rate, now)) for rate in measures.requests),
-            tuple((rate, self._rate(rate, now)) for rate in measures.tokens),
-            tuple((one, _of(self._at_once, one.key, AtOnceState)) for one in measures.at_once),
-            tuple((one, self._budget(one)) for one in measures.budgets),
+            tuple((self._one_of(rate), self._rate(rate, now)) for rate in measures.requests),
+            tuple((self._one_of(rate), self._rate(rate, now)) for rate in measures.tokens),
+            tuple(
+                (self._one_of(one), _of(self._at_once, one.key, AtOnceState))
+                for one in measures.at_once
+            ),
+            tuple((self._one_of(one), self._budget(one)) for one in measures.budgets),
         )
         for state in _states(bound):
             state.users += 1
         return bound
+
+    def _one_of(self, measure: M) -> M:
+        """The same without its key: one object for all that differ by that alone."""
+        plain = replace(measure, key="")
+        return self._alike.setdefault(plain, plain)  # type: ignore[return-value]
 
     def _rate(self, rate: Rate, now: float) -> RateState:
         """What is owed is units, whatever the rate is since a reload."""
@@ -213,13 +221,13 @@ class MemoryCounters:
         """Takes from all measures, or from none."""
         for rate, state in bound.requests:
             owed = state.arrival - now
-            if owed > 0.0 and owed + rate.step_s - rate.burst_s > gcra.SLACK_S:
+            if owed > 0.0 and owed + rate.step_s - rate.burst_s > SLACK_S:
                 return self._denied(bound, need, now, unix)
         tokens = need.tokens
         for rate, state in bound.tokens:
             owed = state.arrival - now
             if tokens > rate.quota or (
-                owed > 0.0 and owed + tokens * rate.step_s - rate.burst_s > gcra.SLACK_S
+                owed > 0.0 and owed + tokens * rate.step_s - rate.burst_s > SLACK_S
             ):
                 return self._denied(bound, need, now, unix)
         for one, running in bound.at_once:
@@ -228,6 +236,9 @@ class MemoryCounters:
         for budget, kept in bound.budgets:
             if unix >= kept.ends_at:
                 self._roll(budget, kept, unix)
+            amount = need.microusd if budget.unit == "usd" else need.budget_tokens
+            if amount is not None and kept.spent + kept.reserved + amount <= budget.cap:
+                continue  # as `short_of` would say, of nearly every call
             if short_of(budget, kept.spent, kept.reserved, need) is not None:
                 return self._denied(bound, need, now, unix)
         return _taken(bound, need, now, self._file)
@@ -241,20 +252,21 @@ class MemoryCounters:
     def _denied(self, bound: Bound, need: Need, now: float, unix: float) -> Denied:
         """The measure that the client has to wait for longest."""
         found: list[Denied] = []
-        for rate, state in bound.requests:
+        measures = bound.measures
+        for rate, (_, state) in zip(measures.requests, bound.requests, strict=True):
             wait = gcra.wait_s(state.arrival, rate.step_s, rate.burst_s, now)
             if wait > 0.0:
                 found.append(Denied(Why.RATE, rate, wait, needed=1))
-        for rate, state in bound.tokens:
+        for rate, (_, state) in zip(measures.tokens, bound.tokens, strict=True):
             wait = gcra.wait_s(state.arrival, need.tokens * rate.step_s, rate.burst_s, now)
             if need.tokens > rate.quota:
                 found.append(Denied(Why.TOO_LARGE, rate, None, needed=need.tokens))
             elif wait > 0.0:
                 found.append(Denied(Why.RATE, rate, wait, needed=need.tokens))
-        for one, running in bound.at_once:
+        for one, (_, running) in zip(measures.at_once, bound.at_once, strict=True):
             if running.running >= one.most:
                 found.append(Denied(Why.AT_ONCE, one, AT_ONCE_RETRY_S))
-        for budget, kept in bound.budgets:
+        for budget, (_, kept) in zip(measures.budgets, bound.budgets, strict=True):
             if unix >= kept.ends_at:
                 self._roll(budget, kept, unix)
             why = short_of(budget, kept.spent, kept.reserved, need)
@@ -297,23 +309,24 @@ def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> Tak
         state.arrival = arrival = (arrival if arrival > now else now) + rate.step_s
         note_requests(standing, rate, arrival - now)
     tokens = need.tokens
-    stakes: list[gcra.Stake] = []
+    stakes: list[tuple[Rate, RateState, gcra.Stake]] = []
     for rate, state in bound.tokens:
         arrival = state.arrival
         state.arrival = arrival = (arrival if arrival > now else now) + tokens * rate.step_s
-        stakes.append(gcra.Stake(now, arrival, state.returned))
+        stakes.append((rate, state, gcra.Stake(now, arrival, state.returned)))
         note_tokens(standing, rate, arrival - now)
     for _, running in bound.at_once:
         running.running += 1
-    periods: list[float] = []
+    held: list[tuple[Budget, BudgetState, int, float]] = []
     for budget, kept in bound.budgets:
-        kept.reserved += amount_of(budget, need)
+        amount = (need.microusd or 0) if budget.unit == "usd" else need.budget_tokens
+        kept.reserved += amount
         if file is not None:
             file.write(kept.slot, kept.spent, kept.reserved)
-        periods.append(kept.ends_at)
+        held.append((budget, kept, amount, kept.ends_at))
         if kept.spent >= budget.soft:
-            note_budget(standing, budget, kept.spent, kept.ends_at)
-    return Taken(bound, need, stakes, periods, standing, file)
+            note_budget(standing, kept.budget or budget, kept.spent, kept.ends_at)
+    return Taken(standing, tokens, bound.at_once, stakes, held, file)
 
 
 def _states(bound: Bound) -> Iterator[State]:

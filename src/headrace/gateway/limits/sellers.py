@@ -28,13 +28,12 @@ class SellersOf(Struct, frozen=True):
         self, input_tokens: int, output_tokens: int, units: Units | None = None
     ) -> int | None:
         """What the dearest of them takes, by tokens or by `units`; None if a price is not known."""
-        usage = Usage(input_tokens, output_tokens)
-        dearest = 0
-        for provider, model in self.names:
-            cost = self.prices.cost_microusd(provider, model, usage)
+        prices, dearest = self.prices, 0
+        for seller in self.names:
+            cost = prices.of_text(seller, input_tokens, output_tokens)
             if units is not None:
                 counted = Usage(source="estimated", units=units)
-                by_units = self.prices.cost_microusd(provider, model, counted)
+                by_units = prices.cost_microusd(*seller, counted)
                 known = [one for one in (cost, by_units) if one is not None]
                 cost = max(known) if known else None
             if cost is None:
@@ -50,14 +49,23 @@ class Sellers:
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
         self._known: dict[tuple[str, str, tuple[str, ...]], SellersOf] = {}
+        self._near: dict[tuple[str, int], tuple[Chosen, SellersOf]] = {}
+        """The same by the choice itself, for there are few of them and most come again."""
 
     def of(self, call: Call, chosen: Chosen) -> SellersOf:
+        place = (call.model, id(chosen))
+        near = self._near.get(place)
+        if near is not None and near[0] is chosen:
+            return near[1]
         key = (call.model, call.operation, tuple(chosen.targets))
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
             known = self._known[key] = self._found(call, chosen)
+        if len(self._near) >= MOST_REMEMBERED:
+            self._near.clear()
+        self._near[place] = (chosen, known)
         return known
 
     def _found(self, call: Call, chosen: Chosen) -> SellersOf:

@@ -16,11 +16,14 @@ from collections.abc import Iterator, Sequence
 from types import CoroutineType
 from typing import Any
 
+from msgspec import Struct
+
 from headrace.data.redis_link import RedisAway, RedisLink
 from headrace.gateway.limits.alone import Alone
 from headrace.gateway.limits.asking import Asked, SharedBound, reserved_of
 from headrace.gateway.limits.counters import Verdict
 from headrace.gateway.limits.measures import (
+    AtOnce,
     Budget,
     Measures,
     Need,
@@ -48,39 +51,28 @@ MOST_TOLD = 1_000
 """In one round trip."""
 
 
-class SharedTaken:
+class SharedTaken(Struct, eq=False, gc=False):
     """What one call holds."""
 
-    __slots__ = ("_bound", "_budgets", "_counters", "_need", "standing", "tokens")
-
-    def __init__(
-        self,
-        counters: SharedCounters,
-        bound: SharedBound,
-        budgets: tuple[tuple[Budget, HeldShare], ...],
-        need: Need,
-    ) -> None:
-        """`budgets` are those of the period that it was admitted in."""
-        self._counters = counters
-        self._bound = bound
-        self._need = need
-        self._budgets = budgets
-        self.tokens: list[TokensHeld] = []
-        self.standing = Standing()
+    counters: SharedCounters
+    at_once: tuple[tuple[AtOnce, HeldShare], ...]
+    budgets: list[tuple[Budget, HeldShare, int]]
+    """Those of the period that it was admitted in, with what is held of each."""
+    tokens: list[TokensHeld]
+    standing: Standing
 
     def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
         """See `Taken.settle`."""
-        mark = self._counters.mark
+        mark = self.counters.mark
         for held in self.tokens:
             rate = held.settle(tokens)
             if rate is not None and (not rate.marked or not rate.allowance):
                 mark(rate, urgent=not rate.allowance)
-        for _, place in self._bound.at_once:
+        for _, place in self.at_once:
             if place.put_back(1):
                 mark(place, urgent=True)
-        for budget, share in self._budgets:
-            used = microusd if budget.unit == "usd" else tokens
-            urgent = share.settle(reserved_of(budget, self._need), used)
+        for budget, share, amount in self.budgets:
+            urgent = share.settle(amount, microusd if budget.unit == "usd" else tokens)
             if urgent or not share.marked:
                 mark(share, urgent=urgent)
 
@@ -147,8 +139,7 @@ class SharedCounters:
 
     def _taken_here(self, bound: SharedBound, need: Need, now: float, unix: float) -> SharedTaken:
         """All of it is there."""
-        taken = SharedTaken(self, bound, bound.budgets, need)
-        standing = taken.standing
+        standing = Standing()
         for rate, share in bound.requests:
             share.left -= 1
             share.used += 1
@@ -156,23 +147,25 @@ class SharedCounters:
             note_requests(standing, rate, share.owed_s(now))
             if not share.marked:
                 self.mark(share, urgent=False)
-        tokens = need.tokens
+        amount = need.tokens
+        tokens: list[TokensHeld] = []
         for rate, share in bound.tokens:
-            share.left -= tokens
-            share.used += tokens
+            share.left -= amount
+            share.used += amount
             share.touched = True
-            taken.tokens.append(share.hold(tokens))
+            tokens.append(share.hold(amount))
             note_tokens(standing, rate, share.owed_s(now))
             if not share.marked:
                 self.mark(share, urgent=False)
         for _, place in bound.at_once:
             place.reserve(1)
-        for budget, held in bound.budgets:
-            held.reserve(reserved_of(budget, need))
+        budgets = _reserved(bound.budgets, need)
+        for budget, held, amount in budgets:
+            held.reserve(amount)
             spent = held.spent_in_all
             if spent >= budget.soft:
                 note_budget(standing, budget, spent, budget.calendar.ends_at(unix))
-        return taken
+        return SharedTaken(self, bound.at_once, budgets, tokens, standing)
 
     async def _shared(self, bound: SharedBound, need: Need, now: float, unix: float) -> Verdict:
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
@@ -320,8 +313,9 @@ class SharedCounters:
         """What the server, or the shares, have said of a call."""
         verdict: Verdict
         if said[0]:
-            taken = SharedTaken(self, one.bound, one.budgets, one.need)
-            taken.tokens = one.granted(taken.standing, said[1], now, unix)
+            standing, budgets = Standing(), _reserved(one.budgets, one.need)
+            tokens = one.granted(standing, said[1], now, unix)
+            taken = SharedTaken(self, one.bound.at_once, budgets, tokens, standing)
             for _, share, _ in one.lacking:
                 if share.held:
                     self._lent[share] = None
@@ -349,6 +343,12 @@ class SharedCounters:
             for _, share, _ in one.lacking:
                 self.mark(share, urgent=False)
         _fail(asked, error)
+
+
+def _reserved(
+    budgets: tuple[tuple[Budget, HeldShare], ...], need: Need
+) -> list[tuple[Budget, HeldShare, int]]:
+    return [(budget, share, reserved_of(budget, need)) for budget, share in budgets]
 
 
 def _fail(asked: list[Asked], error: RedisAway) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from headrace.gateway.limits.gcra import Stake
 
@@ -191,31 +191,29 @@ class RateShare(Share):
         self._refunds.append(refund)
 
 
-class TokensHeld:
+class TokensHeld(Struct, eq=False):
     """What one call holds of a token limit."""
 
-    __slots__ = ("_share", "_stake", "_used", "amount")
-
-    def __init__(self, share: RateShare, amount: int, stake: Stake | None) -> None:
-        """`stake` is None as long as the server has not been told."""
-        self.amount = amount
-        self._share = share
-        self._stake = stake
-        self._used: int | None = None
+    share: RateShare
+    amount: int
+    stake: Stake | None
+    """None as long as the server has not been told."""
+    used: int | None = None
+    """By a call that ended before it was known where it stands."""
 
     def stand(self, stake: Stake) -> None:
         """Where it stands is known now."""
-        self._stake = stake
-        if self._used is not None:
-            self._refund(stake, self._used)
+        self.stake = stake
+        if self.used is not None:
+            self._refund(stake, self.used)
 
     def settle(self, tokens: int) -> RateShare | None:
         """The call has ended. Returns the share if there is something to tell of it."""
-        stake, share = self._stake, self._share
+        stake, share = self.stake, self.share
         if stake is None:
             if share.settle(self, tokens):
                 return share
-            self._used = tokens  # its report is under way
+            self.used = tokens  # its report is under way
         elif tokens != self.amount:
             self._refund(stake, tokens)
             return share
@@ -223,7 +221,7 @@ class TokensHeld:
 
     def _refund(self, stake: Stake, tokens: int) -> None:
         own, returned, began = stake.own * US, stake.returned * US, stake.began * US
-        self._share.refund((own, returned, began, self.amount, tokens))
+        self.share.refund((own, returned, began, self.amount, tokens))
 
 
 class HeldShare(Share):
