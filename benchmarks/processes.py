@@ -84,6 +84,13 @@ class Session:
             raise RuntimeError(f"the process has ended; its last lines:\n{self.tail()}")
         return Memory(largest=max(sizes), total=sum(sizes))
 
+    def memory_of_busiest(self) -> int:
+        """Bytes of the process that used the most CPU: the worker, once it has worked."""
+        used = {pid: sum(int(field) for field in fields[11:13]) for pid, fields in self._stats()}
+        page = resource.getpagesize()
+        busiest = max(used, key=used.__getitem__)
+        return next(int(fields[21]) * page for pid, fields in self._stats() if pid == busiest)
+
     def alive(self) -> bool:
         """Whether the process that was started still runs."""
         return self._process.poll() is None
