@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from headrace.services.local.catalogue import KNOWN, resolve
-from headrace.services.local.embedder import Embedder
+from headrace.services.local.embedder import ARITHMETIC, Embedder
 
 MODEL = "all-minilm-l6-v2"
-VERSION = f"{MODEL} {KNOWN[MODEL].files[0].sha256[:16]}"
+VERSION = f"{MODEL} {KNOWN[MODEL].files[0].sha256[:16]} {ARITHMETIC}"
 """Vectors of others are never compared with its."""
 MOST_WAITING = 32
 """More than so many, and a call is answered without: waiting would cost more than it saves."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from headrace.errors import Setup, install_extra
+from headrace.services.local.minilm import MiniLm
 
+ARITHMETIC = "bytes-1"
+"""How vectors come of the weights: another number where they change."""
 _MAX_TOKENS = 256
 """What all-MiniLM-L6-v2 was made for; text past it is cut (its model card)."""
 _BATCH = 32
+_MOST_PADDING = 0.2
+"""Of a batch's tokens; a step of its own for the others costs less."""
 
 
 class Embedded(NamedTuple):
@@ -44,9 +50,12 @@ class Embedder:
             options.log_severity_level = 3
             # Spinning threads would take the cores from chat models beside.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self._model = MiniLm(Path(weights).read_bytes())
             self._session = onnxruntime.InferenceSession(
-                weights, options, providers=["CPUExecutionProvider"]
+                self._model.file, options, providers=["CPUExecutionProvider"]
             )
+        except Setup:
+            raise
         except Exception as fault:  # both libraries raise bare Exception types of their own
             raise Setup(
                 f"cannot load the embeddings model: {fault}",
@@ -58,11 +67,8 @@ class Embedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Blocks: call it in a thread."""
         encoded = self._tokenizer.encode_batch(list(texts))
-        # Texts of like length together, so that little of a batch is padding.
-        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
         vectors = [b""] * len(encoded)
-        for start in range(0, len(order), _BATCH):
-            part = order[start : start + _BATCH]
+        for part in batches([len(item.ids) for item in encoded]):
             for index, vector in zip(part, self._run([encoded[i].ids for i in part]), strict=True):
                 vectors[index] = vector.tobytes()
         return Embedded(vectors, sum(len(item.ids) for item in encoded))
@@ -70,13 +76,28 @@ class Embedder:
     def _run(self, rows: list[list[int]]) -> Any:
         np = self._np
         shape = (len(rows), max(map(len, rows)))
-        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int32)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
             mask[i, : len(row)] = 1
-        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        (hidden,) = self._session.run(["last_hidden_state"], inputs)
+        (hidden,) = self._session.run(["hidden"], self._model.inputs(ids, mask))
         weights = mask[:, :, None].astype(np.float32)
         mean = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
         norms = np.linalg.norm(mean, axis=1, keepdims=True)
         return (mean / np.maximum(norms, 1e-12)).astype("<f4")
+
+
+def batches(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Places of texts that are embedded at once: those of like length together, so that little of
+    it is padding. `sizes` are their tokens."""
+    part: list[int] = []
+    tokens = 0
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__):
+        whole = (len(part) + 1) * sizes[place]
+        tokens += sizes[place]
+        if part and (len(part) == _BATCH or whole - tokens > _MOST_PADDING * whole):
+            yield part
+            part, tokens = [], sizes[place]
+        part.append(place)
+    if part:
+        yield part
