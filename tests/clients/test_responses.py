@@ -227,8 +227,7 @@ class TestPassedThrough:
         for members, param in (
             ({"background": True}, "background"),
             ({"conversation": "conv_1"}, "conversation"),
-            ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
-            ({"input": [{"id": "msg_1"}]}, "input"),
+            ({"input": [{"type": "item_reference"}]}, "input"),
             ({"input": [1]}, "input"),
         ):
             asked: dict[str, Any] = {"model": "responding", "input": "Hi", **members}

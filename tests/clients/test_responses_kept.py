@@ -198,6 +198,112 @@ class TestKeptByTheProvider:
             acme.responses.retrieve(one.id)
 
 
+def _named(*items: Any) -> list[Any]:
+    """A conversation whose earlier answers are named by their ids, as some SDKs send it."""
+    return [
+        {"type": "item_reference", "id": item}
+        if isinstance(item, str)
+        else {"role": "user", "content": item[0]}
+        for item in items
+    ]
+
+
+class TestItemsThatAreNamed:
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_what_is_kept_here_is_put_in(
+        self, acme: openai.OpenAI, upstream: ScriptedThread, stream: bool
+    ) -> None:
+        upstream.script({"text": "Zürich."})
+        upstream.script({"text": "By train."})
+        asked = _named(["Where?"])
+        for question in ("How?", "Why?"):
+            answer = _ask(acme, stream, model="chats", input=asked)
+            asked += _named(answer.output[0].id, [question])
+        acme.responses.create(model="claude", input=asked)
+        messages = upstream.seen[-1].json()["messages"]
+        assert [m["role"] for m in messages] == ["user", "assistant"] * 2 + ["user"]
+        told = [m["content"] for m in messages]
+        assert [t if isinstance(t, str) else t[0]["text"] for t in told] == [
+            "Where?", "Zürich.", "How?", "By train.", "Why?",
+        ]  # fmt: skip
+
+    def test_thinking_with_its_signature(
+        self, acme: openai.OpenAI, upstream: ScriptedThread
+    ) -> None:
+        upstream.script({"tool_calls": [{"name": "weather"}], "thinking": "A city."})
+        tool: Any = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
+        one = acme.responses.create(model="claude", input="Weather?", tools=[tool])
+        thought, call = one.output
+        assert call.type == "function_call"
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+        asked: Any = [*_named(["Weather?"]), {"id": thought.id}, call.model_dump(), result]
+        acme.responses.create(model="claude", tools=[tool], input=asked)
+        assistant = upstream.seen[-1].json()["messages"][1]
+        assert [block["type"] for block in assistant["content"]] == ["thinking", "tool_use"]
+        assert assistant["content"][0]["signature"] == SIGNATURE
+
+    def test_what_a_provider_keeps_goes_to_the_backend_that_made_it(
+        self, acme: openai.OpenAI, upstream: ScriptedThread
+    ) -> None:
+        one = acme.responses.create(model="pair", input="Where?")
+        project = upstream.seen[-1].header("openai-project")
+        asked = _named(["Where?"], one.output[0].id, ["Why?"])
+        for _ in range(10):
+            acme.responses.create(model="pair", input=asked)
+            assert upstream.seen[-1].header("openai-project") == project
+            assert upstream.seen[-1].json()["input"] == asked
+
+    def test_by_two_backends_is_refused(
+        self, acme: openai.OpenAI, upstream: ScriptedThread
+    ) -> None:
+        kept: dict[str | None, Any] = {}
+        while len(kept) < 2:
+            one = acme.responses.create(model="pair", input="Where?")
+            kept[upstream.seen[-1].header("openai-project")] = one
+        first, second = kept.values()
+        before = len(upstream.seen)
+        names = _named(first.output[0].id, second.output[0].id, ["Why?"])
+        with pytest.raises(openai.BadRequestError, match="different backends"):
+            acme.responses.create(model="pair", input=names)
+        with pytest.raises(openai.BadRequestError, match="another backend"):
+            acme.responses.create(model="pair", input=names[1:], previous_response_id=first.id)
+        assert len(upstream.seen) == before
+
+    def test_no_other_tenant_finds_them(
+        self, acme: openai.OpenAI, kept: Gateway, upstream: ScriptedThread
+    ) -> None:
+        made = [acme.responses.create(model=m, input="Hi").output[0].id for m in ("chats", "pair")]
+        with _client(kept, OTHER) as other:
+            for id in (*made, "msg_1"):
+                for model in ("chats", "pair"):
+                    with pytest.raises(openai.NotFoundError, match="no item") as caught:
+                        other.responses.create(model=model, input=_named(["Hi"], id))
+                    assert caught.value.param == "input"
+        assert len(upstream.seen) == 2
+
+    def test_nor_by_an_item_that_says_two_things(
+        self, acme: openai.OpenAI, upstream: ScriptedThread
+    ) -> None:
+        """Whichever of two names a provider's reader would take."""
+        a, b = '"type": "item_reference"', '"type": "message", "role": "user", "content": "x"'
+        for first, second in ((a, b), (b, a)):
+            body = f'{{"model": "pair", "input": [{{"id": "msg_1", {first}, {second}}}]}}'
+            with pytest.raises((openai.BadRequestError, openai.NotFoundError)):
+                acme.post(
+                    "/responses",
+                    cast_to=object,
+                    content=body.encode(),
+                    options={"headers": {"content-type": "application/json"}},
+                )
+        assert upstream.seen == []
+
+    def test_deleted_is_gone(self, acme: openai.OpenAI, upstream: ScriptedThread) -> None:
+        one = acme.responses.create(model="chats", input="Where?")
+        acme.responses.delete(one.id)
+        with pytest.raises(openai.NotFoundError, match="store: false"):
+            acme.responses.create(model="chats", input=_named(one.output[0].id, ["Why?"]))
+
+
 def test_nothing_is_kept_where_the_operator_says_so(
     scripted_session: ScriptedThread, upstream: ScriptedThread, tmp_path_factory: Any
 ) -> None:
@@ -209,6 +315,8 @@ def test_nothing_is_kept_where_the_operator_says_so(
             one = client.responses.create(model=model, input="Where?")
             with pytest.raises(openai.NotFoundError, match="keeps no responses"):
                 client.responses.create(model=model, input="x", previous_response_id=one.id)
+            with pytest.raises(openai.NotFoundError, match="no item"):
+                client.responses.create(model=model, input=_named(one.output[0].id))
         assert not list(folder.rglob("responses.sqlite*"))
 
 

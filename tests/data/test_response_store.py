@@ -20,8 +20,8 @@ async def stores(databases: Databases) -> list[ResponseStore]:
 
 async def test_what_one_worker_keeps_another_finds(stores: list[ResponseStore]) -> None:
     one, two = stores
-    await one.put("acme", "resp_hr1", HERE, NOW)
-    await two.put("acme", "resp_2", THERE, NOW)
+    await one.put("acme", {"resp_hr1": HERE}, NOW)
+    await two.put("acme", {"resp_2": THERE}, NOW)
     assert await two.get("acme", "resp_hr1", NOW + 99) == HERE
     assert await one.get("acme", "resp_2", NOW + 99) == THERE
     await two.delete("acme", "resp_hr1")
@@ -32,21 +32,21 @@ async def test_what_one_worker_keeps_another_finds(stores: list[ResponseStore]) 
 
 async def test_tenants_do_not_meet(stores: list[ResponseStore]) -> None:
     store = stores[0]
-    await store.put("acme", "resp_1", HERE, NOW)
+    await store.put("acme", {"resp_1": HERE}, NOW)
     assert await store.get("other", "resp_1", NOW) is None
     await store.delete("other", "resp_1")
-    await store.put("other", "resp_1", THERE, NOW)
+    await store.put("other", {"resp_1": THERE}, NOW)
     assert await store.get("acme", "resp_1", NOW) == HERE
 
 
 async def test_it_ends_with_its_time_and_is_swept(stores: list[ResponseStore]) -> None:
     store = stores[0]
-    await store.put("acme", "old", HERE, NOW)
+    await store.put("acme", {"old": HERE}, NOW)
     assert await store.get("acme", "old", NOW + 99) == HERE
     assert await store.get("acme", "old", NOW + 100) is None
-    await store.put("acme", "old", HERE, NOW + 50)
+    await store.put("acme", {"old": HERE}, NOW + 50)
     assert await store.get("acme", "old", NOW + 149) == HERE
     for n in range(1_000):
-        await store.put("acme", f"new-{n % 3}", THERE, NOW + 500)
+        await store.put("acme", {f"new-{n % 3}": THERE}, NOW + 500)
     rows = store._database.read("SELECT id FROM headrace_responses ORDER BY id")
     assert [row[0] for row in rows] == ["new-0", "new-1", "new-2"]

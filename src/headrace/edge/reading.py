@@ -128,15 +128,6 @@ def read(body: bytes, operation: Operation, depth_limit: int) -> Asked:
 
 
 _NULL = b"null"
-_REFERENCE = "item_reference"
-
-
-class _Item(Struct, gc=False):
-    type: object = None
-    role: object = None
-
-
-_items = msgspec.json.Decoder(list[_Item])
 
 
 def check_response(asked: ResponseAsked) -> None:
@@ -155,29 +146,6 @@ def check_response(asked: ResponseAsked) -> None:
             "use its key. Go on with 'previous_response_id', or send all items.",
             param="conversation",
         )
-    if _has_reference(bytes(asked.input)):
-        raise Refused(
-            Reason.BAD_REQUEST,
-            "An 'item_reference' is not followed here: items of a provider are shared by all who "
-            "use its key. Go on with 'previous_response_id', or send the item itself.",
-            param="input",
-        )
-
-
-def _has_reference(value: bytes) -> bool:
-    """Whether an item stands for one that the provider keeps: it says so, or has but an id."""
-    if not value.startswith(b"["):
-        return False
-    try:
-        items = _items.decode(value)
-    except (msgspec.MsgspecError, RecursionError):
-        raise Refused(
-            Reason.BAD_REQUEST, "'input' must be text or a list of items.", param="input"
-        ) from None
-    # The bytes too: of two members of one name, readers differ on which one holds.
-    return b'"item_reference"' in value or any(
-        item.type == _REFERENCE or (item.type is None and item.role is None) for item in items
-    )
 
 
 def check_nesting(body: bytes, depth_limit: int) -> None:

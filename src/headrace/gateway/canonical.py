@@ -59,6 +59,8 @@ def of_call(call: Call) -> Canonical | None:
     read = canonical(call.body)
     if read is None or (call.operation is Operation.RESPONSES and not _is_alone(read.members)):
         return None
+    if call.backend is not None:
+        return None
     return read
 
 

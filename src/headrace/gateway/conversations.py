@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from headrace.data.database import DatabaseAway
 from headrace.data.response_store import KeptResponse, ResponseStore
 from headrace.errors import Reason, Refused
+from headrace.gateway import item_references
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import InFront, Reply
@@ -35,9 +36,11 @@ _BACKEND = b"x-headrace-backend: "
 class _Wishes(Struct):
     previous_response_id: str | None = None
     store: bool | None = None
+    input: Raw = Raw(b"")
 
 
 class _Usage(Struct):
+    output_tokens: int | None = None
     total_tokens: int | None = None
 
 
@@ -65,6 +68,8 @@ async def answer(call: Call, reply: Reply, pipeline: Pipeline) -> None:
     store = pipeline.parts.responses
     try:
         wishes = _wishes.decode(call.body)
+        if item_references.names_items(bytes(wishes.input)):
+            await _follow(call, bytes(wishes.input), store)
         if wishes.previous_response_id is not None:
             await _go_on(call, wishes.previous_response_id, store)
     except (msgspec.ValidationError, Refused) as fault:
@@ -90,10 +95,7 @@ async def found(store: ResponseStore | None, tenant: str, id: str) -> KeptRespon
             "This gateway keeps no responses. Send all items with each call.",
             param="previous_response_id",
         )
-    try:
-        kept = await store.get(tenant, id, time.time())
-    except DatabaseAway as away:
-        raise _away(away) from away
+    kept = await _look_up(store, tenant, id)
     if kept is None:
         raise Refused(
             Reason.UNKNOWN_RESPONSE,
@@ -102,6 +104,13 @@ async def found(store: ResponseStore | None, tenant: str, id: str) -> KeptRespon
             param="previous_response_id",
         )
     return kept
+
+
+async def _look_up(store: ResponseStore, tenant: str, id: str) -> KeptResponse | None:
+    try:
+        return await store.get(tenant, id, time.time())
+    except DatabaseAway as away:
+        raise _away(away) from away
 
 
 async def deleted(store: ResponseStore, tenant: str, id: str) -> None:
@@ -121,11 +130,32 @@ def _away(away: DatabaseAway) -> Refused:
     )
 
 
+async def _follow(call: Call, value: bytes, store: ResponseStore | None) -> None:
+    """Puts the items that the call names into it. Raises Refused."""
+
+    async def find(name: str) -> KeptResponse | None:
+        return None if store is None else await _look_up(store, call.caller.tenant, name)
+
+    followed = await item_references.followed(value, find)
+    members = members_of(call.body)
+    members["input"] = Raw(_encode(followed.items))
+    call.body = written(members)
+    call.backend, call.tokens_before = followed.backend, followed.tokens
+
+
 async def _go_on(call: Call, id: str, store: ResponseStore | None) -> None:
     """Puts what went before into the call. Raises Refused."""
     kept = await found(store, call.caller.tenant, id)
     if kept.backend is not None:
-        call.backend, call.tokens_before = kept.backend, kept.tokens
+        if call.backend not in (None, kept.backend):
+            raise Refused(
+                Reason.BAD_REQUEST,
+                "The response that this call goes on with is kept by another backend than the "
+                "items that its input names. Send the items themselves.",
+                param="input",
+            )
+        call.backend = kept.backend
+        call.tokens_before += kept.tokens
         return
     members = members_of(call.body)
     items = [*_lists.decode(kept.items), *_items_of(members)]
@@ -188,24 +218,33 @@ class Keeping(InFront):
     async def _keep(self, body: bytes, tenant: str, asked: list[Raw], store: ResponseStore) -> bool:
         """False if it could not be kept: the answer is good all the same."""
         try:
-            id, kept = _kept(body, asked, self._about)
-            if not id or len(kept.items) + len(kept.response) > MOST_BYTES:
+            kept = _kept(body, asked, self._about)
+            if not kept:
                 return False
-            await store.put(tenant, id, kept, time.time())
+            if any(len(one.items) + len(one.response) > MOST_BYTES for one in kept.values()):
+                return False
+            await store.put(tenant, kept, time.time())
         except (DatabaseAway, msgspec.MsgspecError) as error:
             log.warning("a response is not kept", extra={"cause": str(error)})
             return False
         return True
 
 
-def _kept(body: bytes, asked: list[Raw], about: bytes) -> tuple[str, KeptResponse]:
-    """The id of a response, and what is to be kept of it."""
+def _kept(body: bytes, asked: list[Raw], about: bytes) -> dict[str, KeptResponse]:
+    """What is to be kept of a response, by the names to find it by; nothing of one without an
+    id. Of its items a provider may be told by name, too."""
     response = _responses.decode(body)
-    tokens = 0 if response.usage is None else response.usage.total_tokens or 0
-    if not response.id.startswith(OWN):
-        return response.id, KeptResponse(backend_of(about), tokens)
-    items = _encode([*asked, *(response.output or ())])
-    return response.id, KeptResponse(None, tokens, items, body)
+    usage, output = response.usage or _Usage(), response.output or []
+    tokens = usage.total_tokens or 0
+    if not response.id:
+        return {}
+    if response.id.startswith(OWN):
+        items = _encode([*asked, *output])
+        return {response.id: KeptResponse(None, tokens, items, body)}
+    backend = backend_of(about)
+    each = KeptResponse(backend, usage.output_tokens or 0)
+    keys = map(item_references.key_of, item_references.ids_of(output))
+    return {response.id: KeptResponse(backend, tokens), **dict.fromkeys(keys, each)}
 
 
 def backend_of(about: bytes) -> str:
