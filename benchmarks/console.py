@@ -1,8 +1,9 @@
 """How fast the console's overview answers over a large ledger: `python -m benchmarks.console`.
 
 The ledger's sums are made as 10 million calls over 90 days would leave them: 200 users in 20 teams,
-50 keys, 4 models of 2 backends each, so that nearly all 1,600 groups are in each hour. The overview
-reads nothing else. It is asked over HTTP: at first, and when today's sums are to be read anew.
+50 keys, 4 models of 2 backends each, so that nearly all 1,600 groups are in each hour, and in each
+a call that a cache answered. The overview and the page of savings read nothing else. They are asked
+over HTTP: at first, and when today's sums are to be read anew.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ HOURS = 90 * 24
 KEY = "Zq8rT2vL5xW9cN4bK7mJ1hG6fD3sA0pY"
 GROUPS = "hour, tenant, team, user_id, key_id, model, backend"
 LOOKS = 7
+PAGES = ("/", "/savings", "/savings?by=user")
 
 
 def make_sums(folder: Path) -> int:
@@ -56,6 +58,13 @@ def make_sums(folder: Path) -> int:
             SELECT {GROUPS.replace("hour", "hour / 24")}, {added} FROM ledger_hours
             WHERE hour / 24 < {today} GROUP BY 1, 2, 3, 4, 5, 6, 7""")
         transaction.run(f"UPDATE ledger_marks SET value = {today} WHERE name = 'days'")
+        for unit in ("hour", "day"):
+            transaction.run(f"""INSERT INTO ledger_model_{unit}s ({unit}, tenant, model, {names})
+                SELECT {unit}, tenant, model, {added} FROM ledger_{unit}s GROUP BY 1, 2, 3""")
+            groups = GROUPS.replace("hour", unit)
+            transaction.run(f"""INSERT INTO ledger_saved_{unit}s
+                ({groups}, pattern, calls, microusd, unknown)
+                SELECT {groups}, 'exact', calls / 3, 500, 0 FROM ledger_{unit}s""")
     ((calls,),) = kept.read("SELECT SUM(calls) FROM ledger_hours")
     kept.close()
     assert isinstance(calls, int)
@@ -90,20 +99,21 @@ def console(folder: Path) -> Iterator[str]:
         listener.close()
 
 
-def overview_ms(url: str) -> tuple[float, list[float]]:
-    """The first look, and those that read today's sums anew."""
+def looks_ms(url: str) -> dict[str, list[float]]:
+    """By page: the first look, and those that read today's sums anew."""
     with httpx.Client(base_url=url, timeout=60) as http:
         found = re.search(r'name="csrf" value="([^"]+)"', http.get("/console/sign-in").text)
         assert found is not None
         form = {"csrf": found[1], "credential": KEY}
         assert http.post("/console/sign-in", data=form).status_code == 303
-        times = []
+        times: dict[str, list[float]] = {}
         for _ in range(LOOKS):
-            began = time.perf_counter()
-            assert http.get("/console/").status_code == 200
-            times.append(1000 * (time.perf_counter() - began))
+            for path in PAGES:
+                began = time.perf_counter()
+                assert http.get(f"/console{path}").status_code == 200
+                times.setdefault(path, []).append(1000 * (time.perf_counter() - began))
             time.sleep(TODAY_KEPT_S + 0.1)
-    return times[0], times[1:]
+    return times
 
 
 def main() -> None:
@@ -111,11 +121,12 @@ def main() -> None:
         folder = Path(name)
         calls = make_sums(folder)
         with console(folder) as url:
-            first, later = overview_ms(url)
-        print(
-            f"overview over {calls:,} calls: {first:.0f} ms at first, then "
-            f"{statistics.median(later):.0f} ms in the median, {max(later):.0f} ms at most"
-        )
+            found = looks_ms(url)
+        for path, (first, *later) in found.items():
+            print(
+                f"{path} over {calls:,} calls: {first:.0f} ms at first, then "
+                f"{statistics.median(later):.0f} ms in the median, {max(later):.0f} ms at most"
+            )
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ import pytest
 
 from data.conftest import Databases
 from data.test_draining import bound, drained
+from headrace.data.database import Database
 from headrace.data.draining import Drain, chain_name
 from headrace.data.journal import Journal
 from headrace.data.ledger import Ledger
 from headrace.data.ledger_savings import Saved, Savings, added_up
-from headrace.data.ledger_usage import UnknownDimension
+from headrace.data.ledger_sums import UnknownDimension
 from headrace.data.ledger_verify import verify
 from support.ledger_records import Scribe
 
@@ -44,15 +45,33 @@ CALLS: list[dict[str, Any]] = [
 ]
 
 
+class Kept:
+    """A ledger with the calls in it."""
+
+    def __init__(self, databases: Databases, folder: Path) -> None:
+        self.databases, self.folder = databases, folder
+        self.scribe = Scribe(Journal(folder))
+        self.ledger = Ledger(databases(), chain_name(folder))
+        self.drain = Drain(folder, self.ledger, bound)
+        self.savings = Savings(databases())
+
+    def store(self) -> None:
+        for fields in CALLS:
+            self.scribe.whole(**{"at_us": BEGAN * 1_000_000, **fields})
+        assert drained(self.drain) == len(CALLS)
+        assert verify(self.databases(), self.folder, lambda _: None).findings == []
+
+
 @pytest.fixture
-def savings(databases: Databases, tmp_path: Path) -> Savings:
-    scribe = Scribe(Journal(tmp_path))
-    for fields in CALLS:
-        scribe.whole(**{"at_us": BEGAN * 1_000_000, **fields})
-    ledger = Ledger(databases(), chain_name(tmp_path))
-    assert drained(Drain(tmp_path, ledger, bound)) == len(CALLS)
-    assert verify(databases(), tmp_path, lambda _: None).findings == []
-    return Savings(databases())
+def kept(databases: Databases, tmp_path: Path) -> Kept:
+    kept = Kept(databases, tmp_path)
+    kept.store()
+    return kept
+
+
+@pytest.fixture
+def savings(kept: Kept) -> Savings:
+    return kept.savings
 
 
 def told(line: Saved) -> dict[str, tuple[int, int, int]]:
@@ -99,3 +118,39 @@ def test_lines_are_added_up(savings: Savings) -> None:
     (whole,) = added_up(savings.lines(["team", "key"], {}, 0, None), lambda _: ())
     (asked,) = savings.lines((), {}, 0, None)
     assert whole == asked
+
+
+NEWER = ["ledger_model_hours", "ledger_model_days", "ledger_saved_hours", "ledger_saved_days"]
+
+
+def as_before_there_were_sums(database: Database) -> None:
+    with database.transaction() as transaction:
+        for table in NEWER:
+            transaction.run(f"DROP TABLE {table}")
+        transaction.run("DROP INDEX ledger_ids")
+        transaction.run("UPDATE headrace_parts SET version = 3 WHERE part = 'ledger'")
+
+
+@pytest.mark.parametrize("closed_days", [0, 1, 2])
+def test_sums_say_what_the_rows_say(kept: Kept, closed_days: int) -> None:
+    """Of hours and days, also for calls that came when their day was added up already, and of a
+    ledger that is older than the sums. A dimension that has none is added up from the rows."""
+    kept.ledger.close_days(BEGAN + (closed_days + 1) * DAY)
+    kept.store()
+    for old in (False, True):
+        if old:
+            as_before_there_were_sums(kept.databases())
+            kept.ledger.open()
+            assert verify(kept.databases(), kept.folder, lambda _: None).findings == []
+        for since_s, until_s, step_s in SPANS:
+            rows = kept.savings.lines(["region", "team"], {}, since_s, until_s, step_s)
+            without = added_up(rows, lambda g: (*g[:-2], g[-1]))
+            assert kept.savings.lines(["team"], {}, since_s, until_s, step_s) == without
+    (line,) = kept.savings.lines((), {}, 0, None)
+    assert (line.saved_microusd, line.kept, line.caps.most_microusd) == (2 * 247, 2, 160)
+
+
+SPANS: list[tuple[float, float | None, int]] = [
+    (0, None, 0), (0, None, DAY), (BEGAN, BEGAN + DAY, 3600), (BEGAN - 1800, BEGAN + 1800, 0),
+    (BEGAN + DAY / 2, None, DAY),
+]  # fmt: skip

@@ -15,7 +15,8 @@ from data.test_draining import bound, drained
 from headrace.data.draining import Drain, chain_name
 from headrace.data.journal import Journal
 from headrace.data.ledger import Ledger
-from headrace.data.ledger_usage import UnknownDimension, Usage, Used
+from headrace.data.ledger_sums import UnknownDimension
+from headrace.data.ledger_usage import Usage, Used
 from headrace.data.ledger_verify import verify
 from support.ledger_records import Scribe
 

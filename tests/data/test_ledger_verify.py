@@ -67,6 +67,15 @@ TAMPERINGS = {
     "the last row less": ("DELETE FROM ledger WHERE position = 61", "it ends at 60, not 61"),
     "the end": ("UPDATE ledger_chains SET position = 60", "it ends at 61, not 60"),
     "a sum": ("UPDATE ledger_hours SET cost_microusd = cost_microusd + 1", "sums: cost_microusd"),
+    "a model's sum": ("UPDATE ledger_model_hours SET calls = 1", "sums of models: calls by hour"),
+    "a model's day": (
+        "UPDATE ledger_marks SET value = 20000 WHERE name = 'days'",
+        "sums of models: calls by day",
+    ),
+    "a saving": (
+        "INSERT INTO ledger_saved_hours VALUES (0, 't', '', '', 'k', 'm', 'b', 'exact', 1, 5, 0)",
+        "savings: microusd by hour is 5, the rows have 0",
+    ),
 }
 
 

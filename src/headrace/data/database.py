@@ -26,6 +26,8 @@ class Words(Struct, frozen=True):
     blob: str
     by_key: str
     """Behind a table's definition: it is kept in the order of its key."""
+    unhurried: str = ""
+    """Lets the statements of a transaction take as long as they do."""
 
 
 class Transaction(Protocol):
@@ -85,6 +87,8 @@ def migrate(database: Database, part: str, steps: Sequence[Sequence[str]]) -> No
                 f"The store's {part} was made by a newer version of Headrace.",
                 "Run that version, or name another store in headrace.yaml.",
             )
+        if words.unhurried and version < len(steps):
+            transaction.run(words.unhurried)
         for step in steps[version:]:
             for statement in step:
                 transaction.run(statement.format(blob=words.blob, by_key=words.by_key))

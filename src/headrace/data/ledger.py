@@ -12,13 +12,29 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from headrace.data.database import Database, Row, Transaction, migrate
-from headrace.data.ledger_rows import Key, Sums, chained, first_hash, sums_of
-from headrace.data.ledger_tables import COLUMNS, DIMENSIONS, STEPS, SUMS
+from headrace.data.ledger_rows import (
+    Key,
+    Sums,
+    by_model,
+    chained,
+    first_hash,
+    savings_of,
+    sums_of,
+)
+from headrace.data.ledger_tables import (
+    COLUMNS,
+    EACH,
+    MODELS,
+    ROLLUPS,
+    SAVED,
+    STEPS,
+    SUMS,
+    Rollup,
+)
 from headrace.data.records import Opening
 from headrace.data.segments import Place
 
 DAY_S = 86_400
-_ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in SUMS)
 
 
 class Outrun(Exception):  # noqa: N818 - says what happened
@@ -122,10 +138,7 @@ class Ledger:
                 if moved != 1:
                     raise Outrun(f"the chain is no longer at {self._position}")
                 transaction.insert("ledger", COLUMNS, rows)
-                hours, tagged = sums_of(batch.rows)
-                _add_sums(transaction, "ledger_hours", ("hour", *DIMENSIONS), hours)
-                self._add_to_days(transaction, hours)
-                _add_sums(transaction, "ledger_tags", ("hour", "tenant", "tag", "value"), tagged)
+                self._add_up(transaction, batch.rows)
             if batch.closed:
                 transaction.run_each(
                     "DELETE FROM ledger_open WHERE run = ? AND number = ?", batch.closed
@@ -150,32 +163,37 @@ class Ledger:
             self._open_day = max(closed, end)
             if closed >= end:
                 return
-            sums = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in SUMS)
-            dimensions = ", ".join(DIMENSIONS)
-            transaction.run(
-                f"INSERT INTO ledger_days (day, {dimensions}, {', '.join(SUMS)}) "  # noqa: S608
-                f"SELECT hour / 24, {dimensions}, {sums} FROM ledger_hours "
-                f"WHERE hour >= ? AND hour < ? GROUP BY hour / 24, {dimensions}",
-                (closed * 24, end * 24),
-            )
+            for rollup in ROLLUPS:
+                dimensions, names = ", ".join(rollup.dimensions), ", ".join(rollup.sums)
+                sums = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in rollup.sums)
+                transaction.run(
+                    f"INSERT INTO {rollup.days} (day, {dimensions}, {names}) "  # noqa: S608
+                    f"SELECT hour / 24, {dimensions}, {sums} FROM {rollup.hours} "
+                    f"WHERE hour >= ? AND hour < ? GROUP BY hour / 24, {dimensions}",
+                    (closed * 24, end * 24),
+                )
             transaction.run("UPDATE ledger_marks SET value = ? WHERE name = 'days'", (end,))
 
-    def _add_to_days(self, transaction: Transaction, hours: Mapping[Key, Sums]) -> None:
+    def _add_up(self, transaction: Transaction, rows: Sequence[Row]) -> None:
+        hours, tagged = sums_of(rows)
+        found = {EACH: hours, MODELS: by_model(hours), SAVED: savings_of(rows)}
+        for rollup, sums in found.items():
+            _add_sums(transaction, rollup.hours, ("hour", *rollup.dimensions), rollup.sums, sums)
+        self._add_to_days(transaction, found)
+        key = ("hour", "tenant", "tag", "value")
+        _add_sums(transaction, "ledger_tags", key, SUMS, tagged)
+
+    def _add_to_days(
+        self, transaction: Transaction, found: Mapping[Rollup, Mapping[Key, Sums]]
+    ) -> None:
         """For calls of days that were added up before they came."""
-        if min(_int(key[0]) for key in hours) // 24 >= self._open_day:
+        if min(_int(key[0]) for key in found[EACH]) // 24 >= self._open_day:
             return
         self._database.exclusively(transaction)
         closed = _closed(transaction)
-        days: dict[Key, Sums] = {}
-        for (hour, *rest), sums in hours.items():
-            day = _int(hour) // 24
-            if day < closed:
-                key = (day, *rest)
-                before = days.get(key)
-                days[key] = (
-                    sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
-                )
-        _add_sums(transaction, "ledger_days", ("day", *DIMENSIONS), days)
+        for rollup, hours in found.items():
+            days = _days(hours, closed)
+            _add_sums(transaction, rollup.days, ("day", *rollup.dimensions), rollup.sums, days)
 
     def _move(self, transaction: Transaction, run: Run, place: Place, ended: bool) -> None:
         before = run.place
@@ -202,16 +220,37 @@ class Ledger:
         self._hash = bytes(last_hash)  # type: ignore[arg-type]
 
 
+def _days(hours: Mapping[Key, Sums], closed: int) -> dict[Key, Sums]:
+    """Of days before `closed`."""
+    days: dict[Key, Sums] = {}
+    for (hour, *rest), sums in hours.items():
+        day = _int(hour) // 24
+        if day < closed:
+            key = (day, *rest)
+            before = days.get(key)
+            days[key] = (
+                sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
+            )
+    return days
+
+
 def _add_sums(
-    transaction: Transaction, table: str, key: Sequence[str], sums: Mapping[Key, Sums]
+    transaction: Transaction,
+    table: str,
+    key: Sequence[str],
+    names: Sequence[str],
+    sums: Mapping[Key, Sums],
 ) -> None:
+    """In the order of their keys, so that gateways which share a database and its rows take them
+    in one order."""
     if not sums:
         return
-    columns = (*key, *SUMS)
+    columns = (*key, *names)
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in names)
     transaction.run_each(
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
-        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {_ADDED.format(table=table)}",
-        [(*name, *total) for name, total in sums.items()],
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {added}",
+        [(*name, *sums[name]) for name in sorted(sums)],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from headrace.data.database import Row, Value
-from headrace.data.ledger_tables import COLUMNS, DIMENSIONS
+from headrace.data.ledger_tables import CAP, COLUMNS, DIMENSIONS, MODELS
 from headrace.data.records import Opening, Settlement, Tags
 
 HOUR_US = 3_600_000_000
@@ -237,3 +237,48 @@ def _sum(columns: Iterable[tuple[Any, ...]]) -> Sums:
         calls - silent,
         sum(cache_writes),
     ]
+
+
+def by_model(hours: Mapping[Key, Sums]) -> dict[Key, Sums]:
+    """Sums by hour and dimensions, put together for `ledger_tables.MODELS`."""
+    found: dict[Key, list[Sums]] = {}
+    for key, sums in hours.items():
+        found.setdefault(_of_model(key), []).append(sums)
+    return {
+        key: ones[0] if len(ones) == 1 else list(map(sum, zip(*ones, strict=True)))
+        for key, ones in found.items()
+    }
+
+
+_of_model = itemgetter(0, *(1 + DIMENSIONS.index(name) for name in MODELS.dimensions))
+
+
+def savings_of(rows: Iterable[Row]) -> dict[Key, Sums]:
+    """What was saved, by hour, dimensions and pattern: see `ledger_tables.SAVED`."""
+    found: dict[Key, Sums] = {}
+
+    def add(row: Row, pattern: Value, microusd: Any, unknown: bool) -> None:
+        hour: int = row[_SETTLED] // HOUR_US  # type: ignore[operator,assignment]
+        texts = ("" if value is None else value for value in _dimensions(row))
+        sums = found.setdefault((hour, *texts, pattern), [0, 0, 0])
+        sums[0] += 1
+        sums[1] += microusd
+        sums[2] += unknown
+
+    for row in rows:
+        by, cut_at = _source(row)
+        if by in _GIVEN_AGAIN:
+            finish, tier, saved = _given(row)
+            if finish == "complete":
+                add(row, tier or by if by == "cache" else by, saved, saved == 0)
+        if cut_at is not None:
+            most = row[_CUT_MICROUSD]
+            add(row, CAP, most or 0, most is None)
+    return found
+
+
+_GIVEN_AGAIN: Final = ("cache", "shared", "replay")
+_SETTLED: Final = _AT["settled_us"]
+_CUT_MICROUSD: Final = _AT["cut_microusd"]
+_source = itemgetter(_AT["answered_by"], _AT["cut_at"])
+_given = itemgetter(_AT["finish"], _AT["cache_tier"], _AT["saved_microusd"])

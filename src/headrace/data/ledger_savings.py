@@ -9,9 +9,10 @@ from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
-from headrace.data.database import Database, Value
-from headrace.data.ledger_tables import AGAIN, CUT
-from headrace.data.ledger_usage import Usage, row_conditions, row_groups, with_tags
+from headrace.data.database import Database
+from headrace.data.ledger_sums import Adding, Kind, OfRows, Question
+from headrace.data.ledger_tables import AGAIN, CAP, CUT, PATTERN, SAVED
+from headrace.data.ledger_usage import Usage
 
 PATTERNS: Final = {
     "exact": "exact cache",
@@ -26,7 +27,17 @@ KEPT: Final = "kept"
 """Answers that stood in where no backend gave one: they are no saving, for without them the calls
 would have failed and cost nothing."""
 
-_PATTERN = "CASE WHEN answered_by = 'cache' THEN COALESCE(cache_tier, 'cache') ELSE answered_by END"
+GIVEN_AGAIN: Final = OfRows(
+    ("1", "saved_microusd", "CASE WHEN saved_microusd = 0 THEN 1 ELSE 0 END"),
+    (AGAIN, "finish = 'complete'"),
+    (PATTERN,),
+)
+CUT_OFF: Final = OfRows(
+    ("1", "COALESCE(cut_microusd, 0)", "CASE WHEN cut_microusd IS NULL THEN 1 ELSE 0 END"),
+    (CUT,),
+    (f"'{CAP}'",),
+)
+SAVINGS: Final = Kind(rollups=(SAVED,), rows=(GIVEN_AGAIN, CUT_OFF), groups=("pattern",))
 
 Group = tuple[str, ...]
 T = TypeVar("T")
@@ -74,7 +85,8 @@ class Savings:
     """The ledger's reader of what was saved. Raises DatabaseAway."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._usage = Usage(database)
+        self._adding = Adding(database, SAVINGS)
 
     def lines(
         self,
@@ -86,58 +98,18 @@ class Savings:
     ) -> list[Saved]:
         """As `Usage.lines`. Raises UnknownDimension."""
         found: dict[Group, Saved] = {}
-        for used in Usage(self._database).lines(by, where, since_s, until_s, step_s):
+        for used in self._usage.lines(by, where, since_s, until_s, step_s):
             found[used.group] = Saved(used.group, used.sums["cost_microusd"])
-        conditions, values = row_conditions(where, since_s, until_s)
-        groups = row_groups(by, step_s)
-        answered = ", ".join(
-            (
-                _PATTERN,
-                "COUNT(*)",
-                "CAST(SUM(saved_microusd) AS BIGINT)",
-                "CAST(SUM(CASE WHEN saved_microusd = 0 THEN 1 ELSE 0 END) AS BIGINT)",
-            )
-        )
-        of_answers = [*conditions, AGAIN, "finish = 'complete'"]
-        for row in self._read([*groups, answered], len(groups) + 1, of_answers, values):
-            line = _line(found, with_tags(row, by, bool(step_s))[:-4])
-            pattern, calls, saved, without = str(row[-4]), *map(_int, row[-3:])
-            if pattern == KEPT:
-                line.kept += calls
-                continue
-            saving = line.patterns.setdefault(pattern, Saving())
-            saving.calls += calls
-            saving.saved_microusd += saved
-            saving.without_cost += without
-        cut = (
-            "COUNT(*), CAST(COALESCE(SUM(cut_microusd), 0) AS BIGINT), "
-            "CAST(SUM(CASE WHEN cut_microusd IS NULL THEN 1 ELSE 0 END) AS BIGINT)"
-        )
-        for row in self._read([*groups, cut], len(groups), [*conditions, CUT], values):
-            caps = _line(found, with_tags(row, by, bool(step_s))[:-3]).caps
-            calls, most, unbounded = map(_int, row[-3:])
-            caps.calls += calls
-            caps.most_microusd += most
-            caps.unbounded += unbounded
+        answered = self._adding.groups(Question(by, where, since_s, until_s, step_s))
+        for (*group, pattern), (calls, microusd, unknown) in answered.items():
+            line = _line(found, tuple(group))
+            if pattern == CAP:
+                line.caps = Cuts(calls, microusd, unknown)
+            elif pattern == KEPT:
+                line.kept = calls
+            else:
+                line.patterns[pattern] = Saving(calls, microusd, unknown)
         return [found[group] for group in sorted(found)]
-
-    def _read(
-        self,
-        columns: Sequence[str],
-        groups: int,
-        conditions: Sequence[str],
-        values: Sequence[Value],
-    ) -> list[tuple[Value, ...]]:
-        """All names in the statement are this module's and `ledger_usage`'s; what users say is
-        bound. Of an empty ledger a statement without groups has a row of nulls, which is no line.
-        """
-        grouping = f"GROUP BY {', '.join(str(n + 1) for n in range(groups))}" if groups else ""
-        rows = self._database.read(
-            f"SELECT {', '.join(columns)} FROM ledger "  # noqa: S608
-            f"WHERE {' AND '.join(conditions)} {grouping}",
-            values,
-        )
-        return [row for row in rows if row[-1] is not None]
 
 
 def added_up(lines: Sequence[Saved], group_of: Callable[[Group], Group]) -> list[Saved]:
@@ -159,14 +131,8 @@ def _add(to: T, one: T) -> None:
         setattr(to, name, getattr(to, name) + getattr(one, name))
 
 
-def _line(found: dict[Group, Saved], group: Sequence[Value]) -> Saved:
-    named = tuple("" if value is None else str(value) for value in group)
-    line = found.get(named)
+def _line(found: dict[Group, Saved], group: Group) -> Saved:
+    line = found.get(group)
     if line is None:
-        line = found[named] = Saved(named)
+        line = found[group] = Saved(group)
     return line
-
-
-def _int(value: Value) -> int:
-    assert isinstance(value, int)
-    return value

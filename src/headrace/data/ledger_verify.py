@@ -8,14 +8,16 @@ the end is kept: `headrace ledger verify --json` tells it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
 
 from headrace.data.database import Database, Row
 from headrace.data.ledger_rows import first_hash, next_hash, row_of
-from headrace.data.ledger_tables import COLUMNS, SUMS
+from headrace.data.ledger_savings import CUT_OFF, GIVEN_AGAIN
+from headrace.data.ledger_sums import OfRows
+from headrace.data.ledger_tables import COLUMNS, EACH, MODELS, SAVED, Rollup
 from headrace.data.ledger_usage import OF_ROW
 from headrace.data.records import Opening, Settlement
 from headrace.data.segments import DRAINED, Place, RunReader, Segment, by_run, segments
@@ -110,21 +112,39 @@ def _rows(database: Database, chain: int) -> Iterator[Row]:
 
 
 def _sums(database: Database, report: Report) -> None:
-    """The sums by hour, against the rows."""
-
-    def total(table: str, of: Callable[[str], str]) -> Row:
-        columns = ", ".join(f"CAST(COALESCE(SUM({of(n)}), 0) AS BIGINT)" for n in SUMS)
-        return database.read(f"SELECT {columns} FROM {table}")[0]  # noqa: S608
-
+    """The sums by hour against the rows, and those by day against those by hour."""
     (closed,) = database.read("SELECT value FROM ledger_marks WHERE name = 'days'")[0]
-    hours = f"ledger_hours WHERE hour < {int(closed or 0) * 24}"
-    for name, one, other in zip(SUMS, total("ledger_days", str), total(hours, str), strict=True):
-        if one != other:
-            report.found(f"sums: {name} by day is {one!r}, by hour {other!r}")
-    summed, added = total("ledger_hours", str), total("ledger", lambda n: OF_ROW.get(n, n))
-    for name, one, other in zip(SUMS, summed, added, strict=True):
-        if one != other:
-            report.found(f"sums: {name} by hour is {one!r}, the rows have {other!r}")
+    of_rows = _of_rows(database, (OF_ROW,))
+    _rollup(database, "sums", EACH, int(closed or 0), of_rows, report)
+    _rollup(database, "sums of models", MODELS, int(closed or 0), of_rows, report)
+    of_rows = _of_rows(database, (GIVEN_AGAIN, CUT_OFF))
+    _rollup(database, "savings", SAVED, int(closed or 0), of_rows, report)
+
+
+def _rollup(
+    database: Database, what: str, rollup: Rollup, closed: int, of_rows: list[int], report: Report
+) -> None:
+    days = _total(database, rollup.days, rollup.sums)
+    past = _total(database, f"{rollup.hours} WHERE hour < {closed * 24}", rollup.sums)
+    hours = _total(database, rollup.hours, rollup.sums)
+    for at, name in enumerate(rollup.sums):
+        if days[at] != past[at]:
+            report.found(f"{what}: {name} by day is {days[at]}, by hour {past[at]}")
+        if hours[at] != of_rows[at]:
+            report.found(f"{what}: {name} by hour is {hours[at]}, the rows have {of_rows[at]}")
+
+
+def _of_rows(database: Database, kinds: Sequence[OfRows]) -> list[int]:
+    totals = []
+    for kind in kinds:
+        where = f" WHERE {' AND '.join(kind.conditions)}" if kind.conditions else ""
+        totals.append(_total(database, f"ledger{where}", kind.sums))
+    return list(map(sum, zip(*totals, strict=True)))
+
+
+def _total(database: Database, table: str, sums: Sequence[str]) -> list[int]:
+    columns = ", ".join(f"CAST(COALESCE(SUM({one}), 0) AS BIGINT)" for one in sums)
+    return [int(value or 0) for value in database.read(f"SELECT {columns} FROM {table}")[0]]  # noqa: S608
 
 
 def _journal(database: Database, folder: Path, report: Report) -> None:

@@ -36,7 +36,7 @@ def require_client() -> None:
 class Postgres:
     """One connection to a server. Its URL is a secret: it may hold a password."""
 
-    words = Words(blob="BYTEA", by_key="")
+    words = Words(blob="BYTEA", by_key="", unhurried="SET LOCAL statement_timeout = 0")
 
     def __init__(self, url: Secret) -> None:
         """Raises Setup if the extra is not installed."""

@@ -17,7 +17,8 @@ from rich.table import Table
 from headrace.config.loading import Loaded
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import FILE_NAME, database, database_url
-from headrace.data.ledger_usage import COLUMN_OF, TAG, Line, Reader, UnknownDimension, Usage
+from headrace.data.ledger_sums import COLUMN_OF, TAG, UnknownDimension
+from headrace.data.ledger_usage import Line, Reader, Usage
 from headrace.errors import Misused, Setup
 from headrace.operate.tables import wide_console, width_of
 from headrace.platform.secrets import Secrets

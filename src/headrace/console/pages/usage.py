@@ -15,7 +15,7 @@ from starlette.responses import Response
 from headrace.console import charts
 from headrace.console.figures import count, duration, share, usd
 from headrace.console.page import Page, Visit
-from headrace.data.ledger_usage import COLUMN_OF, TAG
+from headrace.data.ledger_sums import COLUMN_OF, TAG
 from headrace.edge.admin.asked import Refusal
 
 PERIODS = {"1": "Today", "7": "7 days", "30": "30 days", "90": "90 days", "365": "A year"}

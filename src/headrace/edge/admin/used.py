@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from headrace.config.terms import Instant, Name, instant_of
 from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import FILE_NAME, database
-from headrace.data.ledger_usage import COLUMN_OF, TAG, Reader, UnknownDimension, Usage
+from headrace.data.ledger_sums import COLUMN_OF, TAG, UnknownDimension
+from headrace.data.ledger_usage import Reader, Usage
 from headrace.edge.admin.route import Ask
 from headrace.gateway.administration.faults import Denied, Why
 
