@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from headrace.data.registry.opening import open_registry
-from headrace.edge.admin.server import AdminSettings, serve_admin
+from headrace.edge.admin.server import AdminSettings, Pages, serve_admin
 from headrace.gateway.administration.admin_tokens import AdminTokens
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.operate.registry import Registry
@@ -51,6 +51,7 @@ def admin_thread(
     key: str | None = None,
     hosts: list[str] | None = None,
     tokens: AdminTokens | None = None,
+    pages: Pages | None = None,
 ) -> Iterator[AdminThread]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -64,7 +65,8 @@ def admin_thread(
     def run() -> None:
         own = None if key is None else Secret(key)
         settings = AdminSettings(hosts or [], folder, tokens=tokens)
-        asyncio.run(serve_admin(listener, open_registry(folder, None), own, settings, on_ready))
+        rows = open_registry(folder, None)
+        asyncio.run(serve_admin(listener, rows, own, settings, on_ready, pages))
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import trustme
 from cryptography.hazmat.primitives import hashes
@@ -21,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 AUDIENCE = "api://headrace"
+Answer = tuple[int, str, bytes]
+"""Status, content type and body."""
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
@@ -114,22 +117,37 @@ class IdentityProvider:
         own = [jwk(key, kid) for kid, key in self.keys.items()]
         return json.dumps({"keys": [*own, *self.extra]}).encode()
 
+    def discovery(self) -> dict[str, Any]:
+        return {"issuer": self.issuer, "jwks_uri": f"{self.root}/keys"}
+
+    def answer(self, path: str) -> Answer:
+        """To a GET."""
+        body = self.key_set() if path == "/keys" else json.dumps(self.discovery()).encode()
+        return self.status, "application/json", body if self.body is None else self.body
+
+    def answer_form(self, path: str, form: Mapping[str, str], authorization: str) -> Answer:
+        """To a POST."""
+        return 404, "text/plain", b""
+
     def start(self) -> None:
         provider = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.fetched.append(self.path)
-                if self.path == "/keys":
-                    body = provider.key_set()
-                else:
-                    keys = f"{provider.root}/keys"
-                    body = json.dumps({"issuer": provider.issuer, "jwks_uri": keys}).encode()
-                body = body if provider.body is None else provider.body
-                self.send_response(provider.status)
+                self._say(*provider.answer(self.path))
+
+            def do_POST(self) -> None:
+                data = self.rfile.read(int(self.headers["content-length"]))
+                form = dict(parse_qsl(data.decode()))
+                given = self.headers.get("authorization", "")
+                self._say(*provider.answer_form(self.path, form, given))
+
+            def _say(self, status: int, media: str, body: bytes) -> None:
+                self.send_response(status)
                 if provider.location is not None:
                     self.send_header("location", provider.location)
-                self.send_header("content-type", "application/json")
+                self.send_header("content-type", media)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.config.admin_oidc import RoleGrant
+from urllib.parse import urlsplit
+
+from headrace.config.admin_oidc import RoleGrant, SignIn
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
@@ -10,6 +12,9 @@ from headrace.config.schema import Admin, Config
 from headrace.config.terms import network_of
 from headrace.config.urls import is_loopback
 from headrace.config.words import suggestion
+
+BACK = "/console/sign-in/back"
+"""Where the console waits for browsers that come from an identity provider."""
 
 
 def check_admin(config: Config, located: Located) -> None:
@@ -68,6 +73,35 @@ def _check_tokens(admin: Admin, config: Config, located: Located) -> None:
             )  # fmt: skip
         for i, grant in enumerate(rules.grants):
             _check_grant(grant, (*path, "grants", i), located)
+        if rules.sign_in is not None:
+            _check_sign_in(rules.sign_in, admin, (*path, "sign_in"), located)
+
+
+def _check_sign_in(sign_in: SignIn, admin: Admin, path: KeyPath, located: Located) -> None:
+    if not admin.console:
+        located.problem(
+            path, "there is no console to sign in to: `admin.console` is false",
+            "Remove one of the two.",
+        )  # fmt: skip
+    if "openid" not in sign_in.scopes:
+        located.problem(
+            (*path, "scopes"), "without `openid` the provider does not say who signed in",
+            "Add it, as in `[openid, profile]`.",
+        )  # fmt: skip
+    url = sign_in.redirect_url
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good or parts.path != BACK or parts.query or parts.fragment or parts.username:
+        located.problem(
+            (*path, "redirect_url"),
+            "the provider would not send browsers back to the console with it",
+            f"Write one such as `https://headrace.example:8081{BACK}`.",
+        )
 
 
 def _check_grant(grant: RoleGrant, path: KeyPath, located: Located) -> None:

@@ -20,6 +20,7 @@ from headrace.console.guarding import Guarded
 from headrace.console.live import WATCHED_EVERY_S, Live
 from headrace.console.page import BASE, Action, Done, Page, Visit
 from headrace.console.pages.overview import LIVE_NEEDS
+from headrace.console.providers import Providers
 from headrace.console.readings import Now
 from headrace.console.streaming import while_signed_in
 from headrace.console.table import live_parts, pages
@@ -29,6 +30,7 @@ from headrace.edge.admin.app import request_id_of
 from headrace.edge.admin.asked import Refusal
 from headrace.edge.admin.entrance import Entrance
 from headrace.gateway.administration.faults import Denied, Why
+from headrace.gateway.administration.sign_in import SignIn
 
 log = logging.getLogger("headrace.console")
 
@@ -38,9 +40,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Console:
     """`routes` are what the admin port serves of it."""
 
-    def __init__(self, every_s: float = WATCHED_EVERY_S) -> None:
-        """`every_s` is how often live figures are taken."""
+    def __init__(
+        self, every_s: float = WATCHED_EVERY_S, sign_ins: Mapping[str, SignIn] | None = None
+    ) -> None:
+        """`every_s` is how often live figures are taken; `sign_ins` are the identity providers that
+        people sign in with, by their names."""
         self._every_s = every_s
+        self._sign_ins = sign_ins or {}
         self._assets = Assets()
         self._templates = Templates(self._assets)
         self._live: Live | None = None
@@ -48,13 +54,15 @@ class Console:
     def routes(self, entrance: Entrance) -> Sequence[BaseRoute]:
         live = self._live = Live(entrance.parts.folder, self._live_parts, self._every_s)
         table = pages(live, ClientPort(entrance.parts.folder))
-        door = Door(entrance, self._templates)
+        door = Door(entrance, self._templates, tuple(self._sign_ins))
+        providers = Providers(entrance, door, self._templates, self._sign_ins)
         served = _Served(entrance, door, self._templates, table, live)
         asgi = Starlette(
             routes=[
                 Route("/static/{name}", self._assets.serve, methods=["GET"]),
                 Route("/sign-in", door.show, methods=["GET"]),
                 Route("/sign-in", door.sign_in, methods=["POST"]),
+                *(providers.routes() if self._sign_ins else ()),
                 *served.routes(),
             ],
             exception_handlers={HTTPException: served.http_fault, Exception: served.own_fault},

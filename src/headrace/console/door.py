@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from headrace.config.terms import networks_of
 from headrace.console.forms import CSRF_FIELD, check_origin, read_form
 from headrace.console.page import BASE, Visit
 from headrace.console.sessions import LONGEST_S, Sessions
@@ -19,6 +21,8 @@ from headrace.edge.admin.app import address_of, request_id_of
 from headrace.edge.admin.asked import Refusal
 from headrace.edge.admin.entrance import Entrance
 from headrace.gateway.administration.faults import Denied, Why
+from headrace.gateway.administration.grants import Grant
+from headrace.gateway.callers import is_from
 from headrace.platform.secrets import Secret
 
 SESSION_COOKIE = "headrace_session"
@@ -29,9 +33,13 @@ FORM_COOKIE = "headrace_form"
 class Door:
     """Sessions begin and end here."""
 
-    def __init__(self, entrance: Entrance, templates: Templates) -> None:
+    def __init__(
+        self, entrance: Entrance, templates: Templates, providers: Sequence[str] = ()
+    ) -> None:
+        """`providers` are names of identity providers that people may sign in with."""
         self._entrance = entrance
         self._templates = templates
+        self._providers = providers
         self._sessions = Sessions()
 
     async def visit(self, request: Request, form: Mapping[str, str]) -> Visit | None:
@@ -42,7 +50,7 @@ class Door:
         if session is None:
             return None
         try:
-            by = await self._entrance.prove(session.credential.reveal(), address_of(request))
+            by = await self._proved(session.proof, address_of(request))
         except Denied as denied:
             if denied.why is Why.UNAUTHENTICATED:
                 self._sessions.end(token)
@@ -50,14 +58,22 @@ class Door:
             raise
         return Visit(self._entrance, request, session, by, request_id_of(request), form)
 
+    async def _proved(self, proof: Secret | Grant, ip: str) -> Grant:
+        """Raises Denied."""
+        if isinstance(proof, Secret):
+            return await self._entrance.prove(proof.reveal(), ip)
+        if proof.ip_ranges is not None and not is_from(ip, networks_of(proof.ip_ranges)):
+            raise Denied(Why.UNAUTHENTICATED, "You may not administer from your address.")
+        return replace(proof, ip=ip)
+
     async def show(self, request: Request) -> Response:
         try:
             visit = await self.visit(request, {})
         except Denied as denied:
-            return self._form(request, STATUS[denied.why], denied.detail)
+            return self.form(request, STATUS[denied.why], denied.detail)
         if visit is not None:
-            return RedirectResponse(_way_back(request.query_params.get("next")), 303)
-        return self._form(request, 200, None)
+            return RedirectResponse(way_back(request.query_params.get("next")), 303)
+        return self.form(request, 200, None)
 
     async def sign_in(self, request: Request) -> Response:
         try:
@@ -69,18 +85,31 @@ class Door:
             credential = form.get("credential", "").strip()
             if not credential:
                 raise Refusal(400, "no_key", "Give your admin key, which begins with `hra_`.")
-            by = await self._entrance.prove(credential, address_of(request))
-            self._entrance.parts.desk.tell(by, "console.sign_in", by.actor, None, {})
+            self._tell(await self._entrance.prove(credential, address_of(request)))
         except Refusal as refusal:
-            return self._form(request, refusal.status, refusal.message)
+            return self.form(request, refusal.status, refusal.message)
         except Denied as denied:
-            return self._form(request, STATUS[denied.why], denied.detail)
-        self._sessions.end(session_token(request))
-        token = self._sessions.begin(Secret(credential))
-        response = RedirectResponse(_way_back(form.get("next")), 303)
-        _set_cookie(request, response, SESSION_COOKIE, token)
+            return self.form(request, STATUS[denied.why], denied.detail)
+        response = RedirectResponse(way_back(form.get("next")), 303)
+        self._begin(request, response, Secret(credential), LONGEST_S)
         response.delete_cookie(FORM_COOKIE, path=BASE)
         return response
+
+    def begin(self, request: Request, response: Response, by: Grant, lasts_s: float) -> None:
+        """A session of somebody for whom an identity provider spoke; its cookie goes with the
+        response. Raises Denied(UNAVAILABLE) if the audit log cannot be written."""
+        self._tell(by)
+        self._begin(request, response, by, lasts_s)
+
+    def _tell(self, by: Grant) -> None:
+        self._entrance.parts.desk.tell(by, "console.sign_in", by.actor, None, {})
+
+    def _begin(
+        self, request: Request, response: Response, proof: Secret | Grant, lasts_s: float
+    ) -> None:
+        self._sessions.end(session_token(request))
+        token = self._sessions.begin(proof, lasts_s)
+        set_cookie(request, response, SESSION_COOKIE, token)
 
     def sign_out(self, visit: Visit) -> Response:
         self._sessions.end(session_token(visit.request))
@@ -88,7 +117,7 @@ class Door:
         response.delete_cookie(SESSION_COOKIE, path=BASE)
         return response
 
-    def _form(self, request: Request, status: int, fault: str | None) -> Response:
+    def form(self, request: Request, status: int, fault: str | None) -> Response:
         token = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
         request_id = request_id_of(request)
         text = self._templates.render(
@@ -97,9 +126,10 @@ class Door:
             fault=fault,
             request_id=request_id,
             next=request.query_params.get("next", ""),
+            providers=self._providers,
         )
         response = HTMLResponse(text, status, {"x-request-id": request_id})
-        _set_cookie(request, response, FORM_COOKIE, token)
+        set_cookie(request, response, FORM_COOKIE, token)
         return response
 
 
@@ -107,7 +137,7 @@ def session_token(request: Request) -> str | None:
     return request.cookies.get(SESSION_COOKIE)
 
 
-def _set_cookie(request: Request, response: Response, name: str, value: str) -> None:
+def set_cookie(request: Request, response: Response, name: str, value: str) -> None:
     response.set_cookie(
         name,
         value,
@@ -119,7 +149,7 @@ def _set_cookie(request: Request, response: Response, name: str, value: str) -> 
     )
 
 
-def _way_back(wanted: str | None) -> str:
+def way_back(wanted: str | None) -> str:
     """Only to a page of the console."""
     parts = urlsplit(wanted or "")
     if parts.scheme or parts.netloc or not parts.path.startswith(f"{BASE}/"):

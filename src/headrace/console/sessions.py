@@ -1,7 +1,8 @@
 """Who is signed in: kept in this process's memory, and gone with it.
 
 A session holds the credential itself, and each request proves it anew: a key that was revoked, has
-expired or comes from elsewhere opens nothing from that moment on.
+expired or comes from elsewhere opens nothing from that moment on. Where an identity provider said
+who it is, the session holds what that gave, for as long as the operator lets it stand.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from headrace.gateway.administration.grants import Grant
 from headrace.platform.secrets import Secret
 
 LONGEST_S = 12 * 3600.0
@@ -23,12 +25,13 @@ MOST = 1_000
 class Session:
     """`csrf` stands in each of its forms."""
 
-    __slots__ = ("began", "client_key", "credential", "csrf", "notices", "seen")
+    __slots__ = ("client_key", "csrf", "ends", "notices", "proof", "seen")
 
-    def __init__(self, credential: Secret, now: float) -> None:
-        self.credential = credential
+    def __init__(self, proof: Secret | Grant, now: float, ends: float) -> None:
+        self.proof = proof
         self.csrf = secrets.token_urlsafe(24)
-        self.began = self.seen = now
+        self.seen = now
+        self.ends = ends
         self.client_key: Secret | None = None
         """What the playground calls with."""
         self.notices: list[str] = []
@@ -45,10 +48,11 @@ class Sessions:
         self._clock = clock
         self._known: OrderedDict[bytes, Session] = OrderedDict()
 
-    def begin(self, credential: Secret) -> str:
-        """Of a credential that was proved. Returns the token for the cookie."""
-        token = secrets.token_urlsafe(32)
-        self._known[_digest(token)] = Session(credential, self._clock())
+    def begin(self, proof: Secret | Grant, lasts_s: float = LONGEST_S) -> str:
+        """Of a credential that was proved, or of what a provider's word gave. Returns the token for
+        the cookie."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        self._known[_digest(token)] = Session(proof, now, now + min(lasts_s, LONGEST_S))
         while len(self._known) > MOST:
             self._known.popitem(last=False)
         return token
@@ -61,7 +65,7 @@ class Sessions:
         session = self._known.get(name)
         if session is None:
             return None
-        if now - session.began > LONGEST_S or now - session.seen > IDLE_S:
+        if now > session.ends or now - session.seen > IDLE_S:
             del self._known[name]
             return None
         session.seen = now

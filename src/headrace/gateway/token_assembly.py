@@ -7,18 +7,23 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from headrace.config.admin_oidc import AdminTokens as AdminRules
 from headrace.config.oidc import Issuer, Oidc
 from headrace.gateway.administration.admin_tokens import AdminIssuer, AdminTokens, RoleGrant
 from headrace.gateway.administration.grants import ROLES
+from headrace.gateway.administration.sign_in import SignIn, Terms
 from headrace.gateway.callers import known_by_terms
 from headrace.gateway.keyring import Keyring
 from headrace.gateway.tokens import TokenGrant, TokenIssuer, Tokens
 from headrace.platform.http.documents import Documents
 from headrace.platform.http.proxy import ProxyPlan
+from headrace.platform.oidc.code_flow import Client
 from headrace.platform.oidc.issuer_keys import IssuerKeys, KeyPlace
 from headrace.platform.oidc.jose import Jose
 from headrace.platform.oidc.token_rules import Rules
+from headrace.platform.secrets import Secret
 
 _ENTRA = re.compile(
     r"https://(?:login\.microsoftonline\.[a-z]+|sts\.windows\.net)/([0-9a-f-]{36})/"
@@ -49,6 +54,10 @@ class KeyStore:
         if self._jose is None:
             self._jose = Jose()
         return self._jose
+
+    def documents(self, place: KeyPlace) -> Documents:
+        """For what else is asked of that issuer."""
+        return self._documents[place.allow_private]
 
     def keys(self, place: KeyPlace) -> IssuerKeys:
         kept = self._kept.get(place)
@@ -90,22 +99,56 @@ def admin_tokens(
     issuers = {}
     for name, rules in written.items():
         issuer = oidc.issuers[name]
-        issuers[issuer.issuer] = AdminIssuer(
-            name=name,
-            rules=_rules(issuer, rules.audience or issuer.audience, rules.required),
-            keys=store.keys(key_place(issuer)),
-            user_claim=issuer.user_claim,
-            grants=tuple(
-                RoleGrant(
-                    _conditions(grant.when),
-                    ROLES[grant.role],
-                    None if grant.tenants is None else frozenset(grant.tenants),
-                    None if grant.ip_ranges is None else tuple(grant.ip_ranges),
-                )
-                for grant in rules.grants
-            ),
-        )
+        good = _rules(issuer, rules.audience or issuer.audience, rules.required)
+        issuers[issuer.issuer] = _admin_issuer(name, rules, issuer, good, store)
     return AdminTokens(issuers, store.jose(), wall, store.clock, on_close=store.close)
+
+
+def sign_ins(
+    written: Mapping[str, AdminRules],
+    oidc: Oidc,
+    store: KeyStore,
+    secrets: Mapping[str, Secret],
+    wall: Callable[[], float] = time.time,
+) -> dict[str, SignIn]:
+    """By names of issuers; `secrets` are the clients' own by the same names. Raises Setup if the
+    extra is not installed."""
+    made = {}
+    for name, rules in written.items():
+        if rules.sign_in is None:
+            continue
+        issuer, asked = oidc.issuers[name], rules.sign_in
+        # An ID token is for the client that asked for it, and its `typ` is not an access token's.
+        good = replace(_rules(issuer, asked.client_id, rules.required), token_type=None)
+        terms = Terms(
+            _admin_issuer(name, rules, issuer, good, store),
+            Client(asked.client_id, secrets.get(name), tuple(asked.scopes)),
+            asked.redirect_url,
+            asked.session_s,
+        )
+        documents = store.documents(key_place(issuer))
+        made[name] = SignIn(terms, documents, store.jose(), wall, store.clock)
+    return made
+
+
+def _admin_issuer(
+    name: str, rules: AdminRules, issuer: Issuer, good: Rules, store: KeyStore
+) -> AdminIssuer:
+    return AdminIssuer(
+        name=name,
+        rules=good,
+        keys=store.keys(key_place(issuer)),
+        user_claim=issuer.user_claim,
+        grants=tuple(
+            RoleGrant(
+                _conditions(grant.when),
+                ROLES[grant.role],
+                None if grant.tenants is None else frozenset(grant.tenants),
+                None if grant.ip_ranges is None else tuple(grant.ip_ranges),
+            )
+            for grant in rules.grants
+        ),
+    )
 
 
 def _rules(issuer: Issuer, audience: str | list[str], more: Mapping[str, str | list[str]]) -> Rules:

@@ -52,7 +52,9 @@ class AdminOrder(Struct, frozen=True):
     """The configuration's tenants, teams and users."""
     oidc: Oidc
     tokens: dict[str, AdminTokens]
-    """By names of issuers: whose access tokens administer."""
+    """By names of issuers: whose access tokens administer, and who signs in to the console."""
+    client_secrets: dict[str, str]
+    """By names of issuers: those of the console as their client."""
     console: bool
     """Whether pages for people are served too."""
     log_level: str
@@ -72,7 +74,8 @@ def main(pages_of: PagesOf) -> None:
     """`pages_of` gives what is served beside the API: the console is of a layer above this one."""
     order = decode_order(sys.stdin.buffer.readline())
     logs = log_to_stderr(order.log_level)
-    secrets = [Secret(text) for text in (order.key, order.store_url) if text is not None]
+    texts = (order.key, order.store_url, *order.client_secrets.values())
+    secrets = [Secret(text) for text in texts if text is not None]
     logs.scrubber = Scrubber(secrets)
     try:
         _serve(order, pages_of)

@@ -57,6 +57,7 @@ class Administration:
             counts_apart=alone(loaded),
             oidc=loaded.config.oidc,
             tokens=admin.oidc,
+            client_secrets=_client_secrets(admin, Secrets(environ, loaded.folder)),
             written=list(written_units(loaded.config).values()),
             console=admin.console,
             log_level=log_level,
@@ -118,6 +119,15 @@ class Administration:
                 "What it said stands above.",
             )
         return int(line.removeprefix(READY))
+
+
+def _client_secrets(admin: Admin, secrets: Secrets) -> dict[str, str]:
+    """By names of issuers. Raises Setup."""
+    return {
+        name: secrets.get(rules.sign_in.client_secret, time.monotonic()).reveal()
+        for name, rules in admin.oidc.items()
+        if rules.sign_in is not None and rules.sign_in.client_secret is not None
+    }
 
 
 def check_strength(key: Secret, reference: str) -> None:

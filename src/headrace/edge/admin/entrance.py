@@ -61,8 +61,12 @@ class Entrance:
         except Denied as denied:
             if denied.why is not Why.UNAVAILABLE:
                 why = denied.detail if denied.__cause__ is None else f"token: {denied.__cause__}"
-                await run_in_threadpool(self._gate.tell_refused, ip, why)
+                await self.tell_refused(ip, why)
             raise
+
+    async def tell_refused(self, ip: str, why: str) -> None:
+        """To the audit log. `why` holds no word of what was refused."""
+        await run_in_threadpool(self._gate.tell_refused, ip, why)
 
     @staticmethod
     def admit(route: Route, by: Grant, path: Mapping[str, str]) -> None:

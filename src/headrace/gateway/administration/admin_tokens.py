@@ -92,22 +92,28 @@ class AdminTokens:
         check_token(
             parsed, issuer.rules, issuer.keys, self._jose, self._wall(), self._clock()
         )  # fmt: skip
-        user = parsed.claims.get(issuer.user_claim)
-        if not isinstance(user, str) or not _USER.match(user):
-            raise Rejected(f"its `{issuer.user_claim}` is no name")
-        grant = next((grant for grant in issuer.grants if grant.fits(parsed.claims)), None)
-        if grant is None:
-            raise Denied(
-                Why.FORBIDDEN,
-                "Your access token is good, but its groups or roles administer nothing here. "
-                "Whoever runs this gateway can change that under `admin.oidc`.",
-            )
-        if grant.ip_ranges is not None and not is_from(ip, networks_of(grant.ip_ranges)):
-            raise Denied(Why.UNAUTHENTICATED, "You may not administer from your address.")
-        return Grant(
-            actor=f"token:{issuer.name}:{user}",
-            role=grant.role,
-            tenants=grant.tenants,
-            ip_ranges=grant.ip_ranges,
-            ip=ip,
+        return granted(issuer, parsed.claims, ip)
+
+
+def granted(issuer: AdminIssuer, claims: Claims, ip: str) -> Grant:
+    """What a good token of the issuer gives. Raises Rejected, Denied(UNAUTHENTICATED,
+    FORBIDDEN)."""
+    user = claims.get(issuer.user_claim)
+    if not isinstance(user, str) or not _USER.match(user):
+        raise Rejected(f"its `{issuer.user_claim}` is no name")
+    grant = next((grant for grant in issuer.grants if grant.fits(claims)), None)
+    if grant is None:
+        raise Denied(
+            Why.FORBIDDEN,
+            "Your identity provider knows you, but your groups or roles administer nothing here. "
+            "Whoever runs this gateway can change that under `admin.oidc`.",
         )
+    if grant.ip_ranges is not None and not is_from(ip, networks_of(grant.ip_ranges)):
+        raise Denied(Why.UNAUTHENTICATED, "You may not administer from your address.")
+    return Grant(
+        actor=f"token:{issuer.name}:{user}",
+        role=grant.role,
+        tenants=grant.tenants,
+        ip_ranges=grant.ip_ranges,
+        ip=ip,
+    )

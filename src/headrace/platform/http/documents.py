@@ -1,4 +1,4 @@
-"""Fetches small documents from URLs that are not wholly the operator's: keys of identity providers.
+"""Fetches small documents from URLs that are not wholly the operator's: identity providers'.
 
 HTTPS only, by addresses that the guard allows, without redirects, bounded in bytes and time.
 """
@@ -6,7 +6,8 @@ HTTPS only, by addresses that the guard allows, without redirects, bounded in by
 from __future__ import annotations
 
 import ssl
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode, urlsplit
 
 from headrace.platform.http.client import HttpTransport
 from headrace.platform.http.guard import AddressGuard
@@ -46,6 +47,33 @@ class Documents:
 
     async def get(self, url: str, limit_bytes: int) -> bytes:
         """Raises DocumentError."""
+        status, data = await self._ask(b"GET", url, (), b"", limit_bytes)
+        if status != 200:
+            raise DocumentError(f"{urlsplit(url).netloc} answered {status}")
+        return data
+
+    async def post_form(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        limit_bytes: int,
+        authorization: bytes | None = None,
+    ) -> tuple[int, bytes]:
+        """The answer's status and body. `authorization` is the header's value. Raises
+        DocumentError."""
+        headers = [(b"Content-Type", b"application/x-www-form-urlencoded")]
+        if authorization is not None:
+            headers.append((b"Authorization", authorization))
+        return await self._ask(b"POST", url, headers, urlencode(fields).encode(), limit_bytes)
+
+    async def _ask(
+        self,
+        method: bytes,
+        url: str,
+        more: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        limit_bytes: int,
+    ) -> tuple[int, bytes]:
         try:
             origin = Origin.of(url)
             parts = urlsplit(url)
@@ -54,18 +82,17 @@ class Documents:
                 (b"Host", origin.authority.encode("idna")),
                 (b"Accept", b"application/json"),
                 (b"Accept-Encoding", b"identity"),
+                *more,
             ]
-            head = encode_head(b"GET", target.encode("ascii"), headers)
+            head = encode_head(method, target.encode("ascii"), headers)
         except (ValueError, UnicodeError):
             raise DocumentError("its URL cannot be used") from None
         if origin.scheme != "https" and not self._allow_private:
             raise DocumentError("its URL is not https")
         try:
-            response = await self._transport.send(WireRequest(origin, head, b""), _TIMEOUTS)
+            response = await self._transport.send(WireRequest(origin, head, body), _TIMEOUTS)
             try:
-                if response.status != 200:
-                    raise DocumentError(f"{origin.authority} answered {response.status}")
-                return await response.read(limit_bytes)
+                return response.status, await response.read(limit_bytes)
             finally:
                 response.close()
         except TransportError as error:
