@@ -10,13 +10,15 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from chaos.pairs import FURTHER
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
-KEYS = {"AZURE_KEY": AZURE_KEY, "ANTHROPIC_KEY": ANTHROPIC_KEY}
+OTHER_KEY = "other0123456789abcdef0123456789abcd"
+KEYS = {"AZURE_KEY": AZURE_KEY, "ANTHROPIC_KEY": ANTHROPIC_KEY, "OTHER_KEY": OTHER_KEY}
 
 STEADY = """
 # One attempt, and no memory of earlier faults: these tests look at what one fault becomes.
@@ -64,6 +66,13 @@ backends:
     url: "{url}/v1"
     responses: true
     timeouts: {{first_token_s: 0.5, idle_s: 0.5, whole_s: 0.5}}
+  gemini: {{provider: google, url: "{url}/v1beta", credential: env:OTHER_KEY}}
+  bedrock:
+    {{provider: bedrock, url: "{url}", aws_region: eu-central-1, credential: env:OTHER_KEY}}
+  cohere: {{provider: cohere, url: "{url}", credential: env:OTHER_KEY}}
+  mistral: {{provider: mistral, url: "{url}/mistral/v1", credential: env:OTHER_KEY}}
+  ollama: {{provider: ollama, url: "{url}/ollama/v1"}}
+  vllm: {{provider: vllm, url: "{url}/v1"}}
   fresh: {{provider: openai, url: "{fresh}/v1"}}
   closed: {{provider: openai, url: "http://127.0.0.1:{closed}/v1"}}
   unknown-host: {{provider: openai, url: "http://no-such-host.invalid/v1"}}
@@ -77,6 +86,12 @@ models:
   hasty-claude: {{pools: [[hasty-claude]], retry: {{attempts: 1}}}}
   responding: {{pools: [[responding]], retry: {{attempts: 1}}}}
   hasty-responding: {{pools: [[hasty-responding]], retry: {{attempts: 1}}}}
+  gemini: {{pools: [[gemini]], retry: {{attempts: 1}}}}
+  bedrock: {{pools: [[bedrock]], retry: {{attempts: 1}}}}
+  cohere: {{pools: [[cohere]], retry: {{attempts: 1}}}}
+  mistral: {{pools: [[mistral]], retry: {{attempts: 1}}}}
+  ollama: {{pools: [[ollama]], retry: {{attempts: 1}}}}
+  vllm: {{pools: [[vllm]], retry: {{attempts: 1}}}}
   fresh: {{pools: [[fresh]], retry: {{attempts: 1}}}}
   closed: {{pools: [[closed]], retry: {{attempts: 1}}}}
   unknown-host: {{pools: [[unknown-host]], retry: {{attempts: 1}}}}
@@ -92,19 +107,30 @@ def scripted_session() -> Iterator[ScriptedThread]:
 
 
 @pytest.fixture
-def upstream(scripted_session: ScriptedThread, gateway: Gateway) -> ScriptedThread:
+def upstream(
+    scripted_session: ScriptedThread, gateway: Gateway, request: pytest.FixtureRequest
+) -> ScriptedThread:
     """Without scripts and memory, and no backend of it out of use: one good call each brings back
     what a test before this one took out."""
     scripted_session.reset()
     headers = {"authorization": f"Bearer {gateway.key}"}
     with httpx.Client(verify=False, headers=headers) as client:
-        models = ("plain", "dated", "claude", "responding")
-        for model in (*models, "hasty", *(f"hasty-{name}" for name in models[1:])):
+        for model in _models_of(request):
             body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
             answer = client.post(f"{gateway.url}/chat/completions", json=body)
             assert answer.status_code == 200, answer.text
     scripted_session.reset()
     return scripted_session
+
+
+def _models_of(request: pytest.FixtureRequest) -> list[str]:
+    """Those that the test may ask for."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    dialect = params.get("dialect")
+    if dialect in FURTHER:
+        return [dialect.model]
+    models = ("plain", "dated", "claude", "responding")
+    return [*models, "hasty", *(f"hasty-{name}" for name in models[1:])]
 
 
 @pytest.fixture(scope="session")

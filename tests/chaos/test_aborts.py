@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from chaos.conftest import AZURE_KEY, SOAK, STEADY
-from chaos.wire import AZURE, DIALECTS, Dialect, ask, request_bytes
+from chaos.pairs import AZURE, DIALECTS, Dialect
+from chaos.wire import ask, request_bytes
 from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
 from support.upstream_process import UpstreamProcess, upstream_process

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from chaos.conftest import KEYS, STEADY
-from chaos.wire import ANTHROPIC, DONE, OPENAI, PAIRS, STOP, Dialect, ask
+from chaos.pairs import ANTHROPIC, DONE, OPENAI, PAIRS, STOP, Dialect
+from chaos.wire import ask
 from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
 

@@ -10,7 +10,8 @@ import openai
 import pytest
 import pytest_asyncio
 
-from chaos.wire import AZURE, DIALECTS, OPENAI, PAIRS, Answer, Dialect, ask
+from chaos.pairs import AZURE, DIALECTS, OPENAI, PAIRS, Dialect
+from chaos.wire import Answer, ask
 from support.accounts import settled
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script

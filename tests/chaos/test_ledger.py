@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from chaos.conftest import AZURE_KEY, SOAK, STEADY
-from chaos.wire import AZURE, DIALECTS, DONE, Answer, Dialect, request_bytes
+from chaos.pairs import AZURE, DIALECTS, DONE, Dialect
+from chaos.wire import Answer, request_bytes
 from support.accounts import Account, settled
 from support.gateway_process import Gateway, running_gateway
 from support.upstream_process import UpstreamProcess, Visit, upstream_process

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chaos.wire import OPENAI, Answer, ask
+from chaos.pairs import OPENAI
+from chaos.wire import Answer, ask
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 

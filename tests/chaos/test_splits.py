@@ -11,7 +11,8 @@ import openai
 import pytest
 
 from chaos.conftest import SOAK
-from chaos.wire import DIALECTS, OPENAI, PAIRS, Answer, Dialect, ask
+from chaos.pairs import ALL_PAIRS, DIALECTS, FURTHER, OPENAI, PAIRS, Dialect
+from chaos.wire import Answer, ask
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread, own_script
 
@@ -21,8 +22,10 @@ COUNT = 10_000 if SOAK else 1
 """At least this many streams in each dialect; every offset is cut at least once in a soak."""
 STEP = 1 if SOAK else 7
 """Bytes from one cut to the next; prime to what texts and frames repeat in."""
+FURTHER_STEP = 1 if SOAK else 149
+"""The same before the further providers."""
 AT_ONCE = 16
-_OWN = re.compile(rb'"(item_)?id":"(chatcmpl-|msg_|resp_|resp_hr)[0-9a-f]+"|"created(_at)?":\d+')
+_OWN = re.compile(rb'"(item_)?id":"(chatcmpl-|msg_|resp_|resp_hr)?[0-9a-f]+"|"created(_at)?":\d+')
 
 
 def _comparable(answer: Answer) -> bytes:
@@ -34,7 +37,7 @@ async def _asked(gateway: Gateway, dialect: Dialect, **script: Any) -> Answer:
     return await ask(gateway, dialect, stream=True, script={"pieces": PIECES, **script})
 
 
-@pytest.mark.parametrize("dialect", PAIRS, ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", ALL_PAIRS, ids=lambda d: d.name)
 async def test_cut_at_each_place(
     gateway: Gateway, upstream: ScriptedThread, dialect: Dialect
 ) -> None:
@@ -52,7 +55,8 @@ async def test_cut_at_each_place(
         assert "\ufffd" not in answer.body.decode(), at
         assert _comparable(answer) == _comparable(whole), at
 
-    offsets = [*range(1, length, STEP)] * (COUNT // length + 1)
+    step = FURTHER_STEP if dialect in FURTHER else STEP
+    offsets = [*range(1, length, step)] * (COUNT // length + 1)
     await asyncio.gather(*map(one, offsets))
     assert len(offsets) >= COUNT
 
@@ -63,6 +67,18 @@ async def test_cut_at_each_place(
 async def test_cut_into_small_pieces(
     gateway: Gateway, upstream: ScriptedThread, dialect: Dialect, split: Any, eol: str
 ) -> None:
+    await _check_small_pieces(gateway, dialect, split, eol)
+
+
+@pytest.mark.parametrize("dialect", FURTHER, ids=lambda d: d.name)
+async def test_cut_into_small_pieces_by_further_providers(
+    gateway: Gateway, upstream: ScriptedThread, dialect: Dialect
+) -> None:
+    for split, eol in ((1, "crlf"), (7, "lf"), ("utf8", "lf")):
+        await _check_small_pieces(gateway, dialect, split, eol)
+
+
+async def _check_small_pieces(gateway: Gateway, dialect: Dialect, split: Any, eol: str) -> None:
     """Each piece is its own write and its own HTTP chunk."""
     whole = await _asked(gateway, dialect, eol=eol)
     answer = await _asked(gateway, dialect, eol=eol, split=split, comment_every=0)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.wire import OPENAI, Answer, request_bytes
+from chaos.pairs import OPENAI
+from chaos.wire import Answer, request_bytes
 from support.accounts import settled
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread

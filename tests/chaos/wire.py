@@ -7,87 +7,8 @@ import contextlib
 import json
 from typing import Any, NamedTuple
 
+from chaos.pairs import Dialect
 from support.gateway_process import Gateway
-from support.scripted import own_script
-
-DONE = b"data: [DONE]\n\n"
-STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-COMPLETED = b"event: response.completed\n"
-MESSAGES = "/v1/messages"
-RESPONSES = "/v1/responses"
-
-
-class Dialect(NamedTuple):
-    """A client's dialect, and a model of the gateway whose backend speaks the same."""
-
-    name: str
-    path: str
-    model: str
-    credential: str
-    wire: str = "openai"
-    """What the backend speaks."""
-    upstream_path: str = "/v1/chat/completions"
-
-    @property
-    def is_anthropic(self) -> bool:
-        """The client speaks Anthropic's."""
-        return self.path == MESSAGES
-
-    @property
-    def is_responses(self) -> bool:
-        """The client speaks that of the Responses API."""
-        return self.path == RESPONSES
-
-    @property
-    def end(self) -> bytes:
-        """What alone completes a stream of the client's dialect, or begins what does."""
-        return STOP if self.is_anthropic else COMPLETED if self.is_responses else DONE
-
-    @property
-    def upstream_end(self) -> bytes:
-        """What may be missing of a complete stream of the upstream's."""
-        return {"anthropic": STOP, "responses": b""}.get(self.wire, DONE)
-
-    def is_complete(self, body: bytes) -> bool:
-        """Whether a stream of the client's dialect ends as a complete one does."""
-        return _ends(body, self.end)
-
-    def is_complete_upstream(self, body: bytes) -> bool:
-        ends = {"anthropic": STOP, "responses": COMPLETED}
-        return _ends(body, ends.get(self.wire, DONE))
-
-
-def _ends(body: bytes, end: bytes) -> bool:
-    if end != COMPLETED:
-        return body.endswith(end)
-    last = body[body.rindex(b"event: ") :]
-    return last.startswith(COMPLETED) and last.endswith(b"}\n\n") and last.count(b"\n\n") == 1
-
-
-OPENAI = Dialect("openai", "/v1/chat/completions", "plain", "authorization: Bearer {key}")
-AZURE = Dialect(
-    "azure",
-    "/openai/deployments/dated/chat/completions?api-version=2024-10-21",
-    "dated",
-    "api-key: {key}",
-    upstream_path="/openai/deployments/east/chat/completions?api-version=2024-10-21",
-)
-DIALECTS = (OPENAI, AZURE)
-_BEARER, _X_KEY = "authorization: Bearer {key}", "x-api-key: {key}"
-ANTHROPIC = Dialect("anthropic", MESSAGES, "claude", _X_KEY, "anthropic", MESSAGES)
-TRANSLATED = (
-    Dialect("openai-anthropic", OPENAI.path, "claude", _BEARER, "anthropic", MESSAGES),
-    Dialect("anthropic-openai", MESSAGES, "plain", _X_KEY),
-    Dialect("anthropic-azure", MESSAGES, "dated", _X_KEY, upstream_path=AZURE.upstream_path),
-)
-RESPONDING = (
-    Dialect("responses", RESPONSES, "responding", _BEARER, "responses", RESPONSES),
-    Dialect("responses-openai", RESPONSES, "plain", _BEARER),
-    Dialect("responses-azure", RESPONSES, "dated", _BEARER, upstream_path=AZURE.upstream_path),
-    Dialect("responses-anthropic", RESPONSES, "claude", _BEARER, "anthropic", MESSAGES),
-)
-PAIRS = (*DIALECTS, ANTHROPIC, *TRANSLATED, *RESPONDING)
-"""Of a client's dialect and a backend's."""
 
 
 class Answer(NamedTuple):
@@ -169,18 +90,6 @@ def _with_lf(body: bytes) -> bytes:
     return body.replace(b"\r\n", b"\n")
 
 
-def asking(responses: bool) -> dict[str, Any]:
-    """The member of a body that asks."""
-    hello = [{"role": "user", "content": "Hello"}]
-    return {"input": hello} if responses else {"messages": hello}
-
-
-def carried(anthropic: bool, script: dict[str, Any]) -> dict[str, Any]:
-    """The member of a body that carries its script."""
-    text = own_script(**script)
-    return {"metadata": {"user_id": text}} if anthropic else {"user": text}
-
-
 def request_bytes(
     gateway: Gateway,
     dialect: Dialect,
@@ -192,14 +101,11 @@ def request_bytes(
     **fields: Any,
 ) -> bytes:
     """A request that carries its own script; the connection closes after its answer."""
-    body: dict[str, Any] = {"model": model or dialect.model, **asking(dialect.is_responses)}
-    body |= fields
+    body = {"model": model or dialect.model, **dialect.asking(script), **fields}
     if stream:
         body["stream"] = True
     if dialect.is_anthropic:
         body["max_tokens"] = 10_000
-    if script is not None:
-        body |= carried(dialect.is_anthropic, script)
     data = json.dumps(body).encode()
     path = dialect.path.replace(f"/{dialect.model}/", f"/{model or dialect.model}/")
     lines = [
