@@ -112,6 +112,36 @@ def test_each_call_is_a_span_and_each_attempt_one_below_it(
     assert ENV["OWN_KEY"] not in str(taken.spans)
 
 
+def test_what_was_said_is_in_the_call_s_span_where_the_file_wants_it(
+    upstream: ScriptedThread, taken: Collector, tmp_path: Path
+) -> None:
+    """Of whole answers, streams and those that a cache gives; without secrets."""
+    terms = "sample_share: 1, capture_content: true, content_kib: 1"
+    text = CONFIG.format(url=upstream.url, workers=1, collector=taken.url, terms=terms)
+    text = text.replace("one: {pools: [[up]]}", "one: {pools: [[up]], cache: {answers: exact}}")
+    secret = ENV["OWN_KEY"]
+    with running_gateway(text, tmp_path, ENV) as gateway, client_of(gateway) as client:
+
+        def said(**more: Any) -> dict[str, Any]:
+            call = post(client, "one", **more).headers["x-request-id"]
+            until(lambda: bool(of_call(taken, call)))
+            return attributes(of_call(taken, call)[0])
+
+        for told in (said(), said(), said(stream=True)):
+            (asked,) = json.loads(told["gen_ai.input.messages"])
+            assert asked == {"role": "user", "parts": [{"type": "text", "content": SECRET_WORDS}]}
+            (answer,) = json.loads(told["gen_ai.output.messages"])
+            assert answer["role"] == "assistant" and answer["parts"][0]["content"]
+            assert answer["finish_reason"] == "stop"
+        long = [{"role": "user", "content": f"{secret} {'x' * 3000}"}]
+        told = said(messages=long)
+        assert told["headrace.content.cut"] is True
+        assert len(told["gen_ai.input.messages"]) < 1200
+    assert secret not in str(taken.spans)
+    warned = [x for x in (tmp_path / "log.jsonl").read_text().splitlines() if "go to wherever" in x]
+    assert len(warned) == 1, "that it is so stands in the log"
+
+
 def test_every_span_of_a_thousand_calls_arrives_with_its_parent(
     taken: Collector, tmp_path: Path
 ) -> None:

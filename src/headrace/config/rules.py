@@ -275,6 +275,12 @@ class Rules:
         traces = self._config.telemetry.traces
         if isinstance(traces, OtlpTraces):
             self._url(("telemetry", "traces", "url"), traces.url, url_fault(traces.url))
+        if traces is not None and traces.capture_content:
+            self._located.warning(
+                ("telemetry", "traces", "capture_content"),
+                "prompts and answers go to wherever traces do",
+                "Remove the line unless whoever reads traces may read what users write.",
+            )
         metrics = self._config.telemetry.send_metrics
         if metrics is not None:
             place = ("telemetry", "send_metrics", "url")

@@ -28,6 +28,13 @@ class TraceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Calls whose trace may wait to be sent, for each worker; more are dropped and counted."""
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
     """A batch that is not taken within this time is lost."""
+    capture_content: bool = False
+    """Put prompts and answers of chats into the spans of calls that are kept: whoever reads traces
+    then reads what your users write. Known secrets, and text that looks like one, are taken out;
+    names, addresses and all else that is personal is not."""
+    content_kib: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """So much text of what was asked, and of what was answered, in each span at most. Of a long
+    conversation the beginning is left out."""
 
 
 class OtlpTraces(
@@ -85,7 +92,8 @@ class OtlpMetrics(
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is measured and told of calls. Never a word of a prompt or an answer."""
+    """What is measured and told of calls. Never a word of a prompt or an answer, but by
+    `traces.capture_content`."""
 
     metrics: bool | None = None
     """Count calls, times, tokens and cost for `/metrics` on the admin port. Leave out to do so if

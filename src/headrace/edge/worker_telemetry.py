@@ -19,9 +19,10 @@ from headrace.config.telemetry import (
 )
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
-from headrace.gateway.telemetry.call_lines import CallLine, as_json, as_text, scrubbed_lines
+from headrace.gateway.telemetry.call_lines import CallLine, JsonCallLines, as_text, scrubbed_lines
 from headrace.gateway.telemetry.genai_metrics import GenAiMetrics, Observed
-from headrace.gateway.telemetry.genai_spans import spans_of
+from headrace.gateway.telemetry.genai_spans import CallSpans
+from headrace.gateway.telemetry.listening import Room
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.moment import moment
 from headrace.gateway.telemetry.observer import Observer
@@ -60,7 +61,11 @@ class WorkerTelemetry:
         traces = config.telemetry.traces
         tracer = None if traces is None else self._tracer(traces, secrets, scrub)
         form = config.telemetry.logs
-        lines = None if form is None else self._lines(as_json if form == "json" else as_text, scrub)
+        lines = (
+            None
+            if form is None
+            else self._lines(JsonCallLines().of if form == "json" else as_text, scrub)
+        )
         wanted = config.telemetry.send_metrics
         measure = None if wanted is None else self._measuring(wanted, secrets, scrub)
         if any(one is not None for one in (self.meters, tracer, lines, measure)):
@@ -97,9 +102,13 @@ class WorkerTelemetry:
 
     def _tracer(self, traces: AnyTraces, secrets: Secrets, scrub: Callable[[str], str]) -> Tracer:
         exporter = exporter_of(traces, secrets, self._worker)
+        room = Room() if traces.capture_content else None
+        spans = CallSpans(scrub, traces.content_kib * 1024)
 
         def export(kept: list[Kept]) -> None:
-            exporter.export(scrubbed([span for one in kept for span in spans_of(one)], scrub))
+            if room is not None:
+                room.give(sum(one.said.size_bytes for one in kept if one.said is not None))
+            exporter.export(scrubbed([span for one in kept for span in spans.of(one)], scrub))
 
         spool = Spool("spans", export, most=traces.queue, batch=CALLS_IN_A_BATCH,
                       every_s=SPANS_EVERY_S)  # fmt: skip
@@ -111,6 +120,7 @@ class WorkerTelemetry:
             share=traces.sample_share,
             slow_s=traces.slow_s,
             propagates=traces.propagate,
+            room=room,
         )
 
     def _measuring(

@@ -70,11 +70,13 @@ class Pipeline:
 
     async def serve(self, call: Call, reply: Reply, progress: Progress | None = None) -> None:
         """Answers with an upstream's help. Every way out of it is settled."""
-        parts = self.parts
+        parts, client = self.parts, reply
         if progress is None:
             progress = Progress()
         if parts.observer is not None:
             progress.trace = parts.observer.begin(call)
+            if parts.observer.listens:
+                reply = parts.observer.listening(call, reply, progress.trace)
         parts.running += 1
         try:
             parts.shedder.admit(call.priority, parts.running - 1)
@@ -101,8 +103,8 @@ class Pipeline:
         finally:
             parts.running -= 1
             self.settle(call, progress)
-            if type(reply) is Recorder:
-                reply.cost_microusd = progress.cost_microusd
+            if type(client) is Recorder:
+                client.cost_microusd = progress.cost_microusd
 
     async def admit(self, call: Call) -> None:
         """Takes what a call may use, before it is known whose answer it gets. Raises Refused."""

@@ -4,15 +4,17 @@ its client sees it, and one below it for each attempt on a backend. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
+from headrace.gateway.telemetry.content import content_of
 from headrace.gateway.telemetry.trace import attempt_id
 from headrace.gateway.telemetry.tracing import Kept, failed
 from headrace.nouns import PASSED_ON, Call, Operation, Usage
 from headrace.platform.http.messages import Origin
-from headrace.platform.telemetry.spans import Span, SpanKind, Value
+from headrace.platform.telemetry.spans import Shared, Span, SpanKind, Value
 
 OPERATIONS = {
     Operation.CHAT: "chat",
@@ -33,9 +35,7 @@ _PROVIDERS = {
 }
 """Ours, where the conventions have another name."""
 _FINE = frozenset({"ok", "running", "lost", "cancelled"})
-_TOKENS = (
-    ("gen_ai.usage.input_tokens", "input_tokens"),
-    ("gen_ai.usage.output_tokens", "output_tokens"),
+_PARTS = (
     ("gen_ai.usage.cache_read.input_tokens", "cached_tokens"),
     ("gen_ai.usage.cache_creation.input_tokens", "cache_write_tokens"),
     ("gen_ai.usage.reasoning.output_tokens", "reasoning_tokens"),
@@ -44,46 +44,95 @@ _TOKENS = (
 )
 
 
-def spans_of(kept: Kept) -> Iterator[Span]:
-    """The call's first, then those of its attempts in order."""
-    trace, call, progress = kept.trace, kept.call, kept.progress
-    state = trace.state.decode("ascii")
-    yield Span(
-        name=_name(call, call.model),
-        kind=SpanKind.SERVER,
-        trace_id=trace.trace_id,
-        span_id=trace.span_id,
-        parent_id=trace.parent_id,
-        parent_is_remote=True,
-        start_ns=_unix_ns(kept, call.received_at),
-        end_ns=kept.wall_ns,
-        attributes=_call_attributes(kept),
-        failed=failed(progress),
-        trace_state=state,
-    )
-    last = len(trace.sent_to)
-    for number, (go, (target, origin)) in enumerate(_asked(kept), 1):
-        ended = kept.ended if go is None or go.ended is None else go.ended
-        result = "ok" if go is None else go.result
+MOST_SHARED = 1_000
+"""Sets of attributes that are remembered. Names of models may be a client's."""
+
+
+class CallSpans:
+    """Makes spans. What calls have alike is made once and shared. For one thread."""
+
+    def __init__(self, scrub: Callable[[str], str], content_bytes: int) -> None:
+        """`scrub` takes secrets out of what was said, of which `content_bytes` are told at most."""
+        self._scrub = scrub
+        self._content_bytes = content_bytes
+        self._shared: dict[tuple[object, ...], Shared] = {}
+
+    def of(self, kept: Kept) -> Iterator[Span]:
+        """The call's first, then those of its attempts in order."""
+        trace, call, progress = kept.trace, kept.call, kept.progress
+        state, own = trace.state.decode("ascii"), _own(kept)
+        if kept.said is not None:
+            own |= content_of(call.operation, kept.said, self._content_bytes, self._scrub)
         yield Span(
-            name=_name(call, target.model or call.model),
-            kind=SpanKind.CLIENT,
+            name=_name(call, call.model),
+            kind=SpanKind.SERVER,
             trace_id=trace.trace_id,
-            span_id=attempt_id(trace.span_id, number),
-            parent_id=trace.span_id,
-            parent_is_remote=False,
-            start_ns=_unix_ns(kept, call.received_at if go is None else go.began),
-            end_ns=_unix_ns(kept, ended),
-            attributes=_attempt_attributes(kept, go, target, origin, number == last),
-            failed=result not in _FINE,
+            span_id=trace.span_id,
+            parent_id=trace.parent_id,
+            parent_is_remote=True,
+            start_ns=_unix_ns(kept, call.received_at),
+            end_ns=kept.wall_ns,
+            attributes=own,
+            failed=failed(progress),
             trace_state=state,
+            shared=self._of_call(kept),
         )
+        last = len(trace.sent_to)
+        for number, (go, (target, origin)) in enumerate(_asked(kept), 1):
+            ended = kept.ended if go is None or go.ended is None else go.ended
+            its_own: dict[str, Value] = {"headrace.call.id": call.id}
+            if number == last and target is progress.target:
+                its_own |= _usage(kept.usage)
+            yield Span(
+                name=_name(call, target.model or call.model),
+                kind=SpanKind.CLIENT,
+                trace_id=trace.trace_id,
+                span_id=attempt_id(trace.span_id, number),
+                parent_id=trace.span_id,
+                parent_is_remote=False,
+                start_ns=_unix_ns(kept, call.received_at if go is None else go.began),
+                end_ns=_unix_ns(kept, ended),
+                attributes=its_own,
+                failed=go is not None and go.result not in _FINE,
+                trace_state=state,
+                shared=self._of_attempt(call, go, target, origin),
+            )
+
+    def _of_call(self, kept: Kept) -> Shared:
+        call, progress, caller = kept.call, kept.progress, kept.call.caller
+        target = progress.target
+        name = None if target is None else target.name
+        limit = bytes(call.max_completion_tokens) or bytes(call.max_tokens)
+        key = (
+            call.operation, provider_of(target), name, call.model, call.stream, limit,
+            progress.status, progress.finish, progress.attempts, progress.answerer,
+            progress.reason, caller.key_id, caller.tenant, caller.team, caller.user,
+        )  # fmt: skip
+        found = self._shared.get(key)
+        return self._kept(key, _call_attributes(kept, limit)) if found is None else found
+
+    def _of_attempt(self, call: Call, go: Go | None, target: Target, origin: Origin) -> Shared:
+        move, result = (None, None) if go is None else (go.move, go.result)
+        key = (
+            call.operation, provider_of(target), target.name, target.model or call.model,
+            call.stream, target.region, origin.host, origin.port, move, result,
+        )  # fmt: skip
+        found = self._shared.get(key)
+        if found is None:
+            found = self._kept(key, _attempt_attributes(call, go, target, origin))
+        return found
+
+    def _kept(self, key: tuple[object, ...], values: dict[str, Value]) -> Shared:
+        if len(self._shared) >= MOST_SHARED:
+            self._shared.clear()
+        made = self._shared[key] = Shared(values)
+        return made
 
 
 def _asked(kept: Kept) -> Iterator[tuple[Go | None, tuple[Target, Origin]]]:
     """Each request that was sent, with the attempt that sent it. Attempts that sent nothing, as
     the queue before their backend was full, are passed over."""
-    attempts = sorted(kept.trace.attempts, key=lambda go: go.began)
+    attempts = sorted(kept.trace.attempts, key=_began)
     for target, origin in kept.trace.sent_to:
         go = next((go for go in attempts if go.backend.name == target.name), None)
         if go is not None:
@@ -91,7 +140,11 @@ def _asked(kept: Kept) -> Iterator[tuple[Go | None, tuple[Target, Origin]]]:
         yield go, (target, origin)
 
 
-def _call_attributes(kept: Kept) -> dict[str, Value]:
+_began = attrgetter("began")
+
+
+def _call_attributes(kept: Kept, limit: bytes) -> dict[str, Value]:
+    """What many calls have alike."""
     call, progress, caller = kept.call, kept.progress, kept.call.caller
     found: dict[str, Value] = {
         "gen_ai.operation.name": OPERATIONS[call.operation],
@@ -99,7 +152,6 @@ def _call_attributes(kept: Kept) -> dict[str, Value]:
         "gen_ai.request.model": call.model,
         "gen_ai.request.stream": call.stream,
         "http.response.status_code": progress.status,
-        "headrace.call.id": call.id,
         "headrace.key.id": caller.key_id,
         "headrace.tenant": caller.tenant,
         "headrace.finish": progress.finish,
@@ -109,25 +161,31 @@ def _call_attributes(kept: Kept) -> dict[str, Value]:
     for name, value in (("team", caller.team), ("user", caller.user)):
         if value is not None:
             found[f"headrace.{name}"] = value
-    limit = bytes(call.max_completion_tokens) or bytes(call.max_tokens)
     if limit.isdigit() and len(limit) < 12:
         found["gen_ai.request.max_tokens"] = int(limit)
+    if progress.target is not None:
+        found["headrace.backend"] = progress.target.name
+    if progress.reason is not None:
+        found["error.type"] = progress.reason
+    return found
+
+
+def _own(kept: Kept) -> dict[str, Value]:
+    """What is the call's alone."""
+    call, progress = kept.call, kept.progress
+    found: dict[str, Value] = {"headrace.call.id": call.id}
     if call.stream and progress.first_content_at is not None:
         first_s = progress.first_content_at - call.received_at
         found["gen_ai.response.time_to_first_chunk"] = round(first_s, 6)
     if progress.cost_microusd is not None:
         found["headrace.cost_usd"] = progress.cost_microusd / 1_000_000
-    if progress.target is not None:
-        found["headrace.backend"] = progress.target.name
-    if progress.reason is not None:
-        found["error.type"] = progress.reason
     return found | _usage(kept.usage)
 
 
 def _attempt_attributes(
-    kept: Kept, go: Go | None, target: Target, origin: Origin, last: bool
+    call: Call, go: Go | None, target: Target, origin: Origin
 ) -> dict[str, Value]:
-    call = kept.call
+    """What many attempts have alike."""
     found: dict[str, Value] = {
         "gen_ai.operation.name": OPERATIONS[call.operation],
         "gen_ai.provider.name": provider_of(target),
@@ -136,7 +194,6 @@ def _attempt_attributes(
         "server.address": origin.host,
         "server.port": origin.port,
         "headrace.backend": target.name,
-        "headrace.call.id": call.id,
     }
     if go is not None:
         found["headrace.attempt.move"] = go.move.value
@@ -145,16 +202,21 @@ def _attempt_attributes(
             found["error.type"] = go.result
     if target.region is not None:
         found["cloud.region"] = target.region
-    if last and target is kept.progress.target:
-        found |= _usage(kept.usage)
     return found
 
 
 def _usage(usage: Usage) -> dict[str, Value]:
     if usage.source == "none":
         return {}
-    counts = [(name, getattr(usage, field)) for name, field in _TOKENS]
-    return dict(counts[:2]) | {n: c for n, c in counts[2:] if c}
+    found: dict[str, Value] = {
+        "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+    }
+    for name, field in _PARTS:
+        count = getattr(usage, field)
+        if count:
+            found[name] = count
+    return found
 
 
 def _name(call: Call, model: str) -> str:

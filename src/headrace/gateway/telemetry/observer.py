@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Collection
 
 from headrace.gateway.progress import Progress
+from headrace.gateway.reply import Reply
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.call_lines import CallLine, line_of
 from headrace.gateway.telemetry.genai_metrics import Observed, observed
+from headrace.gateway.telemetry.listening import listened
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.trace import Trace
 from headrace.gateway.telemetry.tracing import Tracer
@@ -33,10 +35,19 @@ class Observer:
         self._tracer = tracer
         self._tell = tell
         self._measure = measure
+        self.listens = tracer is not None and tracer.listens
+        """What is said in calls is wanted."""
 
     def begin(self, call: Call) -> Trace | None:
         """The beginning of a call, if it has one of its own."""
         return None if self._tracer is None else self._tracer.begin(call)
+
+    def listening(self, call: Call, reply: Reply, trace: Trace | None) -> Reply:
+        """The reply to answer with, so that what is said is known at the call's end."""
+        if trace is None:
+            return reply
+        trace.listener = listened(call, reply)
+        return reply if trace.listener is None else trace.listener
 
     def settled(self, call: Call, progress: Progress, now: float) -> None:
         """The end of a call, whatever it was. `now` is monotonic seconds."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
+from headrace.gateway.telemetry.listening import Listener
 from headrace.gateway.telemetry.trace_context import outgoing
 from headrace.platform.http.messages import Origin, WireRequest
 
@@ -15,8 +16,8 @@ _SPAN = (1 << 64) - 1
 class Trace:
     """One call's, made at its beginning."""
 
-    __slots__ = ("_propagates", "attempts", "parent_id", "sampled", "sent_to", "span_id", "state",
-                 "trace_id")  # fmt: skip
+    __slots__ = ("_propagates", "attempts", "listener", "parent_id", "sampled", "sent_to",
+                 "span_id", "state", "trace_id")  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +38,8 @@ class Trace:
         self.sent_to: list[tuple[Target, Origin]] = []
         """In the order in which they were asked: the first has the span after
         this one's, and so on."""
+        self.listener: Listener | None = None
+        """Where it is wanted, what is said is remembered here."""
         self._propagates = propagates
 
     def sent(self, target: Target, request: WireRequest) -> WireRequest:

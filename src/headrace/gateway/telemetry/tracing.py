@@ -13,6 +13,7 @@ from random import Random
 from msgspec import Struct
 
 from headrace.gateway.progress import Progress
+from headrace.gateway.telemetry.listening import Room, Said
 from headrace.gateway.telemetry.trace import Trace
 from headrace.gateway.telemetry.trace_context import incoming
 from headrace.nouns import Call, Usage
@@ -34,6 +35,8 @@ class Kept(Struct, frozen=True):
     usage: Usage
     ended: float
     wall_ns: int
+    said: Said | None = None
+    """None where it is not wanted, or there is no room for it."""
 
 
 class Tracer:
@@ -47,14 +50,22 @@ class Tracer:
         share: float,
         slow_s: float,
         propagates: bool,
+        room: Room | None = None,
     ) -> None:
         """`keep` must not wait. `share` is that of all calls which are kept; a call is slow if its
-        answer, or a stream's first content, took longer than `slow_s`."""
+        answer, or a stream's first content, took longer than `slow_s`. `room` is for what is said
+        in calls, where that is wanted."""
         self._keep = keep
         self._random = rng.getrandbits
         self._threshold = int(share * (_LOW + 1))
         self._slow_s = slow_s
         self._propagates = propagates
+        self._room = room
+
+    @property
+    def listens(self) -> bool:
+        """What is said is wanted."""
+        return self._room is not None
 
     def begin(self, call: Call) -> Trace:
         caller = incoming(call.headers)
@@ -82,7 +93,12 @@ class Tracer:
             call.wants_usage, call.caller, call.received_at, max_tokens=call.max_tokens,
             max_completion_tokens=call.max_completion_tokens,
         )  # fmt: skip
-        self._keep(Kept(trace, told, progress, usage, now, time.time_ns()))
+        said = None
+        if self._room is not None and trace.listener is not None:
+            said = trace.listener.said(call)
+            if not self._room.take(said.size_bytes):
+                said = None
+        self._keep(Kept(trace, told, progress, usage, now, time.time_ns(), said))
 
     def _is_odd(self, call: Call, progress: Progress, now: float) -> bool:
         if failed(progress) or progress.troubles:

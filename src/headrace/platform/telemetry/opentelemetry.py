@@ -65,7 +65,7 @@ class SdkExporter:
             context=SpanContext(span.trace_id, span.span_id, False, sampled, state),
             parent=parent,
             resource=self._resource,
-            attributes=span.attributes,
+            attributes=span.all_attributes,
             kind=SdkKind.SERVER if span.kind is SpanKind.SERVER else SdkKind.CLIENT,
             status=Status(StatusCode.ERROR if span.failed else StatusCode.UNSET),
             start_time=span.start_ns,

@@ -138,6 +138,7 @@ def encoded(span: Span, known: KeyValues) -> bytes:
             text(5, span.name),
             _KINDS[span.kind],
             _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
+            known.shared(span.shared, 9),
             *known.fields(span.attributes, 9),
             _FAILED if span.failed else b"",
             _FLAGS(0x0185, flags),

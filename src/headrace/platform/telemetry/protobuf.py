@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 
-from headrace.platform.telemetry.spans import Value
+from headrace.platform.telemetry.spans import Shared, Value
 
 _DOUBLE = struct.Struct("<Bd").pack
 
@@ -18,6 +18,14 @@ class KeyValues:
     def __init__(self) -> None:
         self._texts: dict[tuple[str, str], bytes] = {}
         self._names: dict[str, bytes] = {}
+        self._shared: dict[Shared, bytes] = {}
+
+    def shared(self, shared: Shared, number: int) -> bytes:
+        """All of them, each in a field of that number, which is always the same."""
+        made = self._shared.get(shared)
+        if made is None:
+            made = self._shared[shared] = b"".join(self.fields(shared.values, number))
+        return made
 
     def fields(self, values: Mapping[str, Value], number: int) -> Iterable[bytes]:
         """Each in a field of that number, which is at most 15 and always the same."""
@@ -26,7 +34,7 @@ class KeyValues:
             if isinstance(value, str):
                 made = texts.get((name, value))
                 if made is None:
-                    made = field(number, self._name(name) + field(2, text(1, value)))
+                    made = _key_value(number, self._name(name), text(1, value))
                     texts[name, value] = made
                 yield made
                 continue
@@ -36,13 +44,22 @@ class KeyValues:
                 any_value = b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
             else:
                 any_value = _DOUBLE(0x21, float(value))
-            yield field(number, self._name(name) + field(2, any_value))
+            yield _key_value(number, self._name(name), any_value)
 
     def _name(self, name: str) -> bytes:
         made = self._names.get(name)
         if made is None:
             made = self._names[name] = text(1, name)
         return made
+
+
+def _key_value(number: int, name: bytes, any_value: bytes) -> bytes:
+    """A `KeyValue`: the field of its name, as it is given, and that of its value."""
+    size = len(any_value)
+    whole = len(name) + size + 2
+    if whole < 0x80:  # nearly all are so short, and then each length is one byte
+        return b"%c%c%b\x12%c%b" % (number << 3 | 2, whole, name, size, any_value)
+    return field(number, name + field(2, any_value))
 
 
 def text(number: int, value: str) -> bytes:
@@ -60,6 +77,10 @@ def field(number: int, data: bytes) -> bytes:
 
 def varint(value: int) -> bytes:
     """Of what is not negative."""
+    if value < 0x80:
+        return b"%c" % value
+    if value < 0x4000:
+        return b"%c%c" % (value & 0x7F | 0x80, value >> 7)
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,19 @@ class SpanKind(enum.Enum):
     CLIENT = "client"
 
 
+class Shared:
+    """Attributes that many spans have alike: one object for all of them, so that it is searched for
+    secrets and encoded once for a batch."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: dict[str, Value]) -> None:
+        self.values = values
+
+
+NOTHING: Final = Shared({})
+
+
 class Span(Struct, frozen=True):
     """One span that ended. Ids are as in W3C's trace context; times are Unix nanoseconds."""
 
@@ -31,14 +44,22 @@ class Span(Struct, frozen=True):
     start_ns: int
     end_ns: int
     attributes: dict[str, Value]
+    """Its own; see `shared`."""
     failed: bool = False
     trace_state: str = ""
+    shared: Shared = NOTHING
+
+    @property
+    def all_attributes(self) -> dict[str, Value]:
+        return self.shared.values | self.attributes
 
 
 def scrubbed(spans: list[Span], scrub: Callable[[str], str]) -> list[Span]:
     """Without secrets in names that clients chose. One search for all texts of all spans, since
     most have none, and a look at each only where there was something."""
     texts: list[str] = []
+    for shared in {span.shared for span in spans}:
+        texts += [value for value in shared.values.values() if isinstance(value, str)]
     for span in spans:
         texts += (span.name, span.trace_state)
         texts += [value for value in span.attributes.values() if isinstance(value, str)]
@@ -51,11 +72,11 @@ def scrubbed(spans: list[Span], scrub: Callable[[str], str]) -> list[Span]:
 def _scrubbed(span: Span, scrub: Callable[[str], str]) -> Span:
     attributes: dict[str, Value] = {
         name: scrub(value) if isinstance(value, str) else value
-        for name, value in span.attributes.items()
+        for name, value in span.all_attributes.items()
     }
     state = "" if scrub(span.trace_state) != span.trace_state else span.trace_state
     return msgspec.structs.replace(
-        span, name=scrub(span.name), trace_state=state, attributes=attributes
+        span, name=scrub(span.name), trace_state=state, attributes=attributes, shared=NOTHING
     )
 
 

@@ -1,0 +1,106 @@
+"""What is written by hand is what the protocol's own package reads; and lines stay whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as ReadSpan
+
+from headrace.gateway.telemetry.call_lines import CallLine, JsonCallLines
+from headrace.platform.telemetry.lines import PIPE_BYTES, write_lines
+from headrace.platform.telemetry.otlp import encoded
+from headrace.platform.telemetry.protobuf import KeyValues
+from headrace.platform.telemetry.spans import Shared, Span, SpanKind, Value, scrubbed
+from support.collector import attributes
+
+NUMBERS = [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 2**31, 2**63 - 1, -1, -(2**63)]
+TEXTS = ["", "a", "é" * 40, "x" * 100, "x" * 112, "x" * 130, "y" * 40_000]
+
+
+def span(own: dict[str, Value], shared: Shared, name: str = "chat m") -> Span:
+    return Span(name, SpanKind.SERVER, 5, 6, None, True, 7, 8, own, shared=shared)
+
+
+def read(one: Span, known: KeyValues) -> ReadSpan:
+    found: ReadSpan = ReadSpan.FromString(encoded(one, known))
+    return found
+
+
+def test_numbers_and_texts_of_every_size_are_read_as_they_were() -> None:
+    own: dict[str, Value] = {f"number.{n}": n for n in NUMBERS}
+    own |= {f"text.{n}.{'n' * n * 20}": one for n, one in enumerate(TEXTS)}
+    own |= {"yes": True, "no": False, "part": 0.25}
+    shared, known = Shared({"shared": "s", "count": 300}), KeyValues()
+    for _ in range(2):  # the second time from what is remembered
+        found = read(span(own, shared), known)
+        assert attributes(found) == {"shared": "s", "count": 300, **own}
+        assert (found.start_time_unix_nano, found.end_time_unix_nano) == (7, 8)
+
+
+def test_a_secret_in_what_is_shared_is_taken_out() -> None:
+    def scrub(text: str) -> str:
+        return text.replace("secret", "***")
+
+    shared = Shared({"model": "my secret", "n": 1})
+    spans = [span({"id": "a"}, shared), span({"id": "secret"}, Shared({"model": "plain"}))]
+    first, second = [attributes(read(one, KeyValues())) for one in scrubbed(spans, scrub)]
+    assert first == {"model": "my ***", "n": 1, "id": "a"}
+    assert second == {"model": "plain", "id": "***"}
+    plain = [span({"id": "a"}, Shared({"model": "plain"}))]
+    assert scrubbed(plain, scrub) is plain
+
+
+def line(at: float) -> CallLine:
+    return CallLine(at, "c" * 24, "chat", "m", "k", "t", 200, "complete", "upstream", 1, 2.5, 3, 4)
+
+
+def test_lines_have_their_instant_whatever_second_came_before() -> None:
+    written = JsonCallLines()
+    for at, text in (
+        (1_700_000_000.0, "2023-11-14T22:13:20.000+00:00"),
+        (1_700_000_000.9996, "2023-11-14T22:13:20.999+00:00"),
+        (1_700_000_001.0625, "2023-11-14T22:13:21.062+00:00"),
+        (1_699_999_999.5, "2023-11-14T22:13:19.500+00:00"),
+    ):
+        told = json.loads(written.of(line(at)))
+        assert (told["event"], told["time"], told["took_ms"]) == ("call", text, 2.5)
+
+
+@pytest.mark.parametrize("size", [1, 300, PIPE_BYTES - 1, PIPE_BYTES, 3 * PIPE_BYTES])
+def test_lines_in_a_pipe_are_whole_beside_those_of_others(size: int) -> None:
+    """Up to what a pipe takes in one piece; longer ones come whole where nobody else writes."""
+    taken, given = os.pipe()
+    lines = [b"%c" % (97 + n % 26) * size for n in range(40)]
+    others = 0 if size >= PIPE_BYTES else 200
+
+    def other() -> None:
+        for _ in range(others):
+            os.write(given, b"-" * 50 + b"\n")
+
+    def ours() -> None:
+        write_lines(given, lines)
+
+    threads = [threading.Thread(target=one) for one in (other, ours)]
+    for one in threads:
+        one.start()
+    got = b""
+    wanted = 51 * others + sum(len(one) + 1 for one in lines)
+    while len(got) < wanted:
+        got += os.read(taken, 65536)
+    for one in threads:
+        one.join()
+    os.close(taken)
+    os.close(given)
+    found = got.splitlines()
+    assert [one for one in found if one != b"-" * 50] == lines
+
+
+def test_lines_go_to_a_file_in_few_pieces(tmp_path: Path) -> None:
+    lines = [b"x" * 300 for _ in range(1000)]
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        write_lines(file.fileno(), lines)
+    assert (tmp_path / "log").read_bytes().splitlines() == lines
