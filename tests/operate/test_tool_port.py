@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,11 +19,14 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult, TextContent
 
+from headrace.data.databases import database
+from headrace.data.ledger_usage import Usage
 from support import tool_servers
+from support.accounts import Account, accounts
 from support.gateway_process import Gateway, running_gateway
 from support.tool_servers import HttpTools, http_tools
 
-ALL, SOME, NONE = (f"{name}-key-0123456789abcdef01" for name in ("all", "some", "none"))
+ALL, SOME, NONE, FEW = (f"{name}-key-0123456789abcdef01" for name in ("all", "some", "none", "few"))
 ADMIN = "q7Rk2ZtV9xWm4LpB8sNd3HfJ6yGc1TeQ"
 SEARCH_TOKEN = "search-token-0123456789abcdef"
 MILL_TOKEN = "mill-token-0123456789abcdef"
@@ -31,11 +35,13 @@ keys:
   all: {{secret: env:ALL_KEY}}
   some: {{secret: env:SOME_KEY, team: red}}
   none: {{secret: env:NONE_KEY}}
+  few: {{secret: env:FEW_KEY}}
 backends: {{up: {{provider: openai, url: "http://127.0.0.1:9/v1", model: m}}}}
 admin: {{port: 0, key: env:ADMIN_KEY}}
 mcp:
   port: 0
   argument_limit_bytes: 4096
+  answer_limit_bytes: 10000
   servers:
     mill:
       by: command
@@ -44,10 +50,15 @@ mcp:
       timeout_s: 2
       connect_s: 60
     search: {{by: http, url: "{url}", credential: env:SEARCH_TOKEN, connect_s: 60}}
+    plain: {{by: http, url: "{plain}", connect_s: 60}}
     gone: {{by: http, url: "http://127.0.0.1:9/mcp", connect_s: 2}}
   access:
     - {{keys: [all], tools: ["*"]}}
     - {{teams: [red], tools: [mill__add, "search__s*"]}}
+    - {{keys: [few], tools: ["search__*"]}}
+  limits:
+    - {{keys: [few], tools: [search__add], calls: 2, every_s: 3600}}
+    - {{keys: [few], tools: [search__slow], concurrent: 1}}
 """
 PATIENCE_S = 60.0
 
@@ -59,17 +70,27 @@ def search() -> Iterator[HttpTools]:
 
 
 @pytest.fixture(scope="module")
-def gateway(search: HttpTools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def plain() -> Iterator[HttpTools]:
+    """Answers with JSON, where `search` does with a stream of events."""
+    with http_tools(json_response=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    search: HttpTools, plain: HttpTools, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
     env = {
         "ALL_KEY": ALL,
         "SOME_KEY": SOME,
         "NONE_KEY": NONE,
+        "FEW_KEY": FEW,
         "ADMIN_KEY": ADMIN,
         "SEARCH_TOKEN": SEARCH_TOKEN,
         "MILL_TOKEN": MILL_TOKEN,
     }
     script = Path(tool_servers.__file__)
-    config = CONFIG.format(python=sys.executable, script=script, url=search.url)
+    config = CONFIG.format(python=sys.executable, script=script, url=search.url, plain=plain.url)
     with running_gateway(config, tmp_path_factory.mktemp("tools"), env=env) as running:
         yield running
 
@@ -90,11 +111,11 @@ async def names(client: Client) -> set[str]:
 
 
 async def all_there(client: Client) -> set[str]:
-    """The tools once both servers have theirs."""
+    """The tools once all servers have theirs."""
     until = time.monotonic() + PATIENCE_S
     while True:
         found = await names(client)
-        if {name.partition("__")[0] for name in found} == {"mill", "search"}:
+        if {name.partition("__")[0] for name in found} == {"mill", "search", "plain"}:
             return found
         assert time.monotonic() < until, found
         await asyncio.sleep(0.1)
@@ -161,6 +182,87 @@ async def test_arguments_are_bounded(gateway: Gateway) -> None:
             await client.call_tool("search__long", {"text": "a" * 200_000})
     async with connected(gateway) as client:
         assert await names(client)
+
+
+async def test_answers_are_bounded(gateway: Gateway) -> None:
+    async with connected(gateway) as client:
+        await all_there(client)
+        over_http = (20_000, 6_000_000)
+        for server, sizes in (("mill", (20_000,)), ("search", over_http), ("plain", over_http)):
+            fits = await client.call_tool(f"{server}__much", {"size": 4000})
+            assert text_of(fits) == "x" * 4000
+            for size in sizes:
+                large = await client.call_tool(f"{server}__much", {"size": size})
+                assert large.is_error
+                assert f"The answer of {server}__much is over 10,000 bytes" in text_of(large)
+        assert text_of(await client.call_tool("mill__add", {"a": 1, "b": 2})) == "3"
+
+
+async def test_a_key_is_held_to_its_rate(gateway: Gateway) -> None:
+    async with connected(gateway) as client:
+        await all_there(client)
+    async with connected(gateway, FEW) as client:
+        for _ in range(2):
+            assert text_of(await client.call_tool("search__add", {"a": 1, "b": 1})) == "2"
+        refused = await client.call_tool("search__add", {"a": 1, "b": 1})
+        assert refused.is_error
+        said = text_of(refused)
+        assert "a limit is reached (calls in 3600 s for each key: 2)" in said
+        assert re.search(r"Please try again in 1,[5-8]\d\d s", said)  # less than half an hour
+        assert text_of(await client.call_tool("search__long", {"text": "ab"})) == "2"
+    async with connected(gateway) as client:
+        for _ in range(3):
+            assert text_of(await client.call_tool("search__add", {"a": 1, "b": 1})) == "2"
+
+
+async def test_a_key_is_held_to_calls_at_once(gateway: Gateway, search: HttpTools) -> None:
+    async with connected(gateway) as client:
+        await all_there(client)
+    async with connected(gateway, FEW) as first, connected(gateway, FEW) as second:
+        begun = search.begun
+        running = asyncio.create_task(first.call_tool("search__slow", {"seconds": 600}))
+        until = time.monotonic() + PATIENCE_S
+        while search.begun == begun:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+        refused = await second.call_tool("search__slow", {"seconds": 0})
+        assert refused.is_error
+        assert "a limit is reached (calls at once for each key: 1)" in text_of(refused)
+        search.let_go()
+        assert text_of(await running) == "done"
+        assert text_of(await second.call_tool("search__slow", {"seconds": 0})) == "done"
+
+
+async def test_calls_are_in_the_ledger(gateway: Gateway) -> None:
+    """As calls of models are: an intent before, one settlement after."""
+    async with connected(gateway) as client:
+        await all_there(client)
+        await client.call_tool("search__much", {"size": 1})
+        await client.call_tool("search__broken", {})
+        with pytest.raises(MCPError):
+            await client.call_tool("search__much", {"size": 1, "more": "a" * 5000})
+    store = gateway.folder / ".headrace"
+    usage = Usage(database(store, None, read_only=True))
+    until = time.monotonic() + PATIENCE_S
+    of_all = {"operation": "tool", "key": "all"}
+    while True:
+        lines = usage.lines(("model", "finish", "reason"), of_all, 0, None)
+        found = {line.group: line.sums for line in lines}
+        if ("search__much", "refused", "tool_arguments_too_large") in found:
+            break
+        assert time.monotonic() < until, found
+        await asyncio.sleep(0.1)
+    assert found["search__much", "complete", ""]["calls"] >= 1
+    assert found["search__broken", "complete", "tool_error"]["calls"] >= 1
+    assert {sums["cost_microusd"] for sums in found.values()} == {0}
+    assert {sums["unpriced"] for sums in found.values()} == {0}
+    rows = [account for account in accounts(store).values() if _is_of_tools(account)]
+    assert all(len(account.settlements) == 1 for account in rows)
+    assert {intent.backend for account in rows for intent in account.intents} >= {"search"}
+
+
+def _is_of_tools(account: Account) -> bool:
+    return any(ended.operation == "tool" for ended in account.settlements)
 
 
 async def test_a_tool_that_takes_too_long_or_fails_says_so_to_the_model(gateway: Gateway) -> None:

@@ -8,14 +8,34 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
 from mcp.server import MCPServer
 
 
-def mill() -> MCPServer:
+class Slow:
+    """Calls of the tool that takes its time."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self._released = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def take(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.begun += 1
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._released.wait(), seconds)
+
+    def let_go(self) -> None:
+        """None waits any more. For another thread, while one waits."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._released.set)
+
+
+def mill(slowly: Slow) -> MCPServer:
     server = MCPServer("mill")
 
     @server.tool()
@@ -29,9 +49,14 @@ def mill() -> MCPServer:
         return len(text)
 
     @server.tool()
+    def much(size: int) -> str:
+        """A text of so many letters."""
+        return "x" * size
+
+    @server.tool()
     async def slow(seconds: float) -> str:
         """Takes its time."""
-        await asyncio.sleep(seconds)
+        await slowly.take(seconds)
         return "done"
 
     @server.tool()
@@ -55,14 +80,15 @@ def mill() -> MCPServer:
 class HttpTools:
     """A server over HTTP. `seen` are the Authorization headers of its requests."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, json_response: bool = False) -> None:
         self.seen: set[str | None] = set()
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", port))
+        self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/mcp"
-        app = mill().streamable_http_app()
+        self._slow = Slow()
+        app = mill(self._slow).streamable_http_app(json_response=json_response)
 
         async def noting(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
@@ -76,6 +102,15 @@ class HttpTools:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    @property
+    def begun(self) -> int:
+        """Calls of `slow` so far."""
+        return self._slow.begun
+
+    def let_go(self) -> None:
+        """No call of `slow` waits any more."""
+        self._slow.let_go()
+
     def _run(self) -> None:
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
@@ -86,8 +121,8 @@ class HttpTools:
 
 
 @contextmanager
-def http_tools(port: int = 0) -> Iterator[HttpTools]:
-    made = HttpTools(port)
+def http_tools(json_response: bool = False) -> Iterator[HttpTools]:
+    made = HttpTools(json_response)
     try:
         yield made
     finally:
@@ -95,4 +130,4 @@ def http_tools(port: int = 0) -> Iterator[HttpTools]:
 
 
 if __name__ == "__main__":
-    mill().run("stdio")
+    mill(Slow()).run("stdio")

@@ -38,7 +38,13 @@ from headrace.config.sharing import (
 from headrace.config.storing import Store
 from headrace.config.telemetry import Telemetry
 from headrace.config.terms import Capability, IpRange, KeyTerms, Name
-from headrace.config.tool_servers import CommandToolServer, HttpToolServer, ServerName, ToolAccess
+from headrace.config.tool_servers import (
+    CommandToolServer,
+    HttpToolServer,
+    ServerName,
+    ToolAccess,
+    ToolLimit,
+)
 from headrace.config.units import Team, Tenant
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -256,8 +262,13 @@ class Mcp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Your MCP servers. A tool's name here is the server's, two underscores, and its own."""
     access: list[ToolAccess] = field(default_factory=list)
     """Who may see and call which tools: what any rule allows that is about the caller."""
+    limits: list[ToolLimit] = field(default_factory=list)
+    """How often tools may be called. A call must pass all that concern it."""
     argument_limit_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = 64 * 1024
     """Largest arguments of one call, as JSON."""
+    answer_limit_bytes: Annotated[int, Meta(ge=256, le=256 * 1024 * 1024)] = 1024 * 1024
+    """Largest answer of one call, as JSON; of a larger one the model is told that it is too large.
+    """
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

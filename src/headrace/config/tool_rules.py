@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.problems import KeyPath
@@ -33,6 +35,7 @@ def check_tools(config: Config, located: Located) -> None:
         located.problem((*path, "servers"), "there is no server", "Write one, or remove `mcp`.")
     _check_servers(mcp, path, located)
     _check_access(mcp, path, located)
+    _check_limits(mcp, path, located)
 
 
 def _check_servers(mcp: Mcp, path: KeyPath, located: Located) -> None:
@@ -62,11 +65,33 @@ def _check_access(mcp: Mcp, path: KeyPath, located: Located) -> None:
             'Write who may, such as `access: [{tools: ["*"]}]` for every key and tool.',
         )
     for i, access in enumerate(mcp.access):
-        for j, pattern in enumerate(access.tools):
-            server, found, _ = pattern.rstrip("*").partition("__")
-            if found and server not in mcp.servers:
-                located.problem(
-                    (*path, "access", i, "tools", j),
-                    f"there is no server {quoted(server)}",
-                    suggestion(server, mcp.servers, "Write one under `mcp.servers`."),
-                )
+        _check_patterns(access.tools, mcp, (*path, "access", i, "tools"), located)
+
+
+def _check_limits(mcp: Mcp, path: KeyPath, located: Located) -> None:
+    for i, limit in enumerate(mcp.limits):
+        where: KeyPath = (*path, "limits", i)
+        _check_patterns(limit.tools or (), mcp, (*where, "tools"), located)
+        if limit.calls is None and limit.concurrent is None:
+            located.problem(
+                where,
+                "the limit limits nothing",
+                "Add `calls: NUMBER` or `concurrent: NUMBER`.",
+            )
+        elif limit.calls is None and located.is_written((*where, "every_s")):
+            located.warning(
+                (*where, "every_s"),
+                "it has no effect on calls at once",
+                "Remove the line, or add `calls: NUMBER`.",
+            )
+
+
+def _check_patterns(patterns: Sequence[str], mcp: Mcp, path: KeyPath, located: Located) -> None:
+    for i, pattern in enumerate(patterns):
+        server, found, _ = pattern.rstrip("*").partition("__")
+        if found and server not in mcp.servers:
+            located.problem(
+                (*path, i),
+                f"there is no server {quoted(server)}",
+                suggestion(server, mcp.servers, "Write one under `mcp.servers`."),
+            )

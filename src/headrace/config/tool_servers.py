@@ -3,7 +3,7 @@ docstrings under the fields are the documentation."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -70,3 +70,25 @@ class ToolAccess(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tenants. Leave out for all."""
     tools: list[ToolPattern]
     """Tools that they may see and call."""
+
+
+class ToolLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often tools may be called. A call must pass all limits that concern it; one limit counts
+    all its tools together, for each key, user, team or tenant apart."""
+
+    per: Literal["key", "user", "team", "tenant"] = "key"
+    """What is counted apart; a caller that has none (a key without a team) is not concerned."""
+    keys: list[Name] | None = None
+    """Keys that it is for: names of this file, ids of the registry. Leave out for all."""
+    teams: list[Name] | None = None
+    """Teams that it is for. Leave out for all."""
+    tenants: list[Name] | None = None
+    """Tenants that it is for. Leave out for all."""
+    tools: list[ToolPattern] | None = None
+    """Tools that it is for. Leave out for all."""
+    calls: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    """Calls per `every_s`; as many may come at once after a pause."""
+    every_s: Seconds = 60.0
+    """The time that `calls` are for."""
+    concurrent: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """Calls at once."""

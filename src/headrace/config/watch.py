@@ -41,7 +41,7 @@ RESTART_FIELDS = (
     "resilience.kept_answers",
 )
 """Settings of the listening port, of Redis and of the store: fixed when a process starts."""
-_TAKEN_UP = frozenset({"mcp.access"})
+_TAKEN_UP = frozenset({"mcp.access", "mcp.limits"})
 """Within those, what is followed as it changes."""
 
 _DEBOUNCE_MS = 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.config.tool_servers import ToolAccess
+from headrace.config.tool_servers import ToolAccess, ToolLimit
 from headrace.nouns import Caller
 
 BETWEEN = "__"
@@ -30,7 +30,7 @@ class ToolRights:
 
     def of(self, caller: Caller) -> tuple[str, ...]:
         """Patterns of all rules that are about this caller."""
-        return tuple(p for rule in self._rules if _concerns(rule, caller) for p in rule.tools)
+        return tuple(p for rule in self._rules if concerns(rule, caller) for p in rule.tools)
 
 
 def permits(patterns: Sequence[str], name: str) -> bool:
@@ -41,7 +41,8 @@ def permits(patterns: Sequence[str], name: str) -> bool:
     )
 
 
-def _concerns(rule: ToolAccess, caller: Caller) -> bool:
+def concerns(rule: ToolAccess | ToolLimit, caller: Caller) -> bool:
+    """Whether a rule is about this caller."""
     return (
         (rule.keys is None or caller.key_id in rule.keys)
         and (rule.teams is None or caller.team in rule.teams)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,6 +19,7 @@ from headrace.config.tool_servers import CommandToolServer, HttpToolServer
 from headrace.errors import Setup, install_extra
 
 if TYPE_CHECKING:
+    import httpx2
     from mcp import Client
     from mcp_types import CallToolResult, Tool
 
@@ -30,6 +31,15 @@ REFRESH_S = 60.0
 """Between two looks at a server's tools, where it does not tell of changes itself."""
 MOST_PAGES = 100
 MOST_TOOLS = 2_000
+
+
+ENVELOPE_BYTES = 64 * 1024
+"""Of an answer, around what a tool says."""
+LIST_BYTES = 4 * 1024 * 1024
+"""A list of tools may have as many."""
+OVER = "the answer is larger than may be read"
+_OVER_OF_SDK = "byte limit"
+"""In what the SDK says of an event that is too large."""
 
 
 def require_sdk() -> None:
@@ -46,6 +56,10 @@ class Away(Exception):  # noqa: N818 - the name says what is so
     """The server cannot be asked just now."""
 
 
+class AnswerTooLarge(Exception):  # noqa: N818 - the name says what is so
+    """What came is far over what an answer may have, and was not read to its end."""
+
+
 class ToolServerLink:
     """The connection to one server. `tools` are those that it has now, by its own names."""
 
@@ -55,14 +69,17 @@ class ToolServerLink:
         written: HttpToolServer | CommandToolServer,
         secrets: Mapping[str, str],
         folder: Path,
+        answer_limit_bytes: int,
     ) -> None:
-        """`secrets` are texts by the references to them. A command starts in `folder`."""
+        """`secrets` are texts by the references to them. A command starts in `folder`. What comes
+        over HTTP is not read far beyond `answer_limit_bytes`."""
         self.name = name
         self.timeout_s = written.timeout_s
         self.tools: dict[str, Tool] = {}
         self._written = written
         self._secrets = secrets
         self._folder = folder
+        self._most_bytes = max(2 * answer_limit_bytes, LIST_BYTES) + ENVELOPE_BYTES
         self._client: Client | None = None
         self._look = asyncio.Event()
 
@@ -89,7 +106,7 @@ class ToolServerLink:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def call(self, tool: str, arguments: dict[str, Any] | None) -> CallToolResult:
-        """Raises Away, TimeoutError, and MCPError for what the server itself says."""
+        """Raises Away, TimeoutError, AnswerTooLarge; MCPError for what the server itself says."""
         from mcp import MCPError
         from mcp_types import CONNECTION_CLOSED
 
@@ -103,6 +120,8 @@ class ToolServerLink:
             self._look.set()  # whether it is there at all
             raise
         except MCPError as error:
+            if OVER in str(error) or _OVER_OF_SDK in str(error):
+                raise AnswerTooLarge from error
             if error.code == CONNECTION_CLOSED:
                 self._look.set()
                 raise Away from error
@@ -154,8 +173,18 @@ class ToolServerLink:
         headers = {}
         if reference is not None:
             headers["Authorization"] = f"Bearer {self._secrets[reference]}"
-        http = await stack.enter_async_context(create_mcp_http_client(headers=headers))
-        return streamable_http_client(written.url, http_client=http)
+        http = create_mcp_http_client(headers=headers)
+        http.event_hooks = {"response": [self._bound]}
+        await stack.enter_async_context(http)
+        return streamable_http_client(
+            written.url, http_client=http, max_sse_event_size=self._most_bytes
+        )
+
+    async def _bound(self, response: httpx2.Response) -> None:
+        """The SDK bounds events of a stream, and no other answer."""
+        kind = response.headers.get("content-type", "")
+        if not kind.lower().startswith("text/event-stream"):
+            response.stream = _bounded(response.stream, self._most_bytes)
 
     async def _learn(self, client: Client) -> None:
         """Takes up the tools that it has."""
@@ -175,6 +204,25 @@ class ToolServerLink:
 
         if isinstance(getattr(message, "root", message), ToolListChangedNotification):
             self._look.set()
+
+
+def _bounded(stream: Any, most_bytes: int) -> Any:
+    """The same bytes, and an error where there are more."""
+    import httpx2
+
+    class Bounded(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left = most_bytes
+            async for chunk in stream:
+                left -= len(chunk)
+                if left < 0:
+                    raise httpx2.StreamError(OVER)
+                yield chunk
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+    return Bounded()
 
 
 def _nowhere() -> TextIO:

@@ -19,12 +19,13 @@ from headrace.config.loading import Loaded, with_found
 from headrace.config.schema import Config, Mcp
 from headrace.config.watch import Watcher
 from headrace.data.databases import database_url
+from headrace.data.journal import Journal
 from headrace.data.registry.opening import open_registry
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.child_server import ChildServer
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.mcp.door import Door
-from headrace.edge.mcp.tools import Toolbox
+from headrace.edge.mcp.tools import SizeLimits, Toolbox
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.errors import Setup
 from headrace.gateway.assembly import own_keys
@@ -33,6 +34,8 @@ from headrace.gateway.telemetry.snapshot import Counted, Moment, Snapshot
 from headrace.gateway.telemetry.tool_meters import ToolMeters
 from headrace.gateway.token_assembly import KeyStore, tokens
 from headrace.gateway.tool_access import ToolRights
+from headrace.gateway.tool_limits import ToolLimits
+from headrace.gateway.tool_metering import ToolMetering
 from headrace.gateway.written_units import written_units
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import ServerLimits, Violation
@@ -44,6 +47,8 @@ from headrace.services.tool_server import ToolServerLink
 log = logging.getLogger("headrace.mcp")
 
 CONNECTIONS = 1_000
+HEAL_S = 1.0
+"""Between two looks whether the journal's file is still there."""
 ENVELOPE_BYTES = 64 * 1024
 """Of a request, around a call's arguments."""
 _JSON = b"content-type: application/json\r\n"
@@ -79,19 +84,23 @@ class ToolPort:
         self._registry.load()
         try:
             self._audit = AuditKeeping(folder)
+            journal = Journal(folder)
         except OSError as error:
             raise Setup(
-                f"The audit log cannot be written in {folder}: {error.strerror}.",
+                f"The journal or audit log cannot be written in {folder}: {error.strerror}.",
                 "Make room there, or set `store.folder` to where Headrace may write.",
             ) from error
         self._meters = ToolMeters()
+        self._metering = ToolMetering(journal, self._meters)
+        self._limits = ToolLimits(mcp.limits)
         self._links = self._made_links()
         self._toolbox = Toolbox(
             self._links,
             ToolRights(mcp.access),
-            self._meters,
+            self._limits,
+            SizeLimits(mcp.argument_limit_bytes, mcp.answer_limit_bytes),
+            self._metering,
             self._audit.log,
-            mcp.argument_limit_bytes,
         )
         self._manager = StreamableHTTPSessionManager(
             self._toolbox.server(),
@@ -112,6 +121,7 @@ class ToolPort:
         tasks = [asyncio.create_task(link.run(), name=link.name) for link in self._links.values()]
         tasks.append(asyncio.create_task(self._registry.run(), name="registry"))
         tasks.append(asyncio.create_task(self._audit.run(), name="audit"))
+        tasks.append(asyncio.create_task(self._heal(), name="journal"))
         if self._loaded.source is not None:
             watcher = Watcher(self._loaded, self._take_up, _keep)
             tasks.append(asyncio.create_task(watcher.run(), name="config watcher"))
@@ -128,6 +138,12 @@ class ToolPort:
             self._registry.close()
             await self._issuer_keys.close()
             self._audit.close()
+            self._metering.close()
+
+    async def _heal(self) -> None:
+        while True:
+            await asyncio.sleep(HEAL_S)
+            self._metering.heal()
 
     @property
     def _socket(self) -> Any:
@@ -162,7 +178,9 @@ class ToolPort:
             credential = getattr(server, "credential", None)
             references = [*getattr(server, "env", {}).values(), *filter(None, [credential])]
             texts = {ref: self._secrets.get(ref, now).reveal() for ref in references}
-            made[name] = ToolServerLink(name, server, texts, self._loaded.folder)
+            made[name] = ToolServerLink(
+                name, server, texts, self._loaded.folder, self._mcp.answer_limit_bytes
+            )
         return made
 
     def _identity(self, config: Config) -> tuple[Identity, TrustedProxies | None]:
@@ -182,8 +200,10 @@ class ToolPort:
         loaded = with_found(loaded, self._environ, self._local_available)
         self._secrets.reload()
         self._door.identity, self._door.proxies = self._identity(loaded.config)
-        access = [] if loaded.config.mcp is None else loaded.config.mcp.access
-        self._toolbox.rights = ToolRights(access)
+        mcp = loaded.config.mcp
+        self._toolbox.rights = ToolRights([] if mcp is None else mcp.access)
+        if mcp is not None:
+            self._limits.use(mcp.limits)
 
     async def _tell_counts(self) -> HttpServer | None:
         """Serves what was counted to the metrics' page, by a socket in the store's folder."""
@@ -203,7 +223,7 @@ class ToolPort:
 
 
 def _nothing() -> None:
-    """Tools have no limits of keys."""
+    """Limits of keys are for calls of models: tools have their own."""
 
 
 def _refuse(violation: Violation, target: bytes, what: str) -> tuple[bytes, bytes]:
