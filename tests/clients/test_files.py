@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -106,6 +108,70 @@ def test_another_tenants_file_is_not_there(
         assert list(other.files.list()) == []
     assert len(upstream.seen) == 1
     assert acme.files.retrieve(file.id).id == file.id
+
+
+def _chat(id: str) -> dict[str, Any]:
+    part = {"type": "file", "file": {"file_id": id}}
+    return {"model": "a-chat", "messages": [{"role": "user", "content": [part]}]}
+
+
+def _response(id: str) -> dict[str, Any]:
+    part = {"type": "input_file", "file_id": id}
+    return {"model": "a-chat", "input": [{"role": "user", "content": [part]}], "store": False}
+
+
+def _container(id: str) -> dict[str, Any]:
+    tool = {"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file-x", id]}}
+    return {"model": "a-chat", "input": "Hello", "tools": [tool]}
+
+
+def _message(id: str) -> dict[str, Any]:
+    part = {"type": "document", "source": {"type": "file", "file_id": id}}
+    message = {"role": "user", "content": [part]}
+    return {"model": "a-chat", "max_tokens": 9, "messages": [message]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", _chat),
+        ("responses", _response),
+        ("responses", _container),
+        ("messages", _message),
+    ],
+    ids=["chat", "response", "container", "message"],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_chat_names_its_own_tenants_files_alone(
+    acme: openai.OpenAI,
+    keeping: Gateway,
+    upstream: ScriptedThread,
+    path: str,
+    body: Callable[[str], dict[str, Any]],
+    stream: bool,
+) -> None:
+    file = acme.files.create(file=DATA, purpose="user_data")
+    upstream.reset()
+
+    def ask(key: str, text: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.post(f"{keeping.url}/{path}", content=text, headers=headers)
+
+    text = json.dumps(body(file.id) | {"stream": stream})
+    hidden = text.replace("file_id", r"\u0066ile\u005Fid").replace(file.id, rf"\u0066{file.id[1:]}")
+    assert "file_id" not in hidden
+    for said in (text, hidden):
+        answer = ask(OTHER, said)
+        assert answer.status_code == 404, answer.text
+        error = answer.json()["error"]
+        assert file.id in error["message"]
+        assert answer.headers["x-request-id"] in error["message"]
+    assert not upstream.seen
+    call = answer.headers["x-request-id"]
+    (row,) = settled(keeping.folder / ".headrace", [call])[call].settlements
+    assert (row.finish, row.reason, row.cost_microusd) == ("refused", "file_not_found", 0)
+    for key, said in ((ACME, text), (CHATTER, hidden), (OTHER, text.replace(file.id, "file-own"))):
+        assert ask(key, said).status_code != 404
 
 
 def test_a_key_that_may_not(keeping: Gateway, upstream: ScriptedThread) -> None:

@@ -35,3 +35,16 @@ async def test_they_end_with_their_time(databases: Databases) -> None:
     assert await store.get("acme", "f1", NOW + 10) is None
     assert (await store.list("acme", NOW + 10, limit=9)).files == []
     await store.close()
+
+
+async def test_files_of_others_are_told_from_own_and_unknown_ones(databases: Databases) -> None:
+    store = FileStore(databases())
+    file = KeptFile("east", "gpt", "batch", b"{}")
+    for tenant, id in (("acme", "f1"), ("acme", "both"), ("other", "both"), ("other", "f2")):
+        await store.put(tenant, id, file, NOW)
+    many = [f"unknown-{n}" for n in range(1200)]
+    assert await store.of_others("acme", [*many, "f1", "both"]) is None
+    assert await store.of_others("acme", [*many, "f1", "f2", "both"]) == "f2"
+    assert await store.of_others("third", ["both"]) == "both"
+    assert await store.of_others("acme", []) is None
+    await store.close()

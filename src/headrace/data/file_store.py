@@ -26,7 +26,10 @@ _STEPS = (
         "PRIMARY KEY (tenant, id)){by_key}",
         "CREATE INDEX headrace_files_at ON headrace_files (tenant, at_unix_us)",
     ),
+    ("CREATE INDEX headrace_files_id ON headrace_files (id)",),
 )
+MOST_AT_ONCE = 500
+"""Ids in one query."""
 _LIVE = "(until_unix_s IS NULL OR until_unix_s > ?)"
 
 
@@ -60,6 +63,10 @@ class FileStore:
 
     async def get(self, tenant: str, id: str, now: float) -> KeptFile | None:
         return await self._thread.run(lambda: self._get(tenant, id, now))
+
+    async def of_others(self, tenant: str, ids: Sequence[str]) -> str | None:
+        """The first that it finds of these that other tenants uploaded and this one did not."""
+        return await self._thread.run(lambda: self._of_others(tenant, ids))
 
     async def put(self, tenant: str, id: str, file: KeptFile, now: float) -> None:
         """Replaces one of the same id."""
@@ -102,6 +109,21 @@ class FileStore:
             said if isinstance(said, bytes) else b"",
             None if until is None else int(until),
         )
+
+    def _of_others(self, tenant: str, ids: Sequence[str]) -> str | None:
+        database = self._thread.ready()
+        for start in range(0, len(ids), MOST_AT_ONCE):
+            some = ids[start : start + MOST_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = database.read(
+                f"SELECT id FROM headrace_files AS named WHERE id IN ({marks}) "  # noqa: S608
+                "AND tenant <> ? AND NOT EXISTS (SELECT 1 FROM headrace_files "
+                "WHERE tenant = ? AND id = named.id) LIMIT 1",
+                (*some, tenant, tenant),
+            )
+            if rows:
+                return str(rows[0][0])
+        return None
 
     def _put(self, tenant: str, id: str, file: KeptFile, now: float) -> None:
         with self._thread.ready().transaction() as transaction:

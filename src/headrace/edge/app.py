@@ -19,7 +19,7 @@ from headrace.edge.kept_responses import KeptResponse
 from headrace.edge.reading import Asked
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
-from headrace.gateway import catalogue, conversations, kept_files
+from headrace.gateway import catalogue, conversations, kept_files, named_files
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.progress import Progress
@@ -110,10 +110,14 @@ class App:
         if call is None:
             return
         reply.call = call
-        if call.operation in _BY_OTHER_WAYS:
-            await _answered(call, exchange, reply, runtime.pipeline)
+        pipeline = runtime.pipeline
+        names_files = pipeline.models.keeps_files and named_files.may_name(call)
+        if names_files and await named_files.refused(call, reply, pipeline):
             return
-        await runtime.pipeline.answer(call, reply)
+        if call.operation in _BY_OTHER_WAYS:
+            await _answered(call, exchange, reply, pipeline)
+            return
+        await pipeline.answer(call, reply)
 
     def _read(
         self, exchange: Exchange, head: Head, call_id: str, ip: str, runtime: Runtime

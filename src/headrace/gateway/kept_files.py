@@ -61,7 +61,7 @@ async def answer(
         else:
             reply.whole(await _listed(call, wanted, store), b"")
     except (Refused, DatabaseAway) as fault:
-        refused = fault if isinstance(fault, Refused) else _away(fault)
+        refused = fault if isinstance(fault, Refused) else away(fault)
         progress = Progress(estimate=passed.estimate)
         way.refuse(refused, call, reply, progress)
         way.settle(call, progress)
@@ -88,9 +88,9 @@ async def _take(
     file = KeptFile(backend_of(held.about), call.model, said.purpose, held.body, said.expires_at)
     try:
         await store.put(call.caller.tenant, said.id, file, time.time())
-    except DatabaseAway as away:
+    except DatabaseAway as fault:
         log.error("an uploaded file is lost", extra={"call": call.id, "detail": said.id})
-        reply.refuse(_away(away), held.about)
+        reply.refuse(away(fault), held.about)
         return
     reply.whole(held.body, held.about)
 
@@ -144,12 +144,13 @@ def unknown(id: str) -> Refused:
     )
 
 
-def _away(away: DatabaseAway) -> Refused:
+def away(fault: DatabaseAway) -> Refused:
+    """What is told while the store cannot be asked."""
     return Refused(
         Reason.STORE_UNAVAILABLE,
         "What is known of files cannot be reached just now. Please try again in a moment.",
         retry_after_s=2.0,
-        cause=str(away),
+        cause=str(fault),
     )
 
 

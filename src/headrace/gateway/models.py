@@ -133,6 +133,8 @@ class Models:
 
     def __init__(self, chosen: ByModel) -> None:
         self._chosen: ByModel = {name: dict(by_op) for name, by_op in chosen.items()}
+        self.keeps_files = any(Operation.FILES in by_op for by_op in chosen.values())
+        """Clients may upload files, and name them in chats."""
         self._within: dict[frozenset[str], ByModel] = {}
         self._able: dict[_Choice, Chosen | None] = {}
 
