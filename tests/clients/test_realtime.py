@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket as tcp
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +29,8 @@ PROVIDER = "sk-provider-0123456789abcdef"
 CONFIG = """
 resilience:
   breaker: {{min_calls: 100000, failures_in_a_row: 100000}}
-realtime: {{message_limit_bytes: 200000, idle_s: {idle_s}, session_s: {session_s}}}
+realtime:
+  {{message_limit_bytes: 200000, idle_s: {idle_s}, session_s: {session_s}, ping_s: {ping_s}}}
 keys:
   acme: {{secret: env:ACME}}
   few: {{secret: env:FEW, limits: [{{per: key, concurrent: 1}}]}}
@@ -64,7 +66,7 @@ def provider() -> Iterator[RealtimeUpstream]:
 def speaking(
     provider: RealtimeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    config = CONFIG.format(url=provider.url, idle_s=300, session_s=3600)
+    config = CONFIG.format(url=provider.url, idle_s=300, session_s=3600, ping_s=20)
     with running_gateway(config, tmp_path_factory.mktemp("speaking"), env=ENV) as running:
         yield running
 
@@ -329,7 +331,7 @@ class TestEnds:
 
 
 def test_limits_of_time_and_the_drain(provider: RealtimeUpstream, tmp_path: Path) -> None:
-    config = CONFIG.format(url=provider.url, idle_s=1.5, session_s=3600)
+    config = CONFIG.format(url=provider.url, idle_s=1.5, session_s=3600, ping_s=20)
     config += "server: {drain_s: 1}\n"
     with running_gateway(config, tmp_path, env=ENV) as gateway:
         with _open(gateway) as socket:
@@ -349,3 +351,63 @@ def test_limits_of_time_and_the_drain(provider: RealtimeUpstream, tmp_path: Path
         _until(lambda: provider.open_sessions == 0)
     found = accounts(tmp_path / ".headrace")
     assert all(account.settlements for account in found.values())
+
+
+def _mute(gateway: Gateway) -> tuple[str, str, tcp.socket]:
+    """A client that opens a session and answers nothing, not even pings: the call's id, the first
+    line of its answer, and the connection."""
+    made = tcp.create_connection(("127.0.0.1", gateway.port), timeout=60)
+    lines = [
+        "GET /v1/realtime?model=voice HTTP/1.1",
+        "host: gateway",
+        "connection: Upgrade",
+        "upgrade: websocket",
+        "sec-websocket-version: 13",
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"authorization: Bearer {ACME}",
+    ]
+    made.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += made.recv(1)
+    first, *told = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in told if line)
+    return headers["x-request-id"], first, made
+
+
+def _frames(stream: bytes) -> list[int]:
+    """Kinds of the frames that a server sent (RFC 6455, section 5.2)."""
+    kinds, at = [], 0
+    while at + 2 <= len(stream):
+        kinds.append(stream[at] & 15)
+        size = stream[at + 1]
+        at += 2
+        if size == 126:
+            size = int.from_bytes(stream[at : at + 2], "big")
+            at += 2
+        at += size
+    return kinds
+
+
+def test_pings_and_the_longest_session(provider: RealtimeUpstream, tmp_path: Path) -> None:
+    """Who answers pings stays, though nothing is said, until the session's time is over; who does
+    not has gone long before."""
+    config = CONFIG.format(url=provider.url, idle_s=300, session_s=10, ping_s=1.5)
+    with running_gateway(config, tmp_path, env=ENV) as gateway, _open(gateway) as speaking:
+        call, first, mute = _mute(gateway)
+        assert first.startswith("HTTP/1.1 101")
+        heard = b""
+        with mute:
+            while data := mute.recv(65536):
+                heard += data
+        kinds = _frames(heard)
+        assert (kinds[0], kinds[-1]) == (1, 8)
+        assert kinds.count(9) >= 2
+        with pytest.raises(ConnectionClosed):
+            _events(speaking)
+        assert (speaking.close_code, speaking.close_reason) == (1001, "the session's time is over")
+        found = settled(tmp_path / ".headrace", [call])
+        assert found[call].settlement.finish == "client_gone"
+        (row,) = _rows(gateway, speaking, 1)
+        assert row.finish == "complete"
+        _until(lambda: provider.open_sessions == 0)

@@ -17,5 +17,8 @@ class RealtimePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A session in which neither side said anything for so long is closed."""
     session_s: Seconds = 3600.0
     """A session is closed after so long, whatever goes on in it."""
+    ping_s: Seconds = 20.0
+    """Both sides are pinged so often, which also keeps proxies between from closing the connection;
+    a side of which nothing came for three times as long has gone."""
     message_limit_bytes: Annotated[int, Meta(ge=1024, le=256 * 1024 * 1024)] = 16 * 1024 * 1024
     """Of one message, either way, however many frames it comes in."""

@@ -45,9 +45,8 @@ from headrace.services.passed_on import PassedOnService
 log = logging.getLogger("headrace.realtime")
 
 TICK_S = 0.5
-PING_EVERY_S = 20.0
-SILENT_S = 60.0
-"""Who does not even answer pings for so long has gone."""
+SILENT_PINGS = 3
+"""Who does not even answer pings for so many of them has gone."""
 UNKNOWN = Usage(source="estimated", units=Units())
 """Of a response that was cut off: something, nobody knows how much."""
 
@@ -253,11 +252,13 @@ class _Session:
             asyncio.create_task(self._upwards(client, upstream)),
             asyncio.create_task(self._downwards(upstream, client)),
         ]
-        pinged = started
+        pinged, ping_s = started, self._policy.ping_s
+        silent_s = SILENT_PINGS * ping_s
+        tick_s = min(TICK_S, ping_s)
         try:
             while True:
                 done, _ = await asyncio.wait(
-                    ways, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED
+                    ways, timeout=tick_s, return_when=asyncio.FIRST_COMPLETED
                 )
                 for way in ways:
                     if way in done:
@@ -267,11 +268,11 @@ class _Session:
                     return Ending(GOING_AWAY, "the session's time is over")
                 if now - self._spoken_at > self._policy.idle_s:
                     return Ending(GOING_AWAY, "nothing was said for too long")
-                if now - upstream.heard_at > SILENT_S:
+                if now - upstream.heard_at > silent_s:
                     return _broken("the backend is silent")
-                if now - client.heard_at > SILENT_S:
+                if now - client.heard_at > silent_s:
                     return Ending(GOING_AWAY, "", "client_gone")
-                if now - pinged > PING_EVERY_S:
+                if now - pinged >= ping_s:
                     pinged = now
                     client.ping()
                     upstream.ping()
