@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest_asyncio
 
 from data.conftest import Databases
+from headrace.data.database import DatabaseAway, Row
 from headrace.data.response_store import KeptResponse, ResponseStore
 
 HERE = KeptResponse(None, 12, b'[{"type":"message"}]', b'{"id":"resp_hr1"}')
@@ -50,3 +54,54 @@ async def test_it_ends_with_its_time_and_is_swept(stores: list[ResponseStore]) -
         await store.put("acme", {f"new-{n % 3}": THERE}, NOW + 500)
     rows = store._database.read("SELECT id FROM headrace_responses ORDER BY id")
     assert [row[0] for row in rows] == ["new-0", "new-1", "new-2"]
+
+
+async def test_what_comes_at_once_is_written_together(stores: list[ResponseStore]) -> None:
+    """In a few transactions, each response once, and all of it: one that is written twice is as it
+    was written last."""
+    store = stores[0]
+    await store.put("acme", {"first": THERE}, NOW)
+    made = [KeptResponse(None, n, b"[%d]" % n, b"{}") for n in range(600)]
+    names = [f"r{n % 500}" for n in range(600)]
+    transactions = 0
+    put = store._put
+
+    def counting(rows: Sequence[Row], now: int) -> None:
+        nonlocal transactions
+        transactions += 1
+        put(rows, now)
+
+    store._put = counting  # type: ignore[method-assign]
+    kept = [store.put("acme", {name: one}, NOW) for name, one in zip(names, made, strict=True)]
+    await asyncio.gather(*kept)
+    assert transactions < 10
+    last = dict(zip(names, made, strict=True))
+    for name, one in last.items():
+        assert await stores[1].get("acme", name, NOW) == one
+
+
+async def test_who_waits_is_told_if_it_cannot_be_written(stores: list[ResponseStore]) -> None:
+    store = stores[0]
+    put = store._put
+
+    def away(rows: Sequence[Row], now: int) -> None:
+        raise DatabaseAway("the store is away")
+
+    store._put = away  # type: ignore[method-assign]
+    asked = [store.put("acme", {f"r{n}": HERE}, NOW) for n in range(3)]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(fault) for fault in told] == [DatabaseAway] * 3
+    store._put = put  # type: ignore[method-assign]
+    await store.put("acme", {"again": HERE}, NOW)
+    assert await store.get("acme", "again", NOW) == HERE
+
+
+async def test_who_no_longer_waits_stops_nobody(stores: list[ResponseStore]) -> None:
+    store = stores[0]
+    waiting = [asyncio.create_task(store.put("acme", {f"r{n}": HERE}, NOW)) for n in range(5)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    waiting[3].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    for n in (1, 2, 4):
+        assert await store.get("acme", f"r{n}", NOW) == HERE

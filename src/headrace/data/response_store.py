@@ -6,14 +6,17 @@ was, of each of their items too. Nobody finds another tenant's.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from headrace.config.storing import Store
-from headrace.data.database import Database
+from headrace.data.database import Database, Row
 from headrace.data.databases import database, database_url
 from headrace.data.store_thread import StoreThread
 from headrace.platform.secrets import Secrets
@@ -22,6 +25,8 @@ FILE_NAME = "responses.sqlite"
 HOUR_S = 3600.0
 SWEPT = 1 / 64
 """Share of writes that also delete what is over."""
+MOST_PUTS = 128
+"""Written in one transaction."""
 _STEPS = (
     (
         "CREATE TABLE headrace_responses (tenant TEXT NOT NULL, id TEXT NOT NULL, "
@@ -43,21 +48,69 @@ class KeptResponse(Struct, frozen=True):
     response: bytes = b""
 
 
+class _Put(NamedTuple):
+    """What is to be written, and who waits for it."""
+
+    rows: Mapping[tuple[str, str], Row]
+    """By tenant and id."""
+    now: int
+    written: asyncio.Future[None]
+
+
 class ResponseStore:
-    """One database, used by a thread of its own. All raise DatabaseAway. `now` is Unix seconds."""
+    """One database, used by a thread of its own. All raise DatabaseAway. `now` is Unix seconds.
+
+    A transaction costs ten times what a row does, most of it to have it on the disk: what comes
+    while one is written is written together in the next."""
 
     def __init__(self, database: Database, keep_s: float) -> None:
         self._database = database
         self._keep_s = keep_s
         self._thread = StoreThread(database, "responses", _STEPS)
         self._dice = random.Random()
+        self._waiting: list[_Put] = []
+        self._writer: asyncio.Task[None] | None = None
 
     async def get(self, tenant: str, id: str, now: float) -> KeptResponse | None:
         return await self._thread.run(lambda: self._get(tenant, id, now))
 
     async def put(self, tenant: str, kept: Mapping[str, KeptResponse], now: float) -> None:
-        """Keeps all of them, by their ids; replaces those of the same id."""
-        await self._thread.run(lambda: self._put(tenant, kept, now))
+        """Keeps all of them, by their ids; replaces those of the same id. Returns when they are
+        committed."""
+        until = int(now + self._keep_s)
+        rows: dict[tuple[str, str], Row] = {
+            (tenant, id): (tenant, id, until, one.backend, one.tokens, one.items, one.response)
+            for id, one in kept.items()
+        }
+        loop = asyncio.get_running_loop()
+        put = _Put(rows, int(now), loop.create_future())
+        self._waiting.append(put)
+        if self._writer is None:
+            self._writer = loop.create_task(self._write(), name="responses")
+        await put.written
+
+    async def _write(self) -> None:
+        """Until nothing waits."""
+        try:
+            while self._waiting:
+                puts, self._waiting = self._waiting[:MOST_PUTS], self._waiting[MOST_PUTS:]
+                rows = {key: row for put in puts for key, row in put.rows.items()}
+                # In one order: of two writers, neither waits for a row that the other waits with.
+                put_all = partial(self._put, [rows[key] for key in sorted(rows)], puts[-1].now)
+                fault: Exception | None = None
+                try:
+                    await self._thread.run(put_all)
+                except Exception as error:
+                    fault = error
+                for put in puts:
+                    if put.written.done():
+                        continue  # who waited has gone
+                    if fault is None:
+                        put.written.set_result(None)
+                    else:
+                        put.written.set_exception(fault)
+        finally:
+            self._writer = None
 
     async def delete(self, tenant: str, id: str) -> None:
         await self._thread.run(lambda: self._delete(tenant, id))
@@ -81,22 +134,17 @@ class ResponseStore:
             response if isinstance(response, bytes) else b"",
         )
 
-    def _put(self, tenant: str, kept: Mapping[str, KeptResponse], now: float) -> None:
-        until = int(now + self._keep_s)
+    def _put(self, rows: Sequence[Row], now: int) -> None:
         with self._thread.ready().transaction() as transaction:
-            # In one order: of two writers, neither waits for a row that the other waits with.
-            for id, one in sorted(kept.items()):
-                transaction.run(
-                    f"INSERT INTO headrace_responses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
-                    "ON CONFLICT (tenant, id) DO UPDATE SET until_unix_s = excluded.until_unix_s, "
-                    "backend = excluded.backend, tokens = excluded.tokens, items = excluded.items, "
-                    "response = excluded.response",
-                    (tenant, id, until, one.backend, one.tokens, one.items, one.response),
-                )
+            transaction.run_each(
+                f"INSERT INTO headrace_responses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+                "ON CONFLICT (tenant, id) DO UPDATE SET until_unix_s = excluded.until_unix_s, "
+                "backend = excluded.backend, tokens = excluded.tokens, items = excluded.items, "
+                "response = excluded.response",
+                rows,
+            )
             if self._dice.random() < SWEPT:
-                transaction.run(
-                    "DELETE FROM headrace_responses WHERE until_unix_s <= ?", (int(now),)
-                )
+                transaction.run("DELETE FROM headrace_responses WHERE until_unix_s <= ?", (now,))
 
     def _delete(self, tenant: str, id: str) -> None:
         with self._thread.ready().transaction() as transaction:
