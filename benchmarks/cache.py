@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from training.pairs import Labelled, embedder, judged, neighbours, vectors
+from training.pairs import Labelled, asked, embedder, judged, labelled, neighbours
 
 from benchmarks import adversarial
 from benchmarks.report_text import put_between
@@ -26,8 +26,9 @@ QUESTIONS = HERE / "data" / "questions.tsv"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- cache:begin -->", "<!-- cache:end -->"
 PLAIN = (0.98, 0.95, 0.92, 0.90, 0.85, 0.80)
-SCORES = (0.99, 0.98, 0.95, None, 0.85, 0.70)
+SCORES = (0.99, 0.98, None, 0.90, 0.80, 0.70)
 """Thresholds on the guard's score; None is the one shipped."""
+WORDINGS = "Wordings (`training/data/asked.txt`), the quarter not learned from"
 ADVERSARIAL, SEED = 2_000, 26
 
 
@@ -42,20 +43,13 @@ class Row(NamedTuple):
 def written(embed: Embedder) -> list[Labelled]:
     """The questions beside this module."""
     split = [line.split("\t") for line in QUESTIONS.read_text().splitlines()]
-    return _labelled(embed, [(one, other, same == "1") for same, one, other in split])
+    return labelled(embed, [(one, other, same == "1") for same, one, other in split])
 
 
 def hostile(embed: Embedder) -> list[Labelled]:
     """T26's pairs, of which none is the same."""
     pairs = adversarial.pairs(ADVERSARIAL, SEED)
-    return _labelled(embed, [(pair.one, pair.other, False) for pair in pairs])
-
-
-def _labelled(embed: Embedder, pairs: list[tuple[str, str, bool]]) -> list[Labelled]:
-    one = vectors(embed, [pair[0] for pair in pairs])
-    other = vectors(embed, [pair[1] for pair in pairs])
-    cosines = (one * other).sum(axis=1).tolist()
-    return [Labelled(*pair, cosine) for pair, cosine in zip(pairs, cosines, strict=True)]
+    return labelled(embed, [(pair.one, pair.other, False) for pair in pairs])
 
 
 def rows(pairs: list[Labelled]) -> list[Row]:
@@ -105,20 +99,22 @@ def main() -> None:
     parser.add_argument("--judged", type=Path, help="pairs that people judged (SemEval)")
     parser.add_argument("--requests", type=Path, help="requests with intents (CLINC150)")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     embed = embedder()
     parts = []
-    if asked.judged is not None:
-        pairs = judged(asked.judged, embed, test=True)
+    if given.judged is not None:
+        pairs = judged(given.judged, embed, test=True)
         parts.append(section("SemEval 2016, questions, the half not learned from", pairs))
-    if asked.requests is not None:
-        pairs = neighbours(asked.requests, embed, test=True)
+    if given.requests is not None:
+        pairs = neighbours(given.requests, embed, test=True)
         parts.append(section("CLINC150, near neighbours, intents not learned from", pairs))
+    pairs = asked(embed, test=True)
+    parts.append(section(WORDINGS, pairs))
     parts.append(section("Written by hand (`benchmarks/data/questions.tsv`)", written(embed)))
     parts.append(section("T26, adversarial", hostile(embed)))
     text = "\n".join(parts) + "\n"
     print(text)
-    if asked.docs:
+    if given.docs:
         put_between(PAGE, BEGIN, END, text)
 
 

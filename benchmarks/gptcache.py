@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from training.pairs import Labelled, embedder, judged, vectors
+from training.pairs import asked, embedder, judged, vectors
 
 from benchmarks import adversarial
-from benchmarks.cache import PAGE, QUESTIONS, SEED
+from benchmarks.cache import PAGE, QUESTIONS, SEED, WORDINGS
 from benchmarks.peers import gptcache_pairs
 from benchmarks.report_text import put_between
 from headrace.gateway.cache import guard
@@ -24,7 +25,7 @@ from headrace.gateway.cache.guard import LEAST_COSINE
 from headrace.services.local.embedder import Embedder
 
 BEGIN, END = "<!-- gptcache:begin -->", "<!-- gptcache:end -->"
-HOSTILE = 100
+HOSTILE, SOME = 100, 400
 PLAIN = 0.95
 
 
@@ -92,9 +93,12 @@ def section(title: str, pairs: list[Pair], ways: list[Hits]) -> str:
 def sets(embed: Embedder, judged_file: Path | None) -> list[tuple[str, list[Pair]]]:
     found: list[tuple[str, list[Pair]]] = []
     if judged_file is not None:
-        half: list[Labelled] = judged(judged_file, embed, test=True)
+        half = judged(judged_file, embed, test=True)
         pairs = [Pair(one.one, one.other, one.same) for one in half]
         found.append(("SemEval 2016, questions, the half not learned from", pairs))
+    half = random.Random(SEED).sample(asked(embed, test=True), SOME)
+    pairs = [Pair(one.one, one.other, one.same) for one in half]
+    found.append((f"{WORDINGS}, some of it", pairs))
     rows = [line.split("\t") for line in QUESTIONS.read_text().splitlines()]
     written = [Pair(one, other, same == "1") for same, one, other in rows]
     found.append(("Written by hand (`benchmarks/data/questions.tsv`)", written))
@@ -108,17 +112,17 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, required=True, help="a Python that has GPTCache")
     parser.add_argument("--judged", type=Path, help="pairs that people judged (SemEval)")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     embed = embedder()
-    parts, measuring = [], sets(embed, asked.judged)
-    ways = measured(asked.peer, embed, [pair for _, pairs in measuring for pair in pairs])
+    parts, measuring = [], sets(embed, given.judged)
+    ways = measured(given.peer, embed, [pair for _, pairs in measuring for pair in pairs])
     done = 0
     for title, pairs in measuring:
         part = slice(done, done := done + len(pairs))
         parts.append(section(title, pairs, [Hits(way.name, way.given[part]) for way in ways]))
     text = "\n".join(parts) + "\n"
     print(text)
-    if asked.docs:
+    if given.docs:
         put_between(PAGE, BEGIN, END, text)
 
 

@@ -4,7 +4,8 @@
     python -m training.calibration JUDGED.jsonl.gz REQUESTS.jsonl.gz
 
 See `training/pairs.py` for the files. Of pairs that the guard lets pass, those that ask the same
-and those that do not are counted by steps of the cosine.
+and those that do not are counted by steps of the cosine. Of wordings that were written for it, only
+those count that no rule was written beside: the guard makes no mistake on the others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from headrace.gateway.cache import guard
 from headrace.gateway.cache.bound import STEPS, step_of
-from training.pairs import embedder, judged, neighbours
+from training.pairs import asked, embedder, judged, neighbours
 
 OUT = Path(__file__).parent.parent / "src/headrace/gateway/cache/calibration.json"
 
@@ -27,12 +28,13 @@ def main(judged_file: Path, requests_file: Path) -> None:
     for test in (True, False):
         for pair in (
             *judged(judged_file, embed, test=test),
+            *(asked(embed, test=True) if test else ()),
             *neighbours(requests_file, embed, test=test),
         ):
             if guard.judge(pair.one, pair.other, pair.cosine).allowed:
                 (right if pair.same else wrong)[step_of(pair.cosine)] += 1
     text = {
-        "measured_on": "SemEval 2016 question pairs and CLINC150",
+        "measured_on": "SemEval 2016 question pairs, CLINC150, a quarter of data/asked.txt",
         "right": right,
         "wrong": wrong,
     }

@@ -33,15 +33,26 @@ FILLERS: Final = frozenset(
     "s re ve ll m d i me my mine myself we us our ours you your yours yourself tell know get got "
     "can could may might should would will shall must need want ought have has had did was were "
     "what which who whom whose when where why how and or but if then thing stuff hi hello hey "
-    "thanks thank you ok okay well good best proper properly correct way easily easy ask wonder "
-    "wondering question answer anyone someone somebody anybody kindly quickly as like".split()
+    "thanks thank you ok okay well proper properly way easily easy ask wonder "
+    "wondering question answer anyone someone somebody anybody kindly as like getting gets gotten "
+    "asked asking whether such".split()
 )
 """They carry no matter of their own; what some of them ask is looked at apart."""
+
+LIGHT: Final = frozenset(
+    "available exact specific specifically actual own possible possibly "
+    "information info detail details guide instruction instructions advice help something person "
+    "people certain particular use used using request requesting obtain perform go going try "
+    "trying wish able mean meant manage good best".split()
+)
+"""In one text alone they rarely make a difference: the score counts them."""
+HAPPENS: Final = frozenset({"happen", "happens", "happening", "occur", "occurs", "cause"})
+"""In one of two questions that ask why, they make none."""
 
 PREPOSITIONS: Final = frozenset(
     "of in at on for to from into onto with without by than through over under above below "
     "before after between about against during until till since within across toward towards "
-    "near inside outside behind beside per via vs versus".split()
+    "near inside outside behind beside per via vs versus using".split()
 )
 DIRECTED: Final[Mapping[str, str]] = MappingProxyType(
     dict.fromkeys(("to", "into", "onto", "toward", "towards"), "to")
@@ -55,7 +66,7 @@ DIRECTED: Final[Mapping[str, str]] = MappingProxyType(
     | {"till": "until"}
 )
 """Prepositions that make a difference for the word after them."""
-PLACED: Final = frozenset({"of", "in", "at", "on", "for", "'s"})
+PLACED: Final = frozenset({"of", "in", "at", "on", "for", "'s", "using"})
 """Prepositions that only say to what a word belongs."""
 
 NEGATIONS: Final = frozenset(
@@ -96,43 +107,3 @@ BE: Final = frozenset("be am is are was were been being get gets got have has ha
 PAST: Final = frozenset("was were did had used".split())
 PERFECT: Final = frozenset({"has", "have"})
 FUTURE: Final = frozenset({"will", "shall", "'ll"})
-
-_GROUPS = (
-    "fix repair mend, lower reduce decrease, train teach, "
-    "raise increase boost, improve enhance boost, improve increase raise, "
-    "buy purchase, remove erase eliminate, build construct, create make, mold mildew mould, "
-    "begin start, prevent keep, show display, explain describe, find locate, discover learn, "
-    "car automobile, movie film, kid child, bike bicycle, phone telephone, cellphone mobile "
-    "smartphone, tv television, fridge refrigerator, couch sofa, error mistake, fast quick "
-    "rapid, big large, small little, cheap inexpensive affordable, smart intelligent clever, "
-    "job employment, choose pick select, select pick, reply respond, require need, allow "
-    "permit, acquire obtain, modify change alter, edit modify, vacation holiday, doctor "
-    "physician, lawyer attorney, apartment flat, trash garbage rubbish, benefit advantage, "
-    "drawback disadvantage, cancel terminate, recover reset restore, install setup, configure "
-    "setup, bill invoice, photo photograph picture, image picture, email mail, pc computer, "
-    "site website, webpage page, application app, program software, cost price, cost charge, "
-    "usa us america, uk britain, km kilometer kilometre, kg kilogram kilo, lb pound lbs, cm "
-    "centimeter centimetre, mm millimeter millimetre, hr hour, min minute, sec second, reason "
-    "cause, sound noise, happen occur, assist help, sick ill, unwell ill, shut close, wed "
-    "marry, ok okay advisable acceptable appropriate, difference distinction, differ "
-    "difference, kind type sort, law legislation, teach instruct, gift present, store shop, "
-    "house home, trip journey, speak talk, grow rise, approximately roughly, often "
-    "frequently, usually normally generally typically, signup register, login signin, amount "
-    "quantity, compute calculate, method technique, ac airconditioner, citizen national, "
-    "company business, correct right, incorrect wrong, meaning definition, mean meaning, "
-    "definition define, author writer, inventor creator, package parcel, track trace, reserve "
-    "book, meeting appointment, salary wage, pay payment, tax taxation "
-)
-
-
-def _alike() -> dict[str, frozenset[str]]:
-    alike: dict[str, set[str]] = {}
-    for group in _GROUPS.split(","):
-        words = group.split()
-        for word in words:
-            alike.setdefault(word, set()).update(words)
-    return {word: frozenset(others - {word}) for word, others in alike.items()}
-
-
-ALIKE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(_alike())
-"""Words that ask the same in most questions."""

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.gateway.cache import closed_words as closed
+from headrace.gateway.cache.forms import ALRIGHT
 from headrace.gateway.cache.lemmas import alike, opposite, same
 from headrace.gateway.cache.reading import Reading, Term, read
 
@@ -58,6 +59,8 @@ class Aligned(NamedTuple):
     right_over: tuple[Term, ...]
     told: bool
     """One tells beside its question what the other implies."""
+    light: int = 0
+    """Words of no weight that only one of them has: none of these is left over."""
 
 
 @functools.cache
@@ -105,7 +108,7 @@ def conflict(one: Reading, other: Reading, aligned: Aligned) -> str | None:
         return "comparison"
     if not _ask_the_same(one, other):
         return "question"
-    if one.tense != other.tense:
+    if one.tense != other.tense and not _done_why(one, other):
         return "tense"
     if not _same_persons(one, other):
         return "person"
@@ -124,7 +127,12 @@ def _terms_differ(one: Reading, other: Reading, aligned: Aligned) -> str | None:
     if not one.terms and one.length + other.length > 0 and one.length != other.length:
         return "words"
     pairs = aligned.pairs
-    if any(_directions_differ(one.terms[i], other.terms[j]) for i, j in pairs):
+    near = _near_directions({*words, *others})
+    if any(
+        _directions_differ(a := _placed(one, i), b := _placed(other, j))
+        and {a.marker, b.marker} not in near
+        for i, j in pairs
+    ):
         return "direction"
     if any(_forms_differ(one, other, one.terms[i], other.terms[j]) for i, j in pairs):
         return "tense"
@@ -152,13 +160,21 @@ def _may_add(one: Reading, other: Reading, aligned: Aligned) -> bool:
     if len(over) > 1 or len(aligned.pairs) < 2:
         return False
     word, terms = over[0], (one if aligned.left_over else other).terms
-    if word.marker or word.name or word.word in closed.NARROWING:
+    if word.marker or word.name or word.word in closed.NARROWING or word.at <= terms[0].at:
         return False
     return any(abs(term.at - word.at) == 1 for term in terms)
 
 
 def _ask_the_same(one: Reading, other: Reading) -> bool:
-    return one.asks == other.asks or {one.asks, other.asks} == {"how", "howto"}
+    return one.asks == other.asks or {one.asks, other.asks} in _NEAR_KINDS
+
+
+_NEAR_KINDS = ({ALRIGHT, "can"}, {ALRIGHT, "should"})
+
+
+def _done_why(one: Reading, other: Reading) -> bool:
+    """`why was it`, `why has it been`."""
+    return one.asks == "why" and {one.tense, other.tense} == {"past", "perfect"}
 
 
 def _same_persons(one: Reading, other: Reading) -> bool:
@@ -196,7 +212,20 @@ def align(one: Reading, other: Reading) -> Aligned:
     rest = tuple(other.terms[j] for j in free)
     left_over, right_over = _told(tuple(over), other.terms), _told(rest, one.terms)
     told = len(left_over) + len(right_over) < len(over) + len(rest)
-    return Aligned(tuple(pairs), synonyms, left_over, right_over, told)
+    if not pairs or (left_over and right_over):
+        return Aligned(tuple(pairs), synonyms, left_over, right_over, told)
+    why = one.asks == other.asks == "why"
+    heavy, heavy_too = _heavy(left_over, why), _heavy(right_over, why)
+    light = len(left_over) + len(right_over) - len(heavy) - len(heavy_too)
+    return Aligned(tuple(pairs), synonyms, heavy, heavy_too, told, light)
+
+
+def _heavy(over: tuple[Term, ...], why: bool) -> tuple[Term, ...]:
+    return tuple(
+        term
+        for term in over
+        if term.word not in closed.LIGHT and not (why and term.word in closed.HAPPENS)
+    )
 
 
 def _told(over: tuple[Term, ...], others: tuple[Term, ...]) -> tuple[Term, ...]:
@@ -211,17 +240,43 @@ def _told(over: tuple[Term, ...], others: tuple[Term, ...]) -> tuple[Term, ...]:
 def _directions_differ(one: Term, other: Term) -> bool:
     a, b = one.marker, other.marker
     directed = closed.DIRECTED.values()
-    if a == b or not a or not b:
-        return (a in _STRICT or b in _STRICT) and a != b
+    if a == b or {a, b} == {"with", "using"}:
+        return False
+    if not a or not b:
+        return a in _STRICT or b in _STRICT
+    if "to" in (a, b) and one.word.endswith("ing") != other.word.endswith("ing"):
+        return False  # `the cost of renewing`, `what it costs to renew`
     return a in directed or b in directed
 
 
+def _placed(text: Reading, i: int) -> Term:
+    """The term; before another that has its preposition too, it only says of what kind that is: `to
+    the office VPN`, `to the VPN of the office`."""
+    term = text.terms[i]
+    after = text.terms[i + 1] if i + 1 < len(text.terms) else None
+    if term.marker and after and after.at == term.at + 1 and after.marker == term.marker:
+        return term._replace(marker="of")
+    return term
+
+
+def _near_directions(words: set[str]) -> tuple[set[str], ...]:
+    """Prepositions that are as good as each other beside these words."""
+    if not _TAKEN_OUT.isdisjoint(words):
+        return ({"from", "in"}, {"from", "of"}, {"from", "on"}, {"from", "'s"})
+    if not _ADDED.isdisjoint(words):
+        return ({"to", "on"}, {"to", "in"})
+    return () if _TRAVEL.isdisjoint(words) else ({"to", "for"},)
+
+
+_TAKEN_OUT = frozenset({"remove", "delete", "eliminate", "clear", "removing", "deleting"})
+_ADDED = frozenset({"add", "put"})
+_TRAVEL = frozenset({"visa", "ticket", "flight", "trip", "travel"})
 _STRICT = frozenset({"from", "than", "without", "before", "after", "against"})
 """Where one text has them for a word, the other must have them too."""
 
 
 def _forms_differ(one: Reading, other: Reading, a: Term, b: Term) -> bool:
-    if a.past == b.past or one.tense == "past":
+    if a.past == b.past or "past" in (one.tense, other.tense):
         return False
     return one.asks != "howto" or other.asks != "howto"
 
@@ -238,6 +293,8 @@ def _may_swap(one: Reading, other: Reading, here: tuple[int, int], there: tuple[
     """Whether two words may change places, which stand at `here` in one text and, the second of
     them first, at `there` in the other: by its preposition each says what it is, or they stand
     in a list, or one is a superlative."""
+    if here in one.said_of and there in other.said_of:
+        return _beside(one, here) != _beside(other, there)
     first, second = one.terms[here[0]], one.terms[here[1]]
     second_too, first_too = other.terms[there[0]], other.terms[there[1]]
     if first.degree != second.degree and first_too.degree != second_too.degree:
@@ -249,10 +306,41 @@ def _may_swap(one: Reading, other: Reading, here: tuple[int, int], there: tuple[
         listed = here in one.lists and there in other.lists
         words = {t.word for t in (*one.terms, *other.terms)} | one.poles | other.poles
         return listed and not words & closed.ASYMMETRIC
+    if _compound(one, other, here, there) or _anchored(first, first_too, second, second_too):
+        return True
     # `the price of gold`, `the gold price`
     markers = (first.marker, second.marker, first_too.marker, second_too.marker)
     placed = [marker for marker in markers if marker]
     return len(placed) == 1 and placed[0] in closed.PLACED
+
+
+def _compound(one: Reading, other: Reading, here: tuple[int, int], there: tuple[int, int]) -> bool:
+    """`a list in Python`, `a Python list`; also of three words."""
+    for text, places, too, places_too in ((one, here, other, there), (other, there, one, here)):
+        first, second = text.terms[places[0]], text.terms[places[1]]
+        placed = second.marker in closed.PLACED and first.marker != second.marker
+        if placed and places[1] - places[0] <= 2 and _beside(too, places_too):
+            return True
+    return False
+
+
+def _anchored(first: Term, first_too: Term, second: Term, second_too: Term) -> bool:
+    """One says by its preposition what it is, in both; the other has none, or one that only places
+    it: `a dictionary by value in Python`, `a Python dictionary by value`."""
+    for still, still_too, moved, moved_too in (
+        (first, first_too, second, second_too),
+        (second, second_too, first, first_too),
+    ):
+        loose = {_kind(moved.marker), _kind(moved_too.marker)} == {"", "of"}
+        if loose and still.marker == still_too.marker and _kind(still.marker) not in ("", "of"):
+            return True
+    return False
+
+
+def _beside(text: Reading, places: tuple[int, int]) -> bool:
+    """Whether no other word stands between, but for a third one of the same compound."""
+    apart = places[1] - places[0]
+    return apart <= 2 and text.terms[places[1]].at - text.terms[places[0]].at == apart
 
 
 def _kind(marker: str) -> str:
@@ -275,6 +363,7 @@ def features(one: Reading, other: Reading, aligned: Aligned, cosine: float) -> d
         "few_terms": 1 / (1 + len(aligned.pairs)),
         "length": math.log(lengths[1] / lengths[0]),
         "added": float(bool(aligned.left_over or aligned.right_over)),
+        "light": min(aligned.light, 3) / 3,
         "inversions": min(inversions, 4) / 4,
         "markers": markers / terms,
     }

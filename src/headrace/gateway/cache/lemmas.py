@@ -10,7 +10,7 @@ from importlib import resources
 import msgspec
 from msgspec import Struct
 
-from headrace.gateway.cache.closed_words import ALIKE
+from headrace.gateway.cache.synonyms import ALIKE
 
 _KEPT = frozenset(
     "news means customs arms goods physics mathematics economics politics series species gas bus "
@@ -87,6 +87,10 @@ def alike(one: str, other: str) -> bool:
     """Two words for one thing. Those of a degree (`biggest`) are held to their plain forms."""
     if base(other) in _friends(one) or base(one) in _friends(other):
         return True
+    if "_" in one and "_" in other:
+        verb, _, particle = one.partition("_")
+        second, _, particle_too = other.partition("_")
+        return particle == particle_too and alike(verb, second)
     for ending in ("est", "er"):
         if one.endswith(ending) and other.endswith(ending):
             plain, others = _plain(one, ending), _plain(other, ending)

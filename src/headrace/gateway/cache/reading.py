@@ -10,75 +10,10 @@ import re
 from typing import Final, NamedTuple
 
 from headrace.gateway.cache import closed_words as closed
+from headrace.gateway.cache.forms import ALRIGHT, HOW
 from headrace.gateway.cache.lemmas import base, past
+from headrace.gateway.cache.wording import common_form
 
-_HOW: Final = "howto"
-_POLITE: Final = re.compile(
-    r"\b(?:please|(?:can|could|would|will) you (?:please )?(?:kindly )?(?=tell|explain|show|give|"
-    r"help|list|describe|let)|i(?:'d| would) like (?:you )?to know|i(?:'m| am) wondering|"
-    r"i want (?:you )?to know|do you know|i was wondering|tell me(?: about)?|let me know|"
-    r"give me|show me(?! the difference)|help me(?: to)?|hi|hello|hey|thanks|thank you)\b[,:]?",
-)
-_WAYS: Final = re.compile(
-    r"\b(?:how (?:do|can|could|should|would|might|must) (?:i|you|we|one|someone|anyone)|"
-    r"how to|how(?=\s+do\s*$)|(?:what|which)(?: is|'s| are|s)? (?:the |a |some |an )?"
-    r"(?:best |easiest |right |"
-    r"proper |correct |simplest |good |quickest )?(?:ways?|steps|methods?|procedure|process) "
-    r"(?:to|for|of)|(?:is there|are there) (?:a |any )?(?:good )?ways? (?:to|for)|"
-    r"ways to|steps to|what (?:more |else )?(?:can|should|must|do) (?:i|you|we|one) "
-    r"(?:\w+ly )?(?:have to |need to )?do to|"
-    r"i (?:want|need|would like|'d like|am trying|'m trying) to|(?:the )?best way (?:to|of))\b"
-)
-_PHRASES: Final = tuple(
-    (re.compile(rf"\b(?:{pattern})\b"), text)
-    for pattern, text in (
-        (r"get(?:ting)? rid of", "remove"),
-        (r"(?:keep|prevent|stop)(?= (?:\w+ ){1,4}from \w+ing)", "prevent"),
-        (r"(?<=\w )from (?=\w+ing)", ""),
-        (r"look(?:s|ed)? like", ""),
-        (r"pump up|turn up", "boost"),
-        (r"figure out|find out", "discover"),
-        (r"look(?:ing)? for", "find"),
-        (r"(?:set|setting) up", "setup"),
-        (r"sign(?:ing)? up", "signup"),
-        (r"(?:log|sign)(?:ging|ing)? in(?:to)?", "signin"),
-        (r"(?:log|sign)(?:ging|ing)? (?:out|off)", "signout"),
-        (r"air conditioner|air conditioning|a/c", "airconditioner"),
-        (r"united states of america|united states|u\.s\.a\.|u\.s\.", "usa"),
-        (r"united kingdom|great britain|u\.k\.", "uk"),
-        (r"new york city|nyc", "new york"),
-        (r"e-mail", "email"),
-        (r"a lot of|lots of", "many"),
-        (r"what time", "when"),
-        (r"how come", "why"),
-        (r"what(?: is|'s| was)? the (?:reason|cause)s?(?: (?:for|of|that|why|behind))?", "why"),
-        (r"(?:what|which) year", "when"),
-        (r"what makes(?= (?:the|a|an|my) )", "why"),
-        (r"(?:what(?: is|'s)|tell me) the height of", "how tall is"),
-        (r"(?:what(?: is|'s)|tell me) the age of", "how old is"),
-        (r"(?:what(?: is|'s)|tell me) the depth of", "how deep is"),
-        (r"(?:what(?: is|'s)|tell me) the speed of", "how fast is"),
-        (r"how many people live in", "what is the population of"),
-        (r"who is the author of", "who wrote"),
-        (r"(?:explain|describe)(?: to me)?(?= (?:how|why|when|where|what|who)\b)", ""),
-        (r"^\s*(?:explain|describe|define)", "what is"),
-        (r"what is (?:the )?(?:definition|meaning) of", "what is"),
-        (r"is it (?:ok|okay|fine|advisable|acceptable|appropriate|a good idea) to", "should i"),
-        (r"is it possible (?:for me )?to|am i able to|may i", "can i"),
-        (r"be able to", ""),
-        (r"kinds? of|types? of|sorts? of", "kind"),
-    )
-)
-_CONTRACTIONS: Final = (
-    (re.compile(r"\bcan't\b|\bcannot\b"), "can not"),
-    (re.compile(r"\bwon't\b"), "will not"),
-    (re.compile(r"n't\b"), " not"),
-    (re.compile(r"'re\b"), " are"),
-    (re.compile(r"'ll\b"), " will"),
-    (re.compile(r"'ve\b"), " have"),
-    (re.compile(r"'m\b"), " am"),
-    (re.compile(r"\b(what|who|where|when|how|it|that|there|here)'s\b"), r"\1 is"),
-)
 _TOKEN: Final = re.compile(
     r"(?P<number>(?<![\w.])-?\d[\d,.:/-]*\d(?:st|nd|rd|th|[a-z%]\w*)?|"
     r"(?<![\w.])-?\d(?:st|nd|rd|th|[a-z%]\w*)?)"
@@ -91,6 +26,9 @@ _QUOTED: Final = re.compile(
 )
 _NAME: Final = re.compile(r"(?<=[\w,;:'\"(-] )[A-Z]\w*|(?<=[\w,;:'\"(-])[A-Z]\w*|\b\w*\d\w*\b")
 _NUMBER: Final = re.compile(r"(-?[\d][\d,.:/-]*)([a-z%]*)")
+_NOT_ACTED: Final = closed.BE | {"the", "a", "my"}
+"""A past form after them is a participle."""
+_USA: Final = re.compile(r"\bUS\b")
 _PARTICLES: Final = frozenset("on off up down in out".split())
 _PARTICLE_VERBS: Final = frozenset(
     "turn switch shut power check lock opt plug zoom scroll scale roll back count go come move "
@@ -105,6 +43,8 @@ _ADVICE: Final = frozenset({"should"})
 _NEED: Final = frozenset({"must"})
 _FACT: Final = frozenset("is are am was were do does did has have had will would shall".split())
 _WH: Final = frozenset("what which who whom whose when where why".split())
+
+_SAYS_OF: Final = frozenset({"is", "are", "that", "which", "so", "very"})
 
 _PERSONS: Final = (
     ("i", frozenset("i me my mine we us our ours myself".split())),
@@ -148,6 +88,8 @@ class Reading(NamedTuple):
     """`and`, `or` and their kin."""
     lists: frozenset[tuple[int, int]]
     """Places of terms that such a word, and nothing else, stands between."""
+    said_of: frozenset[tuple[int, int]]
+    """Places of terms with but `is`, or nothing, between: `the string is empty`, `empty string`."""
     length: int
     """Words in all."""
 
@@ -162,13 +104,7 @@ def read(text: str) -> Reading:
         )
     )
     names = frozenset(m.group().lower() for m in _NAME.finditer(text))
-    text = re.sub(r"\bUS\b", "usa", text).lower()
-    for pattern, put in _CONTRACTIONS:
-        text = pattern.sub(put, text)
-    text = _POLITE.sub(" ", text)
-    for pattern, put in _PHRASES:
-        text = pattern.sub(put, text)
-    text = _WAYS.sub(_HOW, text)
+    text = common_form(_USA.sub("usa", text).lower())
     words, numbers, signs = _split(text)
     terms = _terms(words, names)
     bare = [word for word in words if word.isalpha()]
@@ -184,6 +120,7 @@ def read(text: str) -> Reading:
         persons=_persons(bare),
         joined=frozenset(closed.SYMMETRIC & set(bare)),
         lists=_lists(terms, words),
+        said_of=_said_of(terms, words),
         length=len(words),
     )
 
@@ -244,13 +181,13 @@ def _terms(words: list[str], names: frozenset[str]) -> tuple[Term, ...]:
             terms[-1] = terms[-1]._replace(word=f"{verb}_{word}")
         elif word in closed.PREPOSITIONS:
             marker = "" if word == "between" else closed.DIRECTED.get(word, word)
-        elif word in closed.FILLERS or word == _HOW:
+        elif word in closed.FILLERS or word in (HOW, ALRIGHT):
             if word not in ("the", "a", "an", "my", "your", "its", "this", "that", "our"):
                 marker = ""
         elif word in (",", "0") or word in closed.NEGATIONS or word in closed.POLES:
             marker = "" if word == "," else marker
         else:
-            is_past = past(word) and before not in closed.BE and before not in ("the", "a", "my")
+            is_past = past(word) and before not in _NOT_ACTED and word != "left"
             degree = before in ("most", "least") or (word.endswith("est") and len(word) > 5)
             terms.append(Term(word, marker, at, degree, word in names, is_past))
             verb = word if base(word) in _particle_verbs() else ""
@@ -273,16 +210,26 @@ def _lists(terms: tuple[Term, ...], words: list[str]) -> frozenset[tuple[int, in
     )
 
 
+def _said_of(terms: tuple[Term, ...], words: list[str]) -> frozenset[tuple[int, int]]:
+    return frozenset(
+        (i, i + 1)
+        for i, (one, other) in enumerate(itertools.pairwise(terms))
+        if set(words[one.at + 1 : other.at]) <= _SAYS_OF
+    )
+
+
 def _asks(words: list[str]) -> str:
     """The kind of question, by the first word that asks."""
     for i, word in enumerate(words):
         after = words[i + 1] if i + 1 < len(words) else ""
-        if word == _HOW:
-            return _HOW
+        if word == HOW:
+            return HOW
         if word == "how":
             if after in _MEASURES:
                 return f"how {after}"
             return "how"
+        if word == ALRIGHT:
+            return ALRIGHT
         if word in _WH:
             return "what" if word in ("what", "which") else word
         if i == 0 or words[i - 1] in ("so", "but", "and"):

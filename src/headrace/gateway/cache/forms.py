@@ -1,0 +1,237 @@
+"""Ways of saying one thing, and the one that stands for all.
+
+Each line is `words :: pattern -> what stands for it`: one of the words is in each text that has the
+pattern, and a look for it is cheaper; `~` is a space. What both sides of a line ask is the same wherever they
+stand; what merely tends to be is left to the score. In the order in which they are put.
+"""
+
+# ruff: noqa: E501 - a line of a table is a line
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+HOW: Final = "howto"
+"""Stands for each way to ask how something is done."""
+ALRIGHT: Final = "alright"
+"""Stands for `is it ok to`: half `can I`, half `should I`."""
+
+
+class Form(NamedTuple):
+    """One way of saying something."""
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    put: str | Callable[[re.Match[str]], str]
+
+
+def _forms(lines: str) -> tuple[Form, ...]:
+    found = []
+    for line in lines.strip().splitlines():
+        words, _, rest = line.partition("::")
+        pattern, _, put = rest.partition("->")
+        put = put.strip().replace("~", " ").replace("HOW", HOW).replace("ALRIGHT", ALRIGHT)
+        found.append(Form(tuple(words.strip().split("|")), re.compile(pattern.strip()), put))
+    return tuple(found)
+
+
+CONTRACTIONS: Final = _forms(r"""
+can :: \bcan't\b|\bcannot\b -> can not
+won't :: \bwon't\b -> will not
+n't :: n't\b -> ~not
+'re :: 're\b -> ~are
+'ll :: 'll\b -> ~will
+'ve :: 've\b -> ~have
+'m :: 'm\b -> ~am
+'s :: \b(what|who|where|when|how|why|which|it|that|there|here|let)'s\b -> \1 is
+s :: \b(what|how|who|where|when)s\b -> \1 is
+wanna :: \bwanna\b -> want to
+gotta :: \bgotta\b -> need to
+""")
+PHRASES: Final = _forms(r"""
+out :: \b(?:figure|find) out (?=(?:how|what|where|when|why|who|which)\b) ->
+money :: \b(?:get |have )?(?:my|our|your|the|a) money back\b -> refund
+much :: \bhow much (?:money )?(?:is (?:there )?in|do i have (?:left )?in|is left in) (my .*?account)\b -> what is the balance of \1
+way :: \bin (?:what|which) way\b -> how
+using :: \bwithout using\b -> without
+get :: \bget(?:ting)? rid of\b -> remove
+get :: \bget(?:ting)? (\w+(?: \w+){0,3}) out(?: of\b)? -> remove \1 from
+get :: \bget(?:ting)? (my|a|an|the|your) ([\w' ]+?) (\w+ed)\b -> be \3 \1 \2
+get :: \bget(?:ting)? ready\b -> prepare
+touch :: \bget(?:ting)? in touch with\b -> contact
+give :: \b(?:give|giving) up (?=\w+ing\b) -> stop~
+quit :: \bquit(?:ting)? (?=\w+ing\b) -> stop~
+from :: \b(?:keep|prevent|stop)(?= (?:\w+ ){1,4}from \w+ing\b) -> prevent
+from :: (?<=\w )from (?=\w+ing\b) ->
+stop :: \bstop (my|the|a) (\w+) (?=\w+ing\b) -> prevent \1 \2~
+look :: \b(this|that|it) looks? like\b -> \1
+up :: \b(?:pump|turn) up\b -> boost
+turn|switch :: \b(turn|switch) ((?:the|my|a|all) [\w ]+?) (on|off)(?=\s*$|[?.,]) -> \1 \3 \2
+out :: \b(?:figure|find) out\b -> discover
+look :: \blook(?:ing)? for\b -> find
+up :: \b(?:set|setting) up\b -> setup
+up :: \bsign(?:ing)? up\b -> signup
+up :: \bfree(?:ing)? up\b -> free
+up :: \bput(?:ting)? up (?=(?:an? |the |my )?(?:picture|poster|painting|mirror|shel)) -> hang~
+in :: \b(?:log|sign)(?:ging|ing)? in(?:to)?\b -> signin
+log|sign :: \b(?:log|sign)(?:ging|ing)? (?:out|off)\b -> signout
+off :: \b(?:time|days?) off\b -> leave
+out :: \bwork(?:ing)? out (?=(?:the|my|how)\b) -> calculate~
+out :: \bwork(?:ing)? out\b(?=\s*(?:$|[?.,])) -> workout
+over :: \bget(?:ting)? over\b -> recover from
+move on :: \bmov(?:e|ing) on (?:from|after)\b -> recover from
+space|storage|room :: \b(?:free|clear|make)(?:ing)?(?: up)? (?:more |some )?(space|storage|room)\b -> free space
+new :: \b(creat(?:e|ing)|mak(?:e|ing)|start(?:ing)?|open(?:ing)?|learn(?:ing)?) a new\b -> \1 a
+account :: \bclos(?:e|ing) ((?:my|the|an?) (?:\w+ )?account)\b -> delete \1
+complaint :: \b(?:file|make|submit|lodge|raise)(?:ing)? a complaint\b|\bfiling a complaint\b -> file a complaint
+summary :: \b(?:write|make|create|provide) (?:me )?a summary\b -> a summary
+i need|i want|i would like :: ^i (?:need|want|would like) an? (email|letter|poem|essay|story)\b -> write a \1
+i have :: ^i have (lost|forgotten|found|\w+ed)\b -> i \1
+say :: ^how (?:do|can|would|should) (?:you|i) say (.+?) in (\w+)\b -> translate \1 to \2
+happen :: \bwhat (?:happens|will happen|would happen) (?:if|when)\b -> what happens if
+consequences :: \bwhat are the consequences of\b -> what happens if i
+deadline :: \b(?:when|what) is the deadline (?:for|to)\b -> when do i need to
+by when :: \bby when\b -> when
+nearest|closest :: ^what is the (nearest|closest)\b -> where is the \1
+down :: \bcome down\b -> fall
+down :: \bbring(?:ing)? down\b -> reduce
+request :: \b(?:put|hand|send)(?:ting|ing)? in (?:an? )?(?=\w*request) ->
+request|claim :: \b(?:make|submit|place|file)(?:ing)? an? (\w+ )?(request|claim)\b -> \1\2
+recent :: \bmost recent\b -> last
+charge :: \bin charge of\b -> responsible for
+responsibility :: \bhas responsibility for\b -> is responsible for
+responsibility :: \bwhose responsibility is\b -> who is responsible for
+plenty|lot :: \b(?:contains?|ha(?:s|ve)) (?:a lot|lots|plenty) of\b -> are rich in
+visa :: \bvisa (?:to|for) (?:travel(?:l?ing)? to|visit(?:ing)?|go(?:ing)? to|enter(?:ing)?)\b -> visa for
+support|service|care :: \bcustomer (?:support|service|care)\b|\bsupport team\b -> support
+account :: \b(?:on|in|for) my account\s*(?=\??$) ->
+connection :: \binternet connection\b -> internet
+windows|mac :: \b(windows|mac) (?:computer|pc|machine)\b -> \1
+away :: \bright away\b -> immediately
+health :: \b(?:your|my|the|our|one's) health\b -> health
+bad|good|harmful :: \b(bad|good|harmful|healthy) for (?:you|me|us)\b -> \1 for health
+unhealthy|harmful :: \bunhealthy\b|\bharmful (?:to|for) health\b -> bad for health
+healthy :: (^(?:is|are) .*)\bhealthy(?=\s*\??$) -> \1good for health
+air :: \bair condition(?:er|ing)\b -> airconditioner
+a/c :: \ba/c(?: unit)?\b -> airconditioner
+u.s|states :: \bunited states of america\b|\bunited states\b|\bu\.s\.a\.|\bu\.s\. -> usa
+u.k|kingdom|britain :: \bunited kingdom\b|\bgreat britain\b|\bu\.k\. -> uk
+york|nyc :: \bnew york city\b|\bnyc\b -> new york
+e-mail :: \be-mail\b -> email
+wi-fi :: \bwi-fi\b -> wifi
+w-2 :: \bw-2\b -> w2
+lot :: \ba lot of\b|\blots of\b -> many
+kind|type|sort :: \b(?:kinds?|types?|sorts?) of\b -> kind
+able :: \bbe able to\b ->
+order :: \bin order to\b -> to
+possible :: \bas (\w+) as possible\b -> \1
+still :: (\bhow (?:many|much) .*)\bstill have\b -> \1have
+left|remaining|available :: (\bhow (?:many|much) .*\bhave) (?:left(?: over)?|remaining|available)\b -> \1
+now :: \bnow\s*(?=\??$) ->
+each|every|per :: \b(?:per|each|every) (day|week|month|year|hour)\b -> \1ly
+much :: (\bhow much\b.*) a (day|week|month|year|hour)\b -> \1 \2ly
+dayly :: \bdayly\b -> daily
+have :: \b(do|does) (\w+) have to\b -> \1 \2 need to
+""")
+PERMISSION: Final = _forms(r"""
+is it :: \bis it (?:ok|okay|fine|alright|acceptable) for (.+?) to\b -> can \1
+is it :: \bis it safe for (.+?) to\b -> can \1 safe
+is it :: \bis it safe to\b -> can i safe
+safe :: ^(?:is|are) (.+?) safe to (\w+)\b -> can i safe \2 \1
+safely :: ^can (.+?) safely\b -> can \1 safe
+is it :: \bis it (?:ok|okay|fine|alright|acceptable) to\b -> ALRIGHT i
+is it :: \bis it (?:advisable|appropriate|a good idea) to\b -> should i
+possible :: \bis it possible for (.+?) to\b -> can \1
+possible :: \bis it possible to\b -> can i
+able :: \bam i able to\b -> can i
+may :: \bmay i\b -> can i
+allowed|permitted :: \b(?:am|is|are) (.+?) (?:allowed|permitted) to\b -> can \1
+right to :: ^(?:does|do) (.+?) have the right to\b -> can \1
+require|need|necess :: ^(?:is|are) (?:an? )?(.+?) (?:required|needed|necessary|mandatory)\b(?: in order)? -> do i need \1
+require :: \bdo i require\b -> do i need
+need|require|necess :: \b(?:is|are) (?:required|needed|necessary)\b -> i need
+""")
+_WHY = (
+    r"(?:what(?: is| are| was| (?:could|can|might|would) be)?|is there) (?:the |a )?(?:main )?(?:reasons?|causes?)"
+    r"(?: (?:for|of|that|why|behind))?|"
+    r"(?:what|which) (?:would |could |can |might )?(?:be |is |are )?(?:caus(?:es?|ing)|making)|"
+    r"how come|for what reason|why is it that"
+)
+QUESTIONS: Final = (
+    Form(
+        ("reason", "cause", "causing", "making", "come", "why"),
+        re.compile(rf"\b(?:{_WHY})\b"),
+        "why",
+    ),
+    *_forms(r"""
+makes :: \bwhat makes(?= \w) -> why
+caused :: ^what (?:is|are|was|were) (.+?) caused by\b -> why \1
+time :: \b(?:at )?what time\b -> when
+year :: \b(?:in )?(?:what|which) year\b -> when
+date :: \b(?:on |by )?(?:what|which) date\b(?! is) -> when
+'s :: ^what (is|was) (.+?)'s (height|length|depth|age|weight)\b -> what \1 the \3 of \2
+height :: \bwhat (is|was|are) the height of\b -> how tall \1
+height :: ^what height (is|was|are)\b -> how tall \1
+depth :: \bwhat (is|was) the depth of\b -> how deep \1
+speed :: \bwhat (is|was) the speed of\b -> how fast \1
+age :: \bwhat (is|was) the age of\b -> how old \1
+age :: ^what age (is|are|was)\b -> how old \1
+length :: \bwhat (is|was) the length of\b(?! time) -> how long \1
+weight :: \bwhat (is|was) the weight of\b -> how heavy \1
+old :: \bhow old (?:do|must|should) (?:you|i|one|people) (?:have to |need to )?be to\b -> what is the minimum age to
+age :: \b(?:at|from) what age can (?:you|i|one|people)\b -> what is the minimum age to
+temperature :: \b(?:at )?what temperature (?:does|do) (.+?) (boil|melt|freeze)(?: at)?\b -> what is the \2ing point of \1
+distance :: \bwhat is the distance (?:between|from) (.+?) (?:and|to)\b -> how far \1 and
+how far :: \bhow far (?:is|are) (?:it )?(?:away )?(?:from )?(.+?) (?:away )?(?:from|to)\b -> how far \1 and
+live :: \bhow many people live in\b -> what is the population of
+number :: \bwhat is the (?:total )?number of\b -> how many
+amount|quantity :: \bwhat (?:is the )?(?:amount|quantity) of\b -> how much
+content :: \bwhat is the (\w+) content of\b -> how much \1 is in
+frequently :: \bhow frequently\b -> how often
+many :: \bhow many ((?!.*\b(?:i|we|you|he|she|they)\b).+?) (?:does|do) (.+?) have\b -> how many \1 in \2
+name :: \bwhat is the name of the (?:person|man|woman|scientist|one|artist) (?:who|that)\b -> who
+wh :: ^(?:what|which) (?:person|man|woman|scientist|artist|people) (?=\w) -> who~
+won :: ^(?:what|which) (?:country|team|nation|player) (?=won\b) -> who~
+capital :: ^(?:what|which) (?:city|town) is (?=the capital|.+'s capital) -> what is~
+capital :: \bcapital city\b -> capital
+have :: ^(?:what|which) ([\w ]+?) (?:does|do) ([\w ]+?) have\s*\??$ -> what is \1 of \2
+best time :: ^what is the best time (?:of year )?to\b -> when is the best time to
+find my :: ^how (?:do|can) i find my\b -> where is my
+where :: ^where (?:can|could|do) i (?:find|see|locate)\b -> where is
+birth :: ^what is the (?:birthplace|place of birth) of (.+?)\s*\??$ -> where was \1 born
+birth :: ^what is (.+?)'s (?:birthplace|place of birth)\s*\??$ -> where was \1 born
+weather|forecast :: ^(?:what is |check )?(?:the )?(weather|forecast)\b -> how is the weather
+like :: ^(?:what|how) (?:is|are) (.+?) like\b -> how is \1
+cost :: \bwhat (?:does|do|would|will) (.+?) cost\b -> how much does \1 cost
+cost|price :: \bwhat (?:is|are) the (?:prices?|costs?) (?:of|for|to)\b -> how much does cost
+cost|price :: \bwhat (?:is|are) the ((?:\w+ ){1,3})(?:price|cost)s?\b -> how much does \1cost
+much :: \bhow much (?:is|are) (?:it to\b|(?=(?:an?|the) )) -> how much does cost~
+cost :: \bhow much (?:does|do|would|will) (.+?) cost\b -> how much does cost \1
+explain|describe :: \b(?:explain|describe)(?: to me)?(?= (?:how|why|when|where|what|who)\b) ->
+explain|describe|define :: ^(?:explain|describe|define)\b -> what is
+definition|meaning :: \bwhat is (?:the )?(?:definition|meaning) of(?: the word| the term)?\b -> what is
+mean :: ^what (?:does|do) (.+?) (?:mean|stand for)\b -> what is \1
+meant :: ^what is meant by\b -> what is
+do :: ^what (?:does|do) ((?:the|an?) [\w ]+?) do\b(?=\s*\??$| in) -> what is the purpose of \1
+purpose|role|function|use|point :: \bwhat is the (?:purpose|role|function|use|point) of\b -> what is the purpose of
+used for :: ^what (?:is|are) (.+?) used for\b -> what is the purpose of \1
+recommend|suggest :: ^(?:recommend|suggest)(?: me)? (?:some |any |an? |good )* -> what are good~
+do :: \bwhat (?:can|should|do) i do (?:about|against|for)\b -> HOW handle
+treatment :: \bwhat is (?:the |a )?(?:best |good )?treatment (?:for|of)\b -> HOW treat
+way :: (?:\bwhat (?:is|are) )?\bthe (fast|quick|cheap)est ways? (?:to|of) (.+?)\s*\??$ -> HOW \2 \1ly
+command|shortcut :: ^(?:what|which) (?:command|shortcut) (?:will |can |does )?(?=\w+s\b) -> HOW~
+formula :: \bwhat is the formula (?:for|of)\b -> HOW calculate
+recipe :: \b(?:what is )?(?:a |the |good )*recipe for\b -> HOW make
+instead :: \bwhat (?:can|could|should) i use instead of\b -> what is substitute for
+substitut :: \bwhat (?:can|could|should) i substitute for\b -> what is substitute for
+replace :: \bwhat (?:can|could|should) i replace (.+?) with\s*\??$ -> what is substitute for \1
+alternative|replacement :: \b(?:good |an? )*(?:alternative|replacement) (?:to|for)\b -> substitute for
+differ :: ^how (?:does|do) (.+?) and (.+?) differ\b -> what is the difference between \1 and \2
+differ :: ^how (?:does|do) (.+?) differ from\b -> what is the difference between \1 and
+differ :: ^how (?:is|are) (.+?) different (?:from|to|than)\b -> what is the difference between \1 and
+distinguish :: ^what distinguishes (.+?) from\b -> what is the difference between \1 and
+differences :: \bdifferences\b -> difference
+"""),
+)

@@ -1,0 +1,85 @@
+"""Ways of asking one thing that the guard knows, and what they must not make alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.gateway.cache import forms, guard
+from headrace.gateway.cache.wording import common_form
+
+SAME = [
+    ("What's the height of the Eiffel Tower?", "How tall is the Eiffel Tower?"),
+    ("What is the Eiffel Tower's height?", "How tall is the Eiffel Tower?"),
+    (
+        "How is a latte different from a mocha?",
+        "What is the difference between a mocha and a latte?",
+    ),
+    ("What distinguishes a latte from a mocha?", "How do a latte and a mocha differ?"),
+    ("How are tents waterproofed?", "How do I waterproof a tent?"),
+    ("Can raw fish be frozen?", "Can I freeze raw fish?"),
+    ("Who was Hamlet written by?", "Who wrote Hamlet?"),
+    ("Who is the author of Hamlet?", "Who wrote Hamlet?"),
+    ("Is hail damage covered by my policy?", "Does my policy cover hail damage?"),
+    ("Is it safe to eat raw eggs?", "Are raw eggs safe to eat?"),
+    ("What does osmosis mean?", "Define osmosis"),
+    ("What can I use instead of yeast?", "What is a good alternative to yeast?"),
+    ("How much is a train ticket?", "What does a train ticket cost?"),
+    ("How many moons does Mars have?", "How many moons are in Mars?"),
+    ("In Ruby, how do I reverse a string?", "How do I reverse a string in Ruby?"),
+    ("Reversing a string in Ruby", "How can I reverse a string using Ruby?"),
+    ("What is the quickest way to peel garlic?", "How do I peel garlic quickly?"),
+    ("Why has my parcel been delayed?", "Why was my parcel delayed?"),
+    ("Can you switch on the fan?", "Turn the fan on"),
+    ("Could you please put eggs on my list?", "Add eggs to my list"),
+    ("Is a helmet required to ride a moped?", "Do I need a helmet to ride a moped?"),
+    ("What happens when I cancel early?", "What will happen if I cancel early?"),
+    ("How do I get wine out of a rug?", "How can I remove wine from a rug?"),
+    ("How do I say good morning in Finnish?", "Translate good morning into Finnish"),
+    ("What is the function of the spleen?", "What does the spleen do?"),
+    ("I'm not sure how to fold a map", "How do I fold a map?"),
+    ("Can I tell if a window is locked?", "Can I tell if it is a locked window?"),
+]
+OTHER = [
+    ("What does the spleen do?", "What is the spleen?"),
+    ("How does the stock market work?", "How do I work in the stock market?"),
+    ("Who is the director of the museum?", "Who was the director of the museum?"),
+    ("Can you switch on the fan?", "Turn the fan off"),
+    ("What can I replace with yeast?", "What can I replace yeast with?"),
+    ("Is it ok to eat raw eggs?", "Why is it ok to eat raw eggs?"),
+    ("Is coffee bad for me?", "Is coffee good for me?"),
+    ("Remove Ann from Ben's team", "Remove Ben from Ann's team"),
+    ("Add the list to the table", "Add the table to the list"),
+    ("Can I freeze raw fish?", "Should I freeze raw fish?"),
+    ("How often should I wash my car?", "How should I wash my car?"),
+    ("How are tents made?", "How were tents made?"),
+    ("Must I pay for parking?", "Can I pay for parking?"),
+    ("What is the cheapest way to ship a bike?", "What is the fastest way to ship a bike?"),
+    ("What is the role of the king?", "What is the name of the king?"),
+    ("What eats the dog?", "What does the dog eat?"),
+    ("Do I need a visa for Brazil?", "Do I need a visa for Bolivia?"),
+    ("How do I get a refund?", "How do I give a refund?"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_other_ways_of_asking_share_an_answer(one: str, other: str) -> None:
+    verdict = guard.judge(one, other, 0.95)
+    assert verdict.allowed, (verdict, common_form(one.lower()), common_form(other.lower()))
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER)
+def test_near_ways_of_asking_something_else_do_not(one: str, other: str) -> None:
+    assert not guard.judge(one, other, 0.999).allowed, common_form(one.lower())
+
+
+def test_a_long_text_is_left_as_it_is_but_for_courtesies() -> None:
+    """Patterns with two gaps would look at each pair of places in it."""
+    long = "how many a b c do d e f " * 40
+    assert common_form(f"please {long}") == long.strip()
+
+
+def test_each_form_names_a_word_that_its_texts_have() -> None:
+    """Without that word the pattern is never tried."""
+    every = (*forms.CONTRACTIONS, *forms.PHRASES, *forms.PERMISSION, *forms.QUESTIONS)
+    for form in every:
+        assert form.words and all(form.words), form.pattern.pattern
