@@ -77,7 +77,7 @@ def serve(
     Example: `headrace serve --port 8080`
     """
     from headrace.operate import terminal
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     terminal.check_log_level(log_level)
     loaded = terminal.with_options(find_config(config), host, port, workers)
@@ -152,7 +152,7 @@ def check(
 def show(*, config: ConfigOption = None) -> None:
     """Show the configuration in force with all defaults; secrets stay hidden."""
     from headrace.config.show import show as rendered
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     print(rendered(find_config(config)))
 
@@ -190,7 +190,7 @@ def pull(
 def list_backends(*, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Show each backend's state, load and failures, by worker."""
     from headrace.operate.control_client import list_backends as listed
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(listed(find_config(config), as_json=json))
 
@@ -199,7 +199,7 @@ def list_backends(*, config: ConfigOption = None, json: JsonOption = False) -> N
 def isolate(name: str, *, config: ConfigOption = None) -> None:
     """Take a backend out of use, until it is restored or the gateway starts anew."""
     from headrace.operate.control_client import change_backend
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(change_backend(find_config(config), name, "isolate"))
 
@@ -208,7 +208,7 @@ def isolate(name: str, *, config: ConfigOption = None) -> None:
 def restore(name: str, *, config: ConfigOption = None) -> None:
     """Bring a backend back: nothing is held against it, its traffic grows slowly."""
     from headrace.operate.control_client import change_backend
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(change_backend(find_config(config), name, "restore"))
 
@@ -221,7 +221,7 @@ def why(
 ) -> None:
     """Tell the decisions taken for a call that met with trouble, one JSON line each."""
     from headrace.operate.control_client import explain_call
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(explain_call(find_config(config), call))
 
@@ -231,7 +231,7 @@ def main() -> None:
     try:
         app()
     except Setup as fault:
-        from headrace.operate.terminal import print_fault
+        from headrace.operate.faults import print_fault
 
         print_fault(fault)
         sys.exit(fault.exit_code)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.edge import openai, reading
-from headrace.edge.app import correlation_id
+from headrace.edge.correlation import correlation_id
 from headrace.edge.headers import Said
 from headrace.edge.routes import Page, Route, dialect_of, route_of
 from headrace.errors import Reason, Refused

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import re
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -13,6 +10,7 @@ from headrace.edge import anthropic, kept_responses, openai, passed_on, reading,
 from headrace.edge.cache_feedback import Feedback
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.client_reply import ClientReply
+from headrace.edge.correlation import correlation_id
 from headrace.edge.head import Head, head_of
 from headrace.edge.headers import Said
 from headrace.edge.kept_responses import KeptResponse
@@ -28,10 +26,6 @@ from headrace.gateway.tokens import KeysAwaited
 from headrace.nouns import PASSED_ON, Call, Dialect, Operation
 from headrace.platform.http.exchange import Exchange
 from headrace.platform.http.limits import Violation
-
-_ids = random.Random(os.urandom(32))
-"""Ids must differ, not be secret; the system's own source costs eight times as much."""
-_CLIENT_ID = re.compile(rb"[A-Za-z0-9-]{8,64}\Z")
 
 ESTIMATED = b"x-headrace-estimated: input_tokens\r\n"
 _WHOLE_ONLY = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
@@ -254,10 +248,3 @@ async def _answered(call: Call, exchange: Exchange, reply: ClientReply, pipeline
         await pipeline.answer(call, reply)
     else:
         reply.whole(anthropic.count_body(prompt_size(call.body).likely), ESTIMATED)
-
-
-def correlation_id(offered: bytes | None) -> str:
-    """The client's own id if it is fit for logs, else a new one."""
-    if offered is not None and _CLIENT_ID.match(offered):
-        return offered.decode("ascii")
-    return _ids.randbytes(12).hex()

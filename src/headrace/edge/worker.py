@@ -123,7 +123,7 @@ class Worker:
         self._environ = environ
         self._local_available = local_available
         self._secrets = Secrets(environ, loaded.folder)
-        self._journal, self._audit = _kept_in(store_folder(loaded))
+        self._journal, self._audit = _kept_in(loaded.store_folder)
         resilience = loaded.config.resilience
         prices = PriceBook.shipped()
         wire = HttpTransport(proxy=ProxyPlan.from_environment(environ))
@@ -137,7 +137,7 @@ class Worker:
             shedder=Shedder(resilience.shedding, CALLS_AT_ONCE, random.Random()),
             answers=MemoryAnswers(resilience.kept_answers),
             stories=Stories(),
-            store=store_folder(loaded),
+            store=loaded.store_folder,
             counters=MemoryCounters(),
             prompts=ExactCounter() if loaded.config.counting.tokens == "exact" else PromptCounter(),
         )
@@ -149,19 +149,19 @@ class Worker:
                 redis, resilience.kept_answers, loaded.folder, self._secrets, self._parts.fleet
             )
         )
-        self._backlog = Backlog(store_folder(loaded), loaded.config.store, self._parts.metering)
+        self._backlog = Backlog(loaded.store_folder, loaded.config.store, self._parts.metering)
         if self._shared is not None:
             self._parts.counters = self._shared.counters
             self._parts.shelf = self._shared.answers
         else:
-            self._parts.counters = MemoryCounters(_budgets_in(store_folder(loaded)))
+            self._parts.counters = MemoryCounters(_budgets_in(loaded.store_folder))
         store, now = loaded.config.store, time.monotonic()
-        open_stores(self._parts, store_folder(loaded), store, self._secrets, now)
+        open_stores(self._parts, loaded.store_folder, store, self._secrets, now)
         url = database_url(loaded.config.store, self._secrets, time.monotonic())
         if resilience.kept_answers.shared_by == "postgres" and url is not None:
             self._parts.shelf = _answers_in(url)
         self._registry = RegistryWatch(
-            open_registry(store_folder(loaded), url),
+            open_registry(loaded.store_folder, url),
             self._bounded,
             written_units(loaded.config),
         )
@@ -172,7 +172,7 @@ class Worker:
         self._issuer_keys = KeyStore(environ)
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
         self._control = Control(
-            self._parts, store_folder(loaded), self._snapshot, self._telemetry.meters,
+            self._parts, loaded.store_folder, self._snapshot, self._telemetry.meters,
             lambda: in_force(self._loaded, self._config, self._local_available),
         )  # fmt: skip
         self._app = App(self._runtime(loaded.config), self._audit)
@@ -397,11 +397,6 @@ def _answers_in(url: Secret) -> Shelf:
     from headrace.gateway.cache.postgres_shelf import PostgresShelf
 
     return PostgresShelf(AnswerTable(Postgres(url)), AnswerTable(Postgres(url)))
-
-
-def store_folder(loaded: Loaded) -> Path:
-    """The store's folder; a relative one starts at the configuration's folder."""
-    return loaded.store_folder
 
 
 def _limits(server: Server) -> ServerLimits:

@@ -13,7 +13,6 @@ from headrace.config.caching import CachePolicy
 from headrace.config.limit_rules import any_bounded
 from headrace.config.policies import BreakerPolicy, HedgePolicy
 from headrace.config.schema import Config, Model
-from headrace.errors import Setup
 from headrace.gateway.backend_services import BackendServices
 from headrace.gateway.callers import Known, known_by_terms
 from headrace.gateway.capabilities import ALL, NOTHING
@@ -26,6 +25,7 @@ from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps
 from headrace.gateway.models import ATTEMPT_SHARE, Chosen, Models, Patience, Target
+from headrace.gateway.own_keys import own_key_text
 from headrace.gateway.own_prices import own_prices
 from headrace.gateway.parts import Parts
 from headrace.gateway.pipeline import Pipeline
@@ -43,7 +43,6 @@ from headrace.services.service import Service
 if TYPE_CHECKING:
     from headrace.data.feedback_file import FeedbackFile
 
-SHORTEST_KEY = 16
 GENERATED = "generated"
 SLOW_SHARE = 2 / 3
 ATTEMPTS_WORTH = 2
@@ -139,17 +138,6 @@ def own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> 
     if generated_key is not None:
         own[fingerprint(generated_key.reveal().encode())] = Known(Caller(key_id=GENERATED))
     return own
-
-
-def own_key_text(name: str, reference: str, secrets: Secrets, now: float) -> str:
-    """Raises Setup if it cannot be read or can be guessed. `now` is monotonic seconds."""
-    text = secrets.get(reference, now).reveal()
-    if len(text) < SHORTEST_KEY:
-        raise Setup(
-            f"The key {name!r} ({reference}) is shorter than {SHORTEST_KEY} characters.",
-            "Make one that cannot be guessed: `openssl rand -hex 32`.",
-        )
-    return text
 
 
 def _models(

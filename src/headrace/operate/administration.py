@@ -12,7 +12,6 @@ import msgspec
 
 from headrace.config.loading import Loaded
 from headrace.config.schema import Admin
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.gate import weakness
@@ -42,7 +41,7 @@ class Administration:
         if admin.key is not None:
             key = Secrets(environ, loaded.folder).get(admin.key, time.monotonic())
             check_strength(key, admin.key)
-        folder = store_folder(loaded).resolve()
+        folder = loaded.store_folder.resolve()
         self._loaded = loaded
         url = registry_url(loaded)
         self._order = AdminOrder(

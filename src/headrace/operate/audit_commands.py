@@ -36,10 +36,9 @@ from headrace.data.audit_verify import (
     prove,
     verify,
 )
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
+from headrace.operate.finding import find_config
 from headrace.operate.registry import user_name
-from headrace.operate.serve import find_config
 from headrace.operate.tables import wide_console
 
 BAD = 1
@@ -47,7 +46,7 @@ BAD = 1
 
 def log_folder(folder: Path | None, config: Path | None) -> Path:
     """Raises Setup."""
-    return folder if folder is not None else store_folder(find_config(config))
+    return folder if folder is not None else find_config(config).store_folder
 
 
 def list_events(

@@ -23,7 +23,7 @@ cache_app = App(name="cache", help="Answers given again: how they fare, and why.
 def stats(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show hit rates, what was saved, and the calls that were nearest to a hit."""
     from headrace.operate.cache_commands import show_stats
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(show_stats(find_config(config), as_json=json))
 
@@ -42,7 +42,7 @@ def why(
     reset it?"`
     """
     from headrace.operate.cache_commands import explain_call, explain_texts
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     if kept is None:
         sys.exit(explain_call(find_config(config), asked, as_json=json))
@@ -69,7 +69,7 @@ def purge(
 ) -> None:
     """Drop kept answers: those for which all that is said is true."""
     from headrace.operate.cache_commands import drop_answers
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     wish = {"partition": partition, "tag": tag, "call": call}
     if everything == any(wish.values()):
@@ -84,7 +84,7 @@ def purge(
 def tune(*, json: JsonOption = False, config: ConfigOption = None) -> None:
     """Plot hits against wrong hits for thresholds, by the calls that workers remember."""
     from headrace.operate.cache_commands import plot_thresholds
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(plot_thresholds(find_config(config), as_json=json))
 
@@ -102,7 +102,7 @@ def flag(
     """Say that the kept answer of a call was wrong, or right. A wrong one is not given again for
     that question."""
     from headrace.operate.cache_commands import flag_answer
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(flag_answer(find_config(config), call, right=verdict == "right", as_json=json))
 
@@ -126,7 +126,7 @@ def replay(
     """
     from headrace.operate.cache_replay import policy_for
     from headrace.operate.cache_replay import replay as replayed
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     policy = policy_for(find_config(config), model, max_wrong_rate)
     sys.exit(replayed(file, policy, as_json=json))

@@ -11,7 +11,6 @@ import msgspec
 from rich.table import Table
 
 from headrace.config.loading import Loaded
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.cache import explaining
 from headrace.gateway.cache.operating import CacheStats, Point, added, merged
@@ -170,7 +169,7 @@ def _bar(share: float, full: float) -> str:
 
 def _asked(loaded: Loaded, method: str, target: str, body: bytes | None = None) -> list[Any]:
     """What workers say that know. Raises Setup if none keeps answers."""
-    said = ask_workers(store_folder(loaded), method, target, body)
+    said = ask_workers(loaded.store_folder, method, target, body)
     found = [told for status, told in said if status == 200]
     if not found and target in ("/cache", "/cache/tuning", "/cache/purge"):
         raise Setup(

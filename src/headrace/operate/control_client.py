@@ -10,7 +10,6 @@ from urllib.parse import quote
 from rich.table import Table
 
 from headrace.config.loading import Loaded
-from headrace.edge.worker import store_folder
 from headrace.edge.worker_sockets import ask_each
 from headrace.errors import Setup
 from headrace.operate.tables import wide_console
@@ -37,9 +36,7 @@ def ask_workers(
 
 def list_backends(loaded: Loaded, *, as_json: bool) -> int:
     """Prints how each backend fares in each worker; returns the exit code."""
-    rows = [
-        row for _, told in ask_workers(store_folder(loaded), "GET", "/backends") for row in told
-    ]
+    rows = [row for _, told in ask_workers(loaded.store_folder, "GET", "/backends") for row in told]
     if as_json:
         print(json.dumps(rows))
         return 0
@@ -64,7 +61,7 @@ def list_backends(loaded: Loaded, *, as_json: bool) -> int:
 def change_backend(loaded: Loaded, name: str, verb: str) -> int:
     """Isolates or restores a backend in all workers; returns the exit code."""
     target = f"/backends/{quote(name, safe='')}/{verb}"
-    answers = ask_workers(store_folder(loaded), "POST", target)
+    answers = ask_workers(loaded.store_folder, "POST", target)
     for status, told in answers:
         if status != 200:
             raise Setup(f"{told['error']}.", "See `headrace backends list`.")
@@ -75,7 +72,7 @@ def change_backend(loaded: Loaded, name: str, verb: str) -> int:
 def explain_call(loaded: Loaded, call_id: str) -> int:
     """Prints the decisions of a call as JSON lines; returns the exit code."""
     for status, told in ask_workers(
-        store_folder(loaded), "GET", f"/calls/{quote(call_id, safe='')}"
+        loaded.store_folder, "GET", f"/calls/{quote(call_id, safe='')}"
     ):
         if status == 200:
             for decision in told:

@@ -13,7 +13,6 @@ from headrace.data.audit import AuditLog
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.records import UnitRecord
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.administration.admin_keys import AdminKeys
 from headrace.gateway.administration.desk import Desk
@@ -56,7 +55,7 @@ class Registry:
     def of(cls, loaded: Loaded) -> Registry:
         """The one that the configuration names. Raises Setup."""
         return cls(
-            store_folder(loaded),
+            loaded.store_folder,
             registry_url(loaded),
             counts_apart=alone(loaded),
             written=written_units(loaded.config).values(),

@@ -93,7 +93,7 @@ admin_app = App(
 
 
 def _found(config: Path | None) -> Loaded:
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     return find_config(config)
 

@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +16,18 @@ from msgspec import Struct
 
 from headrace.config.backends import LocalBackend
 from headrace.config.limit_rules import counts_apart
-from headrace.config.loading import Loaded, discovered, load, locate, with_found
+from headrace.config.loading import Loaded
 from headrace.config.problems import ConfigError
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted
 from headrace.edge.control import local_url
-from headrace.edge.worker import Worker, store_folder
+from headrace.edge.worker import Worker
 from headrace.edge.worker_sockets import running
 from headrace.edge.worker_telemetry import measures
 from headrace.errors import Setup
 from headrace.gateway.keyring import Keyring
+from headrace.operate.finding import local_available
 from headrace.operate.ledger_process import LedgerProcess
 from headrace.operate.ledger_writer import WriterOrder, recover
 from headrace.operate.own_key import own_key
@@ -68,19 +68,6 @@ class Serving(Struct, frozen=True):
     """Of the endpoint for tools."""
 
 
-def local_available() -> bool:
-    """Whether the extra for embedded models is installed."""
-    return find_spec("xllamacpp") is not None
-
-
-def find_config(option: Path | None) -> Loaded:
-    """The file that is named or found, else what the environment offers. Raises Setup."""
-    path = locate(option, os.environ, Path.cwd())
-    if path is None:
-        return discovered(os.environ, local_available())
-    return with_found(load(path), os.environ, local_available())
-
-
 def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
     """Raises Setup if the secret of its database cannot be read. What its exports need is looked
     for by `lacking`."""
@@ -88,7 +75,7 @@ def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
     url = database_url(store, Secrets(os.environ, loaded.folder), time.monotonic())
     text = None if url is None else url.reveal()
     return WriterOrder(
-        folder=str(store_folder(loaded)),
+        folder=str(loaded.store_folder),
         store=store,
         url=text,
         exports=loaded.config.export,
@@ -118,9 +105,9 @@ async def serve(
         raise ConfigError(found)
     if config.server.workers > 1 and counts_apart(config):
         raise _uncounted(config.server.workers, "the configuration")
-    _tell_of_others(store_folder(loaded))
+    _tell_of_others(loaded.store_folder)
     named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
-    key, is_new = (None, False) if named else own_key(store_folder(loaded))
+    key, is_new = (None, False) if named else own_key(loaded.store_folder)
     admin = _administration(loaded, log_level)
     alerting = _alerting(loaded)
     order = WorkerOrder(
@@ -228,7 +215,7 @@ def _alerting(loaded: Loaded) -> Alerting | None:
 def _any_registered(loaded: Loaded) -> bool:
     """Whether the registry ever had a key, or may have: from then on none is generated. Raises
     Setup for several workers that could not keep what its keys may use."""
-    folder = store_folder(loaded)
+    folder = loaded.store_folder
     url = database_url(loaded.config.store, Secrets(os.environ, loaded.folder), time.monotonic())
     rows = open_registry(folder, url)
     try:

@@ -12,7 +12,6 @@ from headrace.config.exporting import AnyExport, FileExport, KafkaExport, Webhoo
 from headrace.data.export.file import FileSink
 from headrace.data.export.kafka import KafkaSink, Login
 from headrace.data.export.sink import Sink
-from headrace.data.export.webhook import WebhookSink
 from headrace.platform.secrets import Secret, Secrets
 
 
@@ -23,6 +22,8 @@ def sink_of(export: AnyExport, base: Path, secrets: Secrets) -> Sink:
         case FileExport():
             return FileSink(base / Path(export.path).expanduser())
         case WebhookExport():
+            from headrace.data.export.webhook import WebhookSink  # few need it, each start pays
+
             secret = _secret(export.secret, secrets)
             return WebhookSink(export.url, secret, export.batch, export.timeout_s)
         case KafkaExport():

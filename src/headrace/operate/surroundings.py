@@ -12,6 +12,7 @@ from headrace.config.loading import Loaded
 from headrace.config.problems import KeyPath, Place, Problem, rendered_path
 from headrace.config.references import references
 from headrace.errors import Setup
+from headrace.gateway.own_keys import own_key_text
 from headrace.platform.secrets import Secrets
 
 
@@ -37,8 +38,6 @@ Checks = Iterator[tuple[KeyPath, Callable[[], object]]]
 
 
 def _secrets(loaded: Loaded, secrets: Secrets) -> Checks:
-    from headrace.gateway.assembly import own_key_text
-
     config, now = loaded.config, time.monotonic()
     for name, key in config.keys.items():
         path: KeyPath = ("keys", name, "secret")
@@ -75,13 +74,14 @@ def _packages(loaded: Loaded) -> Checks:
 
 
 def _files(loaded: Loaded) -> Checks:
-    from headrace.platform.http.certificates import server_context
-    from headrace.services.local.catalogue import resolve
-
     for name, backend in loaded.config.backends.items():
         if isinstance(backend, LocalBackend):
+            from headrace.services.local.catalogue import resolve
+
             yield ("backends", name, "model"), partial(resolve, backend.model)
     tls = loaded.config.server.tls
     if tls is not None:
+        from headrace.platform.http.certificates import server_context
+
         certificate, key = loaded.folder / tls.certificate, loaded.folder / tls.key
         yield ("server", "tls"), partial(server_context, certificate, key)

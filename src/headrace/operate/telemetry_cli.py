@@ -20,7 +20,7 @@ alerts_app = App(name="alerts", help="Who is told of what, and the same for Prom
 def send_test(*, config: ConfigOption = None) -> None:
     """Tell everybody in `alerts.notify` of an alert that is none, and of its end."""
     from headrace.operate.alerting.commands import send_test as sent
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     sys.exit(sent(find_config(config)))
 
@@ -32,7 +32,7 @@ def rules(*, config: ConfigOption = None) -> None:
     Example: `headrace alerts rules > /etc/prometheus/rules/headrace.yml`
     """
     from headrace.operate.alerting.commands import print_rules
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     print_rules(find_config(config))
 
@@ -52,7 +52,7 @@ def azure(
     --template-file alerts.json --parameters workspaceId=... actionGroupId=...`
     """
     from headrace.operate.alerting.commands import print_azure
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
 
     print_azure(find_config(config), source)
 
@@ -72,7 +72,7 @@ def top(
     once: Annotated[bool, Parameter(help="Print one look and end.")] = False,
 ) -> None:
     """Watch a running gateway: calls a second, times, errors, cost by model and backend."""
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
     from headrace.operate.top import watch_gateway
 
     watch_gateway(find_config(config), max(0.2, every), looks=2 if once else None)

@@ -1,4 +1,4 @@
-"""What the commands show on a terminal."""
+"""`headrace serve` on a terminal: its options, its bars, what it says when it serves."""
 
 from __future__ import annotations
 
@@ -17,20 +17,13 @@ from rich.text import Text
 
 from headrace.config.defaults import search
 from headrace.config.loading import Loaded
-from headrace.errors import Misused, Setup
-from headrace.operate.serve import Serving, local_available, serve
+from headrace.errors import Misused
+from headrace.operate.finding import local_available
+from headrace.operate.serve import Serving, serve
 from headrace.operate.worker_process import with_server
 from headrace.platform.logs import log_to_stderr
 
 log = logging.getLogger("headrace.serve")
-
-
-def print_fault(fault: Setup) -> None:
-    """A problem and what mends it, on standard error."""
-    console = Console(stderr=True, highlight=False)
-    console.print(Text(fault.problem, style="bold red"), soft_wrap=True)
-    if fault.hint is not None:
-        console.print(Text(fault.hint), soft_wrap=True)
 
 
 def check_log_level(level: str) -> None:

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from headrace.config.loading import Loaded
 from headrace.edge.gathering import Gathered, Gatherer
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.telemetry.history import flows_since, quantile
 from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow
@@ -20,7 +19,7 @@ from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow
 
 def watch_gateway(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
     """Until it is interrupted, or for so many looks. Raises Setup if nothing can be seen."""
-    gatherer, console = Gatherer(store_folder(loaded)), Console()
+    gatherer, console = Gatherer(loaded.store_folder), Console()
     before, at = _look(gatherer, loaded), time.monotonic()
     with Live(console=console, auto_refresh=False, screen=looks is None) as live:
         for _ in itertools.count() if looks is None else range(looks - 1):
@@ -35,14 +34,14 @@ def _look(gatherer: Gatherer, loaded: Loaded) -> Gathered:
         gathered = gatherer.gather()
     except PermissionError as error:
         raise Setup(
-            f"This user may not open the sockets in {store_folder(loaded)}.",
+            f"This user may not open the sockets in {loaded.store_folder}.",
             "Run it as the user that runs the gateway.",
         ) from error
     except (OSError, ValueError) as error:
         raise Setup("The gateway's workers do not answer.", "Try again shortly.") from error
     if not gathered.moments:
         raise Setup(
-            f"No gateway that counts its calls runs with the store {store_folder(loaded)}.",
+            f"No gateway that counts its calls runs with the store {loaded.store_folder}.",
             "Run this where `headrace serve` was started, or name its file with --config; and "
             "see that the file has `admin`, or `telemetry: {metrics: true}`.",
         )

@@ -50,7 +50,7 @@ def usage(
 
     Example: `headrace usage --by team,model --period day --since 7d --where tenant=acme`
     """
-    from headrace.operate.serve import find_config
+    from headrace.operate.finding import find_config
     from headrace.operate.usage_commands import Asked, show_usage
 
     asked = Asked(by or (), period, since, until, where or (), datetime.now(UTC))
@@ -72,8 +72,8 @@ def savings(
 
     Example: `headrace savings --by team --period week --since 28d`
     """
+    from headrace.operate.finding import find_config
     from headrace.operate.savings_commands import show_savings
-    from headrace.operate.serve import find_config
     from headrace.operate.usage_commands import Asked
 
     asked = Asked(by or (), period, since, until, where or (), datetime.now(UTC))
@@ -91,7 +91,7 @@ def verify(
     Exit code 1 if anything is wrong, with what it is. Keep the ends of the chains that `--json`
     tells elsewhere: they show if the last rows are cut off.
     """
+    from headrace.operate.finding import find_config
     from headrace.operate.ledger_commands import verify_ledger
-    from headrace.operate.serve import find_config
 
     sys.exit(verify_ledger(find_config(config), as_json=json))

@@ -18,7 +18,7 @@ from headrace.edge.admin.asked import Refusal, body_of, query_of
 from headrace.edge.admin.entrance import Entrance
 from headrace.edge.admin.openapi import document
 from headrace.edge.admin.route import Ask, Parts, Route
-from headrace.edge.app import correlation_id
+from headrace.edge.correlation import correlation_id
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant, Role
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from headrace.edge import openai
-from headrace.edge.app import correlation_id
 from headrace.edge.client_address import TrustedProxies
+from headrace.edge.correlation import correlation_id
 from headrace.edge.headers import Said
 from headrace.errors import Reason, Refused
 from headrace.gateway.identity import Identity

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from headrace.config.loading import Loaded
 from headrace.edge.gathering import Gatherer
-from headrace.edge.worker import store_folder
 from headrace.errors import Setup
 from headrace.gateway.telemetry.alert_board import AlertBoard, AlertLine, write_board
 from headrace.gateway.telemetry.history import History
@@ -36,7 +35,7 @@ class Alerting:
         self._alerts = loaded.config.alerts
         secrets = Secrets(environ, loaded.folder)
         self._courier = Courier(socket.gethostname(), self._alerts.runbook_url, secrets)
-        self._folder = store_folder(loaded)
+        self._folder = loaded.store_folder
         self._gatherer = Gatherer(self._folder)
         self._history = History(self._alerts.long_window_s, KEPT_EVERY_S)
         self._watch = Watch(self._alerts.remind_s)
