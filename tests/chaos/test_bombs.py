@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from chaos.conftest import SOAK
+from support.commands import executed
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 from support.smuggling import CORPUS
@@ -35,7 +36,7 @@ def upstream() -> Iterator[ScriptedThread]:
 
 @pytest.fixture
 def house(upstream: ScriptedThread, tmp_path: Path) -> Iterator[Gateway]:
-    with running_gateway(CONFIG.format(url=upstream.url), tmp_path) as gateway:
+    with running_gateway(CONFIG.format(url=upstream.url), tmp_path, start=executed) as gateway:
         yield gateway
 
 

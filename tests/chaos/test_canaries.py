@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -28,6 +25,7 @@ from headrace.gateway.keyring import Keyring
 from headrace.gateway.tokens import TokenGrant
 from headrace.nouns import Caller
 from headrace.platform.secrets import Secret
+from support.commands import executed, run
 from support.gateway_process import Gateway, running_gateway
 from support.identity_provider import AUDIENCE, IdentityProvider, identity_provider
 from support.scripted import ScriptedThread, scripted_thread
@@ -184,7 +182,6 @@ def _play(scene: Scene) -> None:
 
 def _commands(folder: Path, provider: IdentityProvider) -> str:
     """What the commands print."""
-    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     said = ""
     for command in (
         ["config", "show"],
@@ -198,15 +195,7 @@ def _commands(folder: Path, provider: IdentityProvider) -> str:
         ["audit", "list", "--json"],
         ["audit", "verify"],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "headrace.cli", *command],
-            cwd=folder,
-            env={**keep, **ENV, "HOME": str(folder)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run(command, folder, ENV)
         assert done.returncode == 0, (command, done.stderr)
         said += done.stdout + done.stderr
     return said
@@ -251,7 +240,8 @@ def traces(
             redis=redis.url,
         )
         env = {**ENV, "SSL_CERT_FILE": str(provider.ca_file), "no_proxy": "127.0.0.1"}
-        with running_gateway(text, folder, env, ["--log-level", "DEBUG"]) as gateway:
+        options = ["--log-level", "DEBUG"]
+        with running_gateway(text, folder, env, options, executed) as gateway:
             scene = Scene(gateway, upstream, provider)
             _play(scene)
             commands = _commands(folder, provider)

@@ -12,12 +12,10 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pytest
 
@@ -27,6 +25,7 @@ from headrace.data.database import Database, DatabaseAway
 from headrace.data.databases import database
 from headrace.data.draining import unfinished
 from headrace.data.ledger_verify import verify
+from support.commands import Process, forked
 from support.gateway_process import children_that_run
 from support.postgres_process import PostgresProcess, postgres_process
 from support.scripted import own_script
@@ -87,43 +86,39 @@ class House:
     def __init__(self, config: str, folder: Path, env: dict[str, str]) -> None:
         (folder / "headrace.yaml").write_text(config)
         self.folder = folder
-        self._env = {n: os.environ[n] for n in ("PATH", "PYTHONPATH") if n in os.environ} | env
-        self._process: subprocess.Popen[bytes] | None = None
+        self._env = env
+        self._process: tuple[Process, IO[bytes]] | None = None
         self.port = 0
 
     def start(self) -> None:
         """Returns when it serves."""
         with (self.folder / "log.jsonl").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.cli", "serve", "--json", "--port", "0"],
-                cwd=self.folder, stdout=subprocess.PIPE, stderr=log,
-                env={**self._env, "HOME": str(self.folder)},
-            )  # fmt: skip
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+            arguments = ["serve", "--json", "--port", "0"]
+            self._process = forked(arguments, self.folder, self._env, log)
+        line = self._process[1].readline()
         assert line, (self.folder / "log.jsonl").read_text()[-2000:]
         self.port = int(json.loads(line)["url"].removesuffix("/v1").rsplit(":", 1)[1])
 
     def kill(self) -> None:
         """The gateway alone: its writer sees that it is gone."""
         assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        process, output = self._process
+        process.kill()
+        process.wait(10)
+        output.close()
 
     def kill_writer(self) -> None:
         assert self._process is not None
-        for pid in children_that_run(self._process.pid, "headrace.operate.ledger_writer"):
+        for pid in children_that_run(self._process[0].pid, "headrace.operate.ledger_writer"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         assert self._process is not None
-        self._process.terminate()
-        assert self._process.wait(60) == 0
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        process, output = self._process
+        process.terminate()
+        assert process.wait(60) == 0
+        output.close()
 
 
 @pytest.fixture(scope="module")

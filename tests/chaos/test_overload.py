@@ -18,6 +18,7 @@ from statistics import median
 
 import pytest
 
+from support.commands import executed
 from support.gateway_process import Gateway, running_gateway
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
@@ -238,7 +239,8 @@ class Watch(threading.Thread):
 async def test_the_gateway_itself_is_overloaded(connection: str, tmp_path: Path) -> None:
     env = {f"KEY_{name.upper()}": key for name, key in KEYS.items()}
     async with provider() as url:
-        with running_gateway(CONFIG.format(url=url), tmp_path, env=env) as gateway:
+        text = CONFIG.format(url=url)
+        with running_gateway(text, tmp_path, env, start=executed) as gateway:
             crowd, watch = Crowd(gateway, connection), Watch(gateway)
             await crowd.closed(8, 1.0)
             peak, before_mib = await crowd.closed(8, PEAK_S), rss_mib(gateway.pid)

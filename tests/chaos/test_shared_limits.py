@@ -7,8 +7,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ import httpx
 import pytest
 
 from chaos.conftest import SOAK
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 from support.steady_client import SteadyClient, raw_request
@@ -123,13 +122,7 @@ def test_several_workers_need_the_server(upstream: ScriptedThread, tmp_path: Pat
     text = CONFIG.format(url=upstream.url, redis="redis://127.0.0.1:1", workers=1, race=10)
     without = "\n".join(line for line in text.splitlines() if not line.startswith("redis"))
     (tmp_path / "headrace.yaml").write_text(without)
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "serve", "--port", "0", "--workers", "2"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run(["serve", "--port", "0", "--workers", "2"], tmp_path, {})
     assert done.returncode != 0
     assert "2 workers would each count limits and budgets alone" in done.stderr + done.stdout
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,6 +11,7 @@ import pytest
 
 from headrace.data.audit_files import CHECKPOINTS_NAME, FILE_NAME, rotated
 from headrace.data.audit_keys import PUBLIC_NAME
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 
 CONFIG = """
@@ -26,16 +25,7 @@ WRONG = "hr_wrong-0123456789abcdef0123456789"
 
 
 def headrace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *arguments],
-        cwd=folder,
-        env={**keep, **ENV, "HOME": str(folder), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run(arguments, folder, ENV)
 
 
 def knock(gateway: Gateway, times: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 
@@ -39,12 +40,7 @@ ENV = {"FILED_KEY": "f" * 40, "AWAY_KEY": "a" * 40, "DONE_KEY": "d" * 40}
 def headrace(
     *arguments: str, folder: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    clean = {k: os.environ[k] for k in ("PATH", "PYTHONPATH") if k in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *arguments],
-        cwd=folder, env={**clean, "HOME": str(folder), "COLUMNS": "200", **ENV, **(env or {})},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return run(arguments, folder, {**ENV, **(env or {})})
 
 
 def made(*arguments: str, folder: Path) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from headrace.edge.backlog import Backlog
 from headrace.errors import Reason, Refused
 from headrace.gateway.metering import Metering
 from headrace.gateway.prices import PriceBook
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.ledger_records import Scribe
 from support.scripted import ScriptedThread, scripted_thread
@@ -60,12 +59,7 @@ def ask(gateway: Gateway, key: str, model: str = "one") -> int:
 
 
 def headrace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {n: os.environ[n] for n in ("PATH", "PYTHONPATH") if n in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *arguments], cwd=folder,
-        env={**env, **ENV, "HOME": str(folder), "COLUMNS": "200"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return run(arguments, folder, ENV)
 
 
 def usage(folder: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -90,6 +84,7 @@ def folder(upstream: ScriptedThread, tmp_path: Path) -> Path:
         statuses = [ask(gateway, "APP") for _ in range(3)] + [ask(gateway, "BOT") for _ in range(2)]
         statuses += [ask(gateway, "BOT", "odd"), ask(gateway, "APP", "none")]
         assert statuses == [200] * 6 + [404]
+        until(lambda: headrace(tmp_path, "usage").returncode == 0)  # its writer is up
         until(lambda: bool(usage(tmp_path)) and usage(tmp_path)[0]["calls"] == 7)
     return tmp_path
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from support.accounts import settled
+from support.commands import run
 from support.forged_tokens import bad_members, forgeries, good_tokens
 from support.gateway_process import Gateway, running_gateway
 from support.identity_provider import AUDIENCE, IdentityProvider, identity_provider, part
@@ -271,10 +272,7 @@ def test_settings_that_cannot_be(tmp_path: Path, changes: dict[str, object], sai
         "models": {"one": {"pools": [["up"]]}},
     }
     (tmp_path / "headrace.yaml").write_text(json.dumps(config))
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "config", "check"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run(["config", "check"], tmp_path, {})
     assert done.returncode == 3, done.stdout
     assert said in done.stderr
 
@@ -282,10 +280,7 @@ def test_settings_that_cannot_be(tmp_path: Path, changes: dict[str, object], sai
 def test_one_issuer_is_written_once(tmp_path: Path) -> None:
     config = {"oidc": {"issuers": {"a": ISSUER, "b": ISSUER}}}
     (tmp_path / "headrace.yaml").write_text(json.dumps(config))
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "config", "check"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run(["config", "check"], tmp_path, {})
     assert done.returncode == 3
     assert 'this is the issuer of "a" too' in done.stderr
 

@@ -19,6 +19,7 @@ import pytest
 
 from headrace.data.records import Intent, Settlement
 from headrace.data.segments import records
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 
@@ -57,13 +58,10 @@ def test_one_port_is_one_gateway_s(
     text = CONFIG.format(url=upstream.url, workers=theirs)
     with running_gateway(text, tmp_path, env=ENV) as gateway:
         command = ["serve", "--port", str(gateway.port), "--workers", str(ours)]
-        second = subprocess.run(
-            [sys.executable, "-m", "headrace.cli", *command],
-            cwd=tmp_path, env={**os.environ, **ENV}, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
+        second = run(command, tmp_path, ENV)
         assert second.returncode == 3
-        assert b"Choose another port" in second.stderr
-        assert b"is also used by the gateway of process" in second.stderr
+        assert "Choose another port" in second.stderr
+        assert "is also used by the gateway of process" in second.stderr
 
 
 def test_a_port_is_taken_again_at_once(upstream: ScriptedThread, tmp_path: Path) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import scripted_thread
 
@@ -35,12 +33,7 @@ PRICE = 2500 + 1000
 
 
 def headrace(folder: Path, *arguments: str) -> str:
-    env = {n: os.environ[n] for n in ("PATH", "PYTHONPATH") if n in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *arguments], cwd=folder,
-        env={**env, **ENV, "HOME": str(folder), "COLUMNS": "200"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run(arguments, folder, ENV)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -55,12 +48,16 @@ def ask(gateway: Gateway, model: str, headers: dict[str, str], **members: Any) -
     assert answer.status_code == 200, answer.text
 
 
-def lines(gateway: Gateway, query: str) -> list[dict[str, Any]]:
-    answer = httpx.get(
+def answered(gateway: Gateway, query: str) -> httpx.Response:
+    return httpx.get(
         f"{gateway.serving['admin_url']}/v1/savings?{query}",
         headers={"authorization": f"Bearer {ENV['ADMIN']}"},
         timeout=PATIENCE_S,
     )
+
+
+def lines(gateway: Gateway, query: str) -> list[dict[str, Any]]:
+    answer = answered(gateway, query)
     assert answer.status_code == 200, answer.text
     return list(answer.json()["lines"])
 
@@ -79,6 +76,9 @@ def test_savings_are_those_of_the_calls_that_were_made(tmp_path: Path) -> None:
             ask(gateway, "plain", short)
             ask(gateway, "plain", {}, max_tokens=100)
             end = time.monotonic() + PATIENCE_S
+            while answered(gateway, "").status_code == 503:  # the ledger's writer is not up yet
+                assert time.monotonic() < end
+                time.sleep(0.05)
             while sum(line["cost_microusd"] for line in lines(gateway, "")) < 5 * PRICE:
                 assert time.monotonic() < end
                 time.sleep(0.05)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 
@@ -49,11 +49,7 @@ def until(true: Callable[[], bool]) -> None:
 def headrace(
     *arguments: str, folder: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    clean = {k: os.environ[k] for k in ("PATH",)} | {"HOME": str(folder), **(env or {})}
-    return subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *arguments],
-        cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return run(arguments, folder, env or {})
 
 
 def test_a_changed_file_is_taken_up_and_a_bad_one_is_not(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import run
+
 FILE = """\
 keys:
   app: {secret: env:APP_KEY}
@@ -38,12 +40,7 @@ LACKING = {
 
 
 def headrace(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    clean = {k: os.environ[k] for k in ("PATH", "PYTHONPATH") if k in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *arguments],
-        cwd=folder, env={**clean, "HOME": str(folder), "APP_KEY": "short"},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return run(arguments, folder, {"APP_KEY": "short"})
 
 
 def test_check_tells_all_with_lines(tmp_path: Path) -> None:

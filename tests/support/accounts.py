@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
-from headrace.data.records import Intent, Settlement
-from headrace.data.segments import records
+from headrace.data.records import Intent, Opening, Settlement
+from headrace.data.segments import DRAINED, Place, RunReader, Segment, by_run, segments
 
 
 class Account:
@@ -26,16 +27,47 @@ class Account:
         return self.settlements[0]
 
 
+class _Book:
+    """The journal of one folder, as far as it was read: it is asked about after each of hundreds
+    of calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._readers: dict[str, RunReader] = {}
+        self._found: dict[str, Account] = defaultdict(Account)
+
+    def read_on(self) -> dict[str, Account]:
+        files_of = by_run([*segments(self._folder), *segments(self._folder / DRAINED)])
+        for run, files in files_of:
+            reader = self._readers.get(run)
+            if reader is None:
+                reader = RunReader(run, self._folder, Place(files[0].number))
+                self._readers[run] = reader
+            while self._takes(reader, files):
+                pass
+        return defaultdict(Account, self._found)
+
+    def _takes(self, reader: RunReader, files: list[Segment]) -> bool:
+        """Whether there is more to be read at once."""
+        part = reader.read(files)
+        if any(f.number == reader.place.segment and not f.path.exists() for f in files):
+            return False  # moved as drained, perhaps before it was read: the next look finds it
+        for record in part.records:
+            if isinstance(record, Opening):
+                intent = record.intent()
+                self._found[intent.call].intents.append(intent)
+            else:
+                self._found[record.call].settlements.append(record)
+        reader.place = part.place
+        return part.more
+
+
+_book = cache(_Book)
+
+
 def accounts(folder: Path) -> dict[str, Account]:
     """Accounts by call id, of the journal in `folder`."""
-    found: dict[str, Account] = defaultdict(Account)
-    for record in records(folder):
-        kept = found[record.call]
-        if isinstance(record, Intent):
-            kept.intents.append(record)
-        else:
-            kept.settlements.append(record)
-    return found
+    return _book(folder).read_on()
 
 
 def settled(folder: Path, calls: Iterable[str], timeout_s: float = 20.0) -> dict[str, Account]:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.commands import Start, forked
+
 
 class Gateway:
     """`root` is the URL without a path, `url` the one with `/v1`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], serving: dict[str, Any], folder: Path):
-        self.pid = process.pid
+    def __init__(self, pid: int, serving: dict[str, Any], folder: Path) -> None:
+        self.pid = pid
         self.serving = serving
         """What `headrace serve --json` said."""
         self.url: str = serving["url"]
@@ -55,33 +54,23 @@ def children_that_run(pid: int, module: str) -> list[int]:
     return found
 
 
-def _ambient() -> dict[str, str]:
-    """No provider's key of whoever runs the tests."""
-    return {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-
-
 @contextmanager
 def running_gateway(
     config_text: str,
     folder: Path,
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
+    start: Start = forked,
 ) -> Iterator[Gateway]:
     (folder / "headrace.yaml").write_text(config_text)
+    arguments = ["serve", "--json", "--port", "0", *options]
     with (folder / "log.jsonl").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "headrace.cli", "serve", "--json", "--port", "0", *options],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**_ambient(), "HOME": str(folder), **(env or {})},
-        )
-    assert process.stdout is not None
+        process, output = start(arguments, folder, env or {}, log)
     try:
-        line = process.stdout.readline()
+        line = output.readline()
         assert line, (folder / "log.jsonl").read_text()
-        yield Gateway(process, json.loads(line), folder)
+        yield Gateway(process.pid, json.loads(line), folder)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-        process.stdout.close()
+        output.close()

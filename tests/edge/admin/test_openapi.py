@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
-from schemathesis import GenerationMode
+from schemathesis import BaseSchema, GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 from headrace.edge.admin.route import Route
@@ -47,13 +47,18 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdminThread]:
         yield made
 
 
-@pytest.mark.parametrize("route", routes(), ids=lambda route: route.name)
-def test_the_api_is_as_documented(admin: AdminThread, route: Route) -> None:
-    """Good and bad requests of all kinds: each answer is one that the document knows."""
+@pytest.fixture(scope="module")
+def api(admin: AdminThread) -> BaseSchema:
     answer = admin.ask("GET", "/openapi.json", OWN)
     assert answer.status_code == 200
-    api = schemathesis.openapi.from_dict(answer.json())
-    api.config.update(base_url=admin.url)
+    made = schemathesis.openapi.from_dict(answer.json())
+    made.config.update(base_url=admin.url)
+    return made
+
+
+@pytest.mark.parametrize("route", routes(), ids=lambda route: route.name)
+def test_the_api_is_as_documented(api: BaseSchema, route: Route) -> None:
+    """Good and bad requests of all kinds: each answer is one that the document knows."""
     operation = api[route.path][route.method]
 
     @given(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))

@@ -17,6 +17,8 @@ from headrace.services.local import pull as subject
 from headrace.services.local.catalogue import KNOWN, KnownModel, resolve
 from headrace.services.local.pull import installers, pull
 
+pytestmark = pytest.mark.usefixtures("public_authorities")
+
 NAME = "all-minilm-l6-v2"
 
 
