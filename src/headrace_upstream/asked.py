@@ -84,6 +84,8 @@ class Body(Struct):
     previous_response_id: str | None = None
     store: bool | None = None
     n: int | None = None
+    logprobs: bool | int | None = None
+    top_logprobs: int | None = None
     tools: Raw = Raw(b"")
     tool_choice: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
@@ -170,7 +172,8 @@ class Asked:
         options = body.stream_options
         usage = options is not None and options.include_usage
         limit = body.max_completion_tokens or body.max_tokens
-        return (self.route, self.model, body.stream, usage, limit, body.n)
+        likely = (body.logprobs, body.top_logprobs)
+        return (self.route, self.model, body.stream, usage, limit, body.n, likely)
 
 
 Reader = Callable[[dict[str, Any], bool], Body]

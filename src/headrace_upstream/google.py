@@ -5,6 +5,7 @@ https://ai.google.dev/api/generate-content, https://ai.google.dev/api/embeddings
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Raw
 
 from headrace_upstream.answer import Answer
 from headrace_upstream.asked import Asked, Body, Message, Part, ResponseFormat, texts_of
-from headrace_upstream.openai import vector_of
+from headrace_upstream.openai import logprobs_of, vector_of
 from headrace_upstream.template import SEQ, TOKENS_IN, TOKENS_TOTAL, Event
 from headrace_upstream.words import cut_into_tokens
 
@@ -49,6 +50,8 @@ def body_of(members: dict[str, Any], stream: bool) -> Body:
         system=None if system is None else _text(system),
         stream=stream,
         max_tokens=config.get("maxOutputTokens"),
+        logprobs=config.get("responseLogprobs"),
+        top_logprobs=config.get("logprobs"),
         tools=Raw(msgspec.json.encode(tools)) if tools else Raw(b""),
         tool_choice=choice,
         response_format=_format(config),
@@ -84,22 +87,26 @@ def _format(config: dict[str, Any]) -> ResponseFormat | None:
 # --- what is answered
 
 
-def whole(answer: Answer) -> dict[str, Any]:
+def whole(asked: Asked, answer: Answer) -> dict[str, Any]:
     """A `GenerateContentResponse`."""
     parts: list[dict[str, Any]] = []
     if answer.thinking is not None:
         parts.append({"text": answer.thinking, "thought": True})
     parts += _calls(answer) if answer.calls else [{"text": answer.text}]
-    return _response(answer, parts, _reason(answer))
+    told = None if answer.calls else _logprobs(asked, answer.pieces)
+    return _response(answer, parts, _reason(answer), told)
 
 
-def events(answer: Answer) -> list[Event]:
+def events(asked: Asked, answer: Answer) -> list[Event]:
     """The stream's events. The last has the reason for the end; no other event follows."""
     listed = [
         _event(_response(answer, [{"text": piece, "thought": True}]), 1)
         for piece in cut_into_tokens(answer.thinking or "")
     ]
-    listed += [_event(_response(answer, [{"text": piece}]), 1) for piece in answer.pieces]
+    listed += [
+        _event(_response(answer, [{"text": piece}], logprobs=_logprobs(asked, [piece])), 1)
+        for piece in answer.pieces
+    ]
     listed += [_event(_response(answer, [part]), 1) for part in _calls(answer)]
     last = _response(answer, [{"text": ""}], _reason(answer))
     return [*listed, Event(msgspec.json.encode(last), terminal=True)]
@@ -156,12 +163,33 @@ def _calls(answer: Answer) -> list[dict[str, Any]]:
     return parts
 
 
+def _logprobs(asked: Asked, pieces: Iterable[str]) -> dict[str, Any] | None:
+    """A `LogprobsResult`, if it was asked for."""
+    told = logprobs_of(asked.body, pieces)
+    if told is None:
+        return None
+    tops = [[_candidate(top) for top in token["top_logprobs"]] for token in told["content"]]
+    return {
+        "chosenCandidates": [_candidate(token) for token in told["content"]],
+        "topCandidates": [{"candidates": top} for top in tops],
+    }
+
+
+def _candidate(token: dict[str, Any]) -> dict[str, Any]:
+    return {"token": token["token"], "tokenId": 7, "logProbability": token["logprob"]}
+
+
 def _response(
-    answer: Answer, parts: list[dict[str, Any]], reason: str | None = None
+    answer: Answer,
+    parts: list[dict[str, Any]],
+    reason: str | None = None,
+    logprobs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if reason is not None:
         candidate["finishReason"] = reason
+    if logprobs is not None:
+        candidate["logprobsResult"] = logprobs
     response: dict[str, Any] = {
         "candidates": [candidate],
         "modelVersion": answer.model,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from array import array
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from headrace_upstream.answer import Answer, Call
-from headrace_upstream.asked import Asked, texts_of
+from headrace_upstream.asked import Asked, Body, texts_of
 from headrace_upstream.template import CREATED, SEQ, TOKENS_IN, TOKENS_TOTAL, Event
 from headrace_upstream.words import cut_into_tokens
 
@@ -38,6 +39,26 @@ def usage_of(answer: Answer) -> dict[str, Any]:
     }
 
 
+def logprobs_of(body: Body, pieces: Iterable[str]) -> dict[str, Any] | None:
+    """What a choice tells of the tokens of its text, if that was asked for."""
+    if not body.logprobs:
+        return None
+    return {
+        "content": [_likely(piece, body.top_logprobs or 0) for piece in pieces],
+        "refusal": None,
+    }
+
+
+def _likely(piece: str, top: int) -> dict[str, Any]:
+    """The longer a token, the less likely it is."""
+    others = [piece, *(f"{piece}{'?' * n}" for n in range(1, top))][:top]
+    told = [
+        {"token": text, "logprob": -len(text) / 8, "bytes": list(text.encode())}
+        for text in (piece, *others)
+    ]
+    return {**told[0], "top_logprobs": told[1:]}
+
+
 def whole_chat(asked: Asked, answer: Answer) -> dict[str, Any]:
     """A `chat.completion` object."""
     message: dict[str, Any] = {
@@ -59,7 +80,12 @@ def whole_chat(asked: Asked, answer: Answer) -> dict[str, Any]:
         "created": CREATED,
         "model": answer.model,
         "choices": [
-            {"index": index, "message": message, "logprobs": None, "finish_reason": answer.finish}
+            {
+                "index": index,
+                "message": message,
+                "logprobs": None if answer.calls else logprobs_of(asked.body, answer.pieces),
+                "finish_reason": answer.finish,
+            }
             for index in range(asked.body.n or 1)
         ],
     }
@@ -74,7 +100,8 @@ def chat_chunks(asked: Asked, answer: Answer) -> list[Chunk]:
     choices = range(asked.body.n or 1)
 
     def say(index: int, delta: dict[str, Any], finish: str | None = None, tokens: int = 0) -> None:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        told = logprobs_of(asked.body, [delta["content"]]) if delta.get("content") else None
+        choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": finish}
         chunks.append((_chunk(asked, answer, [choice]), tokens))
 
     for index in choices:

@@ -94,7 +94,7 @@ def _whole(asked: Asked, answer: Answer) -> dict[str, object]:
     if asked.route.dialect == "anthropic":
         return anthropic.whole(answer)
     if asked.route.dialect == "google":
-        return google.blocked(answer) if answer.filter == "blocked" else google.whole(answer)
+        return google.blocked(answer) if answer.filter == "blocked" else google.whole(asked, answer)
     if asked.route.dialect == "bedrock":
         return bedrock.whole(answer)
     if asked.route.dialect == "cohere":
@@ -118,7 +118,7 @@ def _events(asked: Asked, answer: Answer) -> list[Event]:
     if asked.route.dialect == "google":
         if answer.filter == "blocked":
             return [Event(msgspec.json.encode(google.blocked(answer)), terminal=True)]
-        return google.events(answer)
+        return google.events(asked, answer)
     if asked.route.dialect == "bedrock":
         return bedrock.events(answer)
     if asked.route.dialect == "cohere":

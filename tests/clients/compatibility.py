@@ -59,11 +59,6 @@ LOST: dict[tuple[str, ...], str] = {
     ("documents (PDF)", "Google", RESPONDING): DROPPED,
     ("cache marks", "Google"): DROPPED,
     ("end user", "Google"): DROPPED,
-    ("log probabilities", "Google"): REFUSED,
-    **{
-        ("log probabilities", name, RESPONDING): REFUSED
-        for name in ("A server of chats alone", "Mistral", "Ollama", "vLLM")
-    },
 }
 """What is not simply `yes`, by feature, provider and, where they differ, client."""
 

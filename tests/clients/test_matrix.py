@@ -233,9 +233,9 @@ def seed(c: Caller) -> str:
 
 
 def logprobs(c: Caller) -> str:
-    if c.responds:
-        return c.ask(top_logprobs=2).outcome
-    return c.ask(logprobs=True).outcome
+    asked: dict[str, Any] = {"top_logprobs": 2}
+    asked |= {"include": ["message.output_text.logprobs"]} if c.responds else {"logprobs": True}
+    return c.ask(**asked).outcome
 
 
 def effort(c: Caller) -> str:

@@ -430,3 +430,59 @@ def test_pictures_documents_and_schemas(
     ]
     assert body["response_format"]["json_schema"]["schema"] == SCHEMA
     assert body["reasoning_effort"] == "low"
+
+
+def _likely(tokens: Any) -> list[tuple[str, float, list[tuple[str, float]]]]:
+    return [
+        (t.token, t.logprob, [(top.token, top.logprob) for top in t.top_logprobs]) for t in tokens
+    ]
+
+
+EXPECTED = [
+    ("Mill", -0.5, [("Mill", -0.5), ("Mill?", -0.625)]),
+    (" on", -0.375, [(" on", -0.375), (" on?", -0.5)]),
+]
+
+
+class TestLogProbabilities:
+    """They come back in the client's words, whole and in parts."""
+
+    @pytest.mark.parametrize("model", ["gpt-4o", "gemini", "vllm"])
+    def test_of_a_chat(self, client: openai.OpenAI, upstream: ScriptedThread, model: str) -> None:
+        upstream.always(pieces=["Mill", " on"])
+        asked: dict[str, Any] = {"model": model, "messages": HELLO}
+        asked |= {"logprobs": True, "top_logprobs": 2}
+        whole = client.chat.completions.create(**asked).choices[0]
+        assert whole.logprobs is not None
+        assert _likely(whole.logprobs.content) == EXPECTED
+        tokens = [
+            token
+            for chunk in client.chat.completions.create(stream=True, **asked)
+            for choice in chunk.choices
+            if choice.logprobs is not None
+            for token in choice.logprobs.content or ()
+        ]
+        assert _likely(tokens) == EXPECTED
+
+    @pytest.mark.parametrize("model", ["gpt-4o", "gemini", "vllm"])
+    def test_of_a_response(
+        self, client: openai.OpenAI, upstream: ScriptedThread, model: str
+    ) -> None:
+        upstream.always(pieces=["Mill", " on"])
+        asked: dict[str, Any] = {"model": model, "input": "Hi", "top_logprobs": 2}
+        asked["include"] = ["message.output_text.logprobs"]
+        whole: Any = client.responses.create(**asked)
+        assert whole.output_text == "Mill on"
+        assert _likely(whole.output[0].content[0].logprobs) == EXPECTED
+        deltas, done = [], None
+        for event in client.responses.create(stream=True, **asked):
+            if event.type == "response.output_text.delta":
+                deltas += event.logprobs
+            elif event.type == "response.output_text.done":
+                done = event.logprobs
+            elif event.type == "response.completed":
+                part: Any = event.response.output[0]
+                assert _likely(part.content[0].logprobs) == EXPECTED
+        assert _likely(deltas) == EXPECTED
+        assert done is not None
+        assert _likely(done) == EXPECTED

@@ -37,18 +37,26 @@ COUNT = 100_000 if os.environ.get("HEADRACE_SOAK") == "1" else 100
 
 texts = st.text(min_size=1, max_size=8)
 runs = st.lists(texts, min_size=1, max_size=4)
+logprobs = st.lists(
+    st.fixed_dictionaries(
+        {"token": texts, "logprob": st.floats(-9, 0), "bytes": st.lists(st.integers(0, 255))}
+    ),
+    min_size=1,
+    max_size=3,
+)
 
 
 @st.composite
-def streams(draw: st.DrawFn, thinking: bool = True) -> list[Delta]:
-    """An answer of thinking, text and calls, in parts."""
+def streams(draw: st.DrawFn, thinking: bool = True, likely: bool = False) -> list[Delta]:
+    """An answer of thinking, text and calls, in parts. `likely`: with log probabilities."""
     deltas: list[Delta] = [Began("id-1", "m")]
     for _ in range(draw(st.integers(0, 2)) if thinking else 0):
         if draw(st.booleans()):
             deltas += [*map(Thought, draw(runs)), Signed(draw(texts))]
         else:
             deltas.append(Hidden(draw(texts)))
-    deltas += map(Said, draw(st.lists(texts, max_size=4)))
+    told = st.none() | logprobs if likely else st.none()
+    deltas += draw(st.lists(st.builds(Said, texts, told), max_size=4))
     calls = draw(st.integers(0, 3))
     for number in range(calls):
         deltas.append(Called(number, f"call-{number}", draw(texts)))
@@ -92,7 +100,7 @@ def test_by_way_of_anthropic(deltas: list[Delta]) -> None:
 
 
 @settings(max_examples=COUNT, deadline=None)
-@given(streams(thinking=False))
+@given(streams(thinking=False, likely=True))
 def test_by_way_of_openai(deltas: list[Delta]) -> None:
     assert read(OpenAIEvents(), written(OpenAIWriter(shows_usage=True), deltas)) == deltas
 

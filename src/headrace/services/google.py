@@ -3,8 +3,8 @@
 https://ai.google.dev/api. Chats, whole and streamed, go by way of the neutral form:
 `dialects/google_asking.py` says what of them cannot be expressed, `dialects/google_answering.py`
 how answers are read. Tokens are counted by `countTokens`, texts embedded by `batchEmbedContents`.
-Cannot express: text completions, embeddings of token numbers. Answers' citations, log
-probabilities and parts of other kinds than text and calls of functions are not asked for.
+Cannot express: text completions, embeddings of token numbers. Answers' citations
+and parts of other kinds than text and calls of functions are not asked for.
 """
 
 from __future__ import annotations

@@ -67,8 +67,25 @@ class _Content(Struct):
     parts: list[_Part] | None = None
 
 
+class _Likely(Struct, rename="camel"):
+    token: str = ""
+    log_probability: float = 0.0
+
+
+class _TopLikely(Struct):
+    candidates: list[_Likely] | None = None
+
+
+class _Logprobs(Struct, rename="camel"):
+    """`top_candidates` are the alternatives, token by token."""
+
+    chosen_candidates: list[_Likely] | None = None
+    top_candidates: list[_TopLikely] | None = None
+
+
 class _Candidate(Struct, rename="camel"):
     content: _Content | None = None
+    logprobs_result: _Logprobs | None = None
     finish_reason: str | None = None
     index: int = 0
 
@@ -157,6 +174,8 @@ class GoogleEvents:
         if candidate.content is not None:
             for part in candidate.content.parts or ():
                 self._part(part, deltas)
+        if candidate.logprobs_result is not None:
+            _tell_logprobs(candidate.logprobs_result, deltas)
         reason = candidate.finish_reason
         if reason in BROKEN:
             deltas.append(Failed(unparsed({"message": reason, "status": reason}).encode()))
@@ -182,6 +201,26 @@ class GoogleEvents:
             deltas.append(signed)
 
 
+def _tell_logprobs(told: _Logprobs, deltas: list[Delta]) -> None:
+    """Puts log probabilities beside the text that came with them, in OpenAI's form."""
+    said = next((delta for delta in deltas if isinstance(delta, Said)), None)
+    chosen, tops = told.chosen_candidates or [], told.top_candidates or []
+    tops += [_TopLikely()] * (len(chosen) - len(tops))
+    if said is not None and chosen:
+        said.logprobs = [
+            {**_likely(token), "top_logprobs": list(map(_likely, top.candidates or ()))}
+            for token, top in zip(chosen, tops, strict=False)
+        ]
+
+
+def _likely(token: _Likely) -> dict[str, Any]:
+    return {
+        "token": token.token,
+        "logprob": token.log_probability,
+        "bytes": list(token.token.encode("utf-8", "surrogatepass")),
+    }
+
+
 def _blocked(chunk: _Chunk) -> bytes | None:
     """What stands in the answer's place if the question was not let through."""
     feedback = chunk.prompt_feedback
@@ -201,7 +240,7 @@ def read(body: bytes, id: str) -> Answered | bytes:
             case Began():
                 answer.id, answer.model = delta.id, delta.model
             case Said():
-                answer.parts.append(Text(delta.text))
+                answer.parts.append(Text(delta.text, logprobs=delta.logprobs))
             case Thought():
                 _think(answer.parts, delta.text)
             case Signed():

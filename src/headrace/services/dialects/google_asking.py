@@ -44,7 +44,7 @@ FILES = "https://generativelanguage.googleapis.com/"
 BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576}
 """Tokens of thinking by effort, for models without levels, as Google's own OpenAI-compatible API
 has it: https://ai.google.dev/gemini-api/docs/openai"""
-_UNKNOWN_HERE = ("logprobs", "top_logprobs", "logit_bias", "user", "cache")
+_UNKNOWN_HERE = ("logit_bias", "user", "cache")
 
 
 def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
@@ -78,6 +78,8 @@ def _config(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
         seed=asked.seed,
         frequencyPenalty=asked.frequency_penalty,
         presencePenalty=asked.presence_penalty,
+        responseLogprobs=asked.logprobs,
+        logprobs=asked.top_logprobs or None,
         responseMimeType="application/json" if as_json else None,
         responseJsonSchema=asked.schema,
         thinkingConfig=_thinking(asked, model, lost) or None,

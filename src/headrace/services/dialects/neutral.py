@@ -20,11 +20,13 @@ Json = Any
 
 
 class Text(Struct):
-    """Plain text. `cache` is Anthropic's `cache_control`, here and below."""
+    """Plain text. `cache` is Anthropic's `cache_control`, here and below; `logprobs` are of an
+    answer's tokens, each as OpenAI's chats write one."""
 
     text: str
     cache: Json = None
     citations: list[Json] | None = None
+    logprobs: list[Json] | None = None
 
 
 class Image(Struct):
@@ -224,6 +226,8 @@ class Began(Struct):
 
 class Said(Struct):
     text: str
+    logprobs: list[Json] | None = None
+    """Of its tokens, where they were asked for."""
 
 
 class Thought(Struct):

@@ -47,8 +47,14 @@ class _Message(Struct):
     tool_calls: list[_Call] | None = None
 
 
+class Logprobs(Struct, gc=False):
+    content: list[Any] | None = None
+    """An object for each token."""
+
+
 class _Choice(Struct):
     message: _Message
+    logprobs: Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
 
@@ -107,7 +113,8 @@ def read(body: bytes) -> Answered | bytes:
     if message.reasoning_content:
         parts.append(Thinking(message.reasoning_content))
     if message.content:
-        parts.append(Text(message.content))
+        told = None if choice.logprobs is None else choice.logprobs.content
+        parts.append(Text(message.content, logprobs=told or None))
     if message.refusal:
         parts.append(Refusal(message.refusal))
     parts += [_read_call(call) for call in message.tool_calls or ()]
@@ -136,11 +143,13 @@ def written(answer: Answered) -> dict[str, Any]:
     """A `chat.completion`."""
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     texts, calls, thoughts, citations, refusals = [], [], [], [], []
+    logprobs: list[Any] = []
     for part in answer.parts:
         match part:
             case Text():
                 texts.append(part.text)
                 citations += part.citations or []
+                logprobs += part.logprobs or []
             case ToolUse():
                 function = {"name": part.name, "arguments": unparsed(part.input)}
                 calls.append({"id": part.id, "type": "function", "function": function})
@@ -162,7 +171,8 @@ def written(answer: Answered) -> dict[str, Any]:
         message["citations"] = citations
     if calls:
         message["tool_calls"] = calls
-    choice = {"index": 0, "message": message, "logprobs": None, **finish_members(answer)}
+    told = {"content": logprobs, "refusal": None} if logprobs else None
+    choice = {"index": 0, "message": message, "logprobs": told, **finish_members(answer)}
     return given(
         id=answer.id,
         object="chat.completion",

@@ -35,6 +35,7 @@ from headrace.services.dialects.neutral import (
 )  # fmt: skip
 from headrace.services.dialects.openai_answering import (
     Ending,
+    Logprobs,
     UsageRead,
     finish_members,
     usage,
@@ -69,6 +70,7 @@ class _Delta(Struct, gc=False):
 class _Choice(Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
+    logprobs: Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
 
@@ -123,7 +125,8 @@ class OpenAIEvents:
             if delta.reasoning_content:
                 deltas.append(Thought(delta.reasoning_content))
             if delta.content:
-                deltas.append(Said(delta.content))
+                told = choice.logprobs
+                deltas.append(Said(delta.content, None if told is None else told.content or None))
             if delta.refusal:
                 self._refuses = True
                 deltas.append(Refusing(delta.refusal))
@@ -153,6 +156,9 @@ class OpenAIEvents:
 
 # --- writing
 
+_NO_LOGPROBS = b'"logprobs":null'
+_LOGPROBS = b'"logprobs":{"content":%b,"refusal":null}'
+
 
 class OpenAIWriter:
     """Writes one stream. `shows_usage`: the client asked for it."""
@@ -169,9 +175,11 @@ class OpenAIWriter:
     def write(self, delta: Delta) -> bytes:
         """Whole events. Raises BadAnswer for what cannot come now."""
         kind = type(delta)
-        if kind is Said:
+        if kind is Said and delta.logprobs is None:  # type: ignore[union-attr]
             return self._chunk(b'{"content":%b}' % _encode(delta.text))  # type: ignore[union-attr]
         match delta:
+            case Said():
+                return self._say(delta)
             case Arguments():
                 call = {"index": delta.number, "function": {"arguments": delta.text}}
                 return self._chunk(_encode({"tool_calls": [call]}))
@@ -228,8 +236,14 @@ class OpenAIWriter:
         self._head = b'data: %b,"choices":[' % _encode(head)[:-1]
         self._middle = b'{"index":0,"delta":'
         no_usage = b',"usage":null' if self._shows_usage else b""
-        self._tail = b',"logprobs":null,"finish_reason":null}]%b}\n\n' % no_usage
+        self._tail = b',%b,"finish_reason":null}]%b}\n\n' % (_NO_LOGPROBS, no_usage)
         return self._chunk(b'{"role":"assistant","content":"","refusal":null}')
+
+    def _say(self, said: Said) -> bytes:
+        """Text with its log probabilities."""
+        chunk = self._chunk(b'{"content":%b}' % _encode(said.text))
+        tail = self._tail.replace(_NO_LOGPROBS, _LOGPROBS % _encode(said.logprobs), 1)
+        return chunk.removesuffix(self._tail) + tail
 
     def _chunk(self, delta: bytes) -> bytes:
         if not self._head:

@@ -133,7 +133,7 @@ def written(answer: Answered, frame: Frame) -> dict[str, Any]:
 def _content(part: Text | Refusal) -> dict[str, Any]:
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
-    return output_text(part.text, part.citations)
+    return output_text(part.text, part.citations, part.logprobs)
 
 
 def _item(part: Part, frame: Frame, number: int) -> dict[str, Any] | None:
@@ -152,9 +152,13 @@ def message(id: str, status: str) -> dict[str, Any]:
     return {"id": id, "type": "message", "status": status, "role": "assistant", "content": []}
 
 
-def output_text(text: str, citations: list[Any] | None = None) -> dict[str, Any]:
-    """A part of such an item. `citations` are as the provider wrote them."""
-    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def output_text(
+    text: str, citations: list[Any] | None = None, logprobs: list[Any] | None = None
+) -> dict[str, Any]:
+    """A part of such an item. `citations` are as the provider wrote them; of `logprobs` each has
+    the members that a chat's have."""
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
+    part["logprobs"] = logprobs or []
     return part | ({"citations": citations} if citations else {})
 
 

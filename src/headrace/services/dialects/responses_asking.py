@@ -47,8 +47,9 @@ _HANDLED = (
     "model", "stream", "stream_options", "store", "metadata", "background",
 )  # fmt: skip
 """Of the gateway or of the answer, which repeats them."""
-_SHOWN = ["reasoning.encrypted_content"]
-"""What `include` may name: a translated answer has it always."""
+_LOGPROBS = "message.output_text.logprobs"
+_SHOWN = ["reasoning.encrypted_content", _LOGPROBS]
+"""What `include` may name. The first a translated answer has always."""
 _PART_MEMBERS = {
     "input_text": {"text"},
     "output_text": {"text", "annotations", "logprobs", "citations"},
@@ -74,11 +75,13 @@ def read(members: dict[str, Any]) -> Asked:
     asked.temperature = take("temperature", None)
     asked.top_p = take("top_p", None)
     asked.max_tokens = take("max_output_tokens", None)
-    if members.get("top_logprobs") == 0:
-        take("top_logprobs")
+    asked.top_logprobs = take("top_logprobs", None) or None
     if members.get("truncation") == "disabled":
         take("truncation")
-    if all(name in _SHOWN for name in list_of(members.get("include") or [], "include")):
+    included = list_of(members.get("include") or [], "include")
+    if _LOGPROBS in included or asked.top_logprobs is not None:
+        asked.logprobs = True
+    if all(name in _SHOWN for name in included):
         take("include", None)
     read_user_and_tier(members, asked)
     _read_reasoning(members, asked)

@@ -46,7 +46,8 @@ class ResponsesWriter:
     """Writes one stream. `frame` is what the response has beside its answer."""
 
     __slots__ = (
-        "_begun", "_citations", "_close", "_counts", "_delta", "_finish", "_frame", "_model",
+        "_begun", "_citations", "_close", "_counts", "_delta", "_finish", "_frame", "_logprobs",
+        "_model",
         "_number", "_open", "_output", "_part", "_pieces", "_tier",
     )  # fmt: skip
 
@@ -68,18 +69,20 @@ class ResponsesWriter:
         self._pieces: list[str] = []
         """Of what is open, so far."""
         self._citations: list[Any] = []
+        self._logprobs: list[Any] = []
+        """Of the open part's tokens."""
         self._delta = b""
         """What every delta of what is open has."""
 
     def write(self, delta: Delta) -> bytes:
         """Whole events. Raises BadAnswer for what cannot come now."""
-        if type(delta) is Said and self._part == _TEXT:
+        if type(delta) is Said and self._part == _TEXT and delta.logprobs is None:
             return self._goes_on(delta.text)
         if not self._begun and not isinstance(delta, Began):
             raise BadAnswer("an answer that goes on before it began")
         match delta:
             case Said():
-                return self._speak(_TEXT) + self._goes_on(delta.text)
+                return self._speak(_TEXT) + self._say(delta)
             case Refusing():
                 return self._speak(_REFUSAL) + self._goes_on(delta.text)
             case Arguments():
@@ -177,6 +180,14 @@ class ResponsesWriter:
         part = _part_of(kind, "")
         return events + self._event("response.content_part.added", **where, part=part)
 
+    def _say(self, said: Said) -> bytes:
+        if said.logprobs is None:
+            return self._goes_on(said.text)
+        self._pieces.append(said.text)
+        self._logprobs += said.logprobs
+        told = {"delta": said.text, "logprobs": said.logprobs}
+        return self._event(f"response.{_TEXT}.delta", **self._where(), **told)
+
     def _where(self) -> dict[str, Any]:
         item = self._output[-1]
         return {
@@ -190,7 +201,8 @@ class ResponsesWriter:
         part = _part_of(kind, text)
         said: dict[str, Any] = {_SAID[kind]: text}
         if kind == _TEXT:
-            said["logprobs"] = []
+            said["logprobs"] = part["logprobs"] = self._logprobs
+            self._logprobs = []
             if self._citations:
                 part["citations"] = self._citations
                 self._citations = []
