@@ -77,13 +77,20 @@ def collector() -> Iterator[str]:
 
 
 @app.default
-def telemetry(*, rounds: int = 5, before: Path | None = None, case_s: int = 3) -> int:
+def telemetry(
+    *,
+    rounds: int = 5,
+    before: Path | None = None,
+    case_s: int = 3,
+    only: tuple[str, ...] = (),
+) -> int:
     """The CPU of a whole call with parts of telemetry on.
 
     Args:
         rounds: Turns of each.
         before: The `src` of another tree, measured off and with all on too.
         case_s: Seconds of each run.
+        only: Names of what is measured beside "off"; everything if none is given.
     """
     console, problems = Console(), list[str]()
     raise_file_limit()
@@ -100,11 +107,16 @@ def telemetry(*, rounds: int = 5, before: Path | None = None, case_s: int = 3) -
             Variant(what, REPO / "src", on)
             for what, on in (
                 ("off", ()), ("metrics", (_METRICS,)), ("lines of the log", (_LINES,)),
-                ("traces, 10 % kept", (traces,)), ("all three", every),
+                ("traces of 10 %", (traces,)), ("all three", every),
             )
         ]  # fmt: skip
         if before is not None:
-            variants += [Variant("before, off", before, ()), Variant("before, all", before, every)]
+            variants += [
+                Variant("off before", before, ()),
+                Variant("all three before", before, every),
+            ]
+        if only:
+            variants = [v for v in variants if v.name in only or v.name.startswith("off")]
         plan = replace(FULL, case_s=case_s)
         for turn in range(rounds):
             for variant in variants if turn % 2 else reversed(variants):
@@ -118,7 +130,7 @@ def telemetry(*, rounds: int = 5, before: Path | None = None, case_s: int = 3) -
     table = Table("", "least", "median", "more than off, least", "median of the pairs")
     for variant in variants:
         used = [1e6 * one for one in found[variant.name]]
-        off = [1e6 * one for one in found["before, off" if "before" in variant.name else "off"]]
+        off = [1e6 * one for one in found["off before" if "before" in variant.name else "off"]]
         pairs = statistics.median(a - b for a, b in zip(used, off, strict=True))
         cells = (min(used), statistics.median(used), min(used) - min(off), pairs)
         table.add_row(variant.name, *(f"{cell:.1f} us" for cell in cells))
