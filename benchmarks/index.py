@@ -1,10 +1,11 @@
 """How soon the nearest of many questions are found, and how many: `python -m benchmarks.index`.
 
-    python -m benchmarks.index [--entries 1000000] [--file FILE] [--build-s 100] [--hnswlib]
+    python -m benchmarks.index [--entries 1000000] [--file FILE] [--build-s 100] [--threads 2]
+                               [--hnswlib]
 
-The graph of `gateway/cache/neighbours.py` (usearch), if asked for beside hnswlib, is built by one
-thread, then asked one question after another through a thread, as the cache does. With `--file`
-it is kept there, and building goes on where `--build-s` ended it.
+The graph of `gateway/cache/neighbours.py` (usearch), or that of hnswlib, is built many vectors at a
+time, then asked one question after another through a thread, as the cache does. With `--file` it is
+kept there, and building goes on where `--build-s` ended it.
 
 The vectors: mixtures of three embeddings of real questions (`benchmarks/adversarial.py`), so that
 they lie as questions do, seeded by their number; a look-up is one of them with noise, cosine 0.9.
@@ -39,6 +40,14 @@ REAL = 1_000
 COSINE = 0.9
 
 
+class Usearch(Graph):
+    """As the cache has it; built by several threads, since a million would take one too long."""
+
+    def add_many(self, first: int, vectors: Any, threads: int) -> None:
+        labels = np.arange(first, first + len(vectors))
+        self._index.add(labels, vectors, threads=threads)
+
+
 class Hnswlib:
     """The peer, with the same settings; float32 is all it has."""
 
@@ -53,8 +62,9 @@ class Hnswlib:
     def __len__(self) -> int:
         return int(self._index.get_current_count())
 
-    def add(self, label: int, vector: Any) -> None:
-        self._index.add_items(vector, label)
+    def add_many(self, first: int, vectors: Any, threads: int) -> None:
+        labels = np.arange(first, first + len(vectors))
+        self._index.add_items(vectors, labels, num_threads=threads)
 
     def nearest(self, vector: Any, count: int) -> Found:
         labels, distances = self._index.knn_query(vector, count)
@@ -91,13 +101,14 @@ def _unit(rows: Any) -> Any:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def build(index: Any, questions: Questions, entries: int, at_most_s: float) -> Iterator[int]:
+def build(
+    index: Any, questions: Questions, entries: int, at_most_s: float, threads: int
+) -> Iterator[int]:
     """Adds what is missing, and says how many there are after each chunk, until time is up."""
     end = time.monotonic() + at_most_s
     while len(index) < entries and time.monotonic() < end:
         start = len(index)
-        for place, vector in enumerate(questions.chunk(start // CHUNK)):
-            index.add(start + place, vector)
+        index.add_many(start, questions.chunk(start // CHUNK), threads)
         yield len(index)
 
 
@@ -151,17 +162,18 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--file", type=Path, help="keeps usearch's graph there")
     parser.add_argument("--build-s", type=float, default=float("inf"), help="build for so long")
+    parser.add_argument("--threads", type=int, default=1, help="that build")
     parser.add_argument("--hnswlib", action="store_true", help="measure it instead")
     asked = parser.parse_args()
     questions = Questions()
     before_mb = _resident_mb()
-    index: Any = Graph(questions.dimensions)
+    index: Any = Usearch(questions.dimensions)
     if asked.hnswlib:
         index = Hnswlib(questions.dimensions, asked.entries)
     elif asked.file is not None and asked.file.exists():
         index.load(asked.file)
     had, began = len(index), time.process_time()
-    for size in build(index, questions, asked.entries, asked.build_s):
+    for size in build(index, questions, asked.entries, asked.build_s, asked.threads):
         print(f"{size:,}", end=" ", flush=True)
     made = len(index) - had
     if made:

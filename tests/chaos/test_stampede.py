@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,14 @@ models:
   pool:
     pools: [[east, west]]
     timeouts: {{first_token_s: 30, whole_s: 30, idle_s: 30}}
+  cached:
+    pools: [[east, west]]
+    cache: {{answers: exact, wait_s: 60}}
+    timeouts: {{first_token_s: 30, whole_s: 30, idle_s: 30}}
   tiers:
     pools: [[east], [west]]
     timeouts: {{first_token_s: 30, whole_s: 30, idle_s: 30}}
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 """
 REGIONS = ("east", "west")
 ALL_IN_S = 5.0
@@ -61,7 +67,9 @@ class Client:
         self._writer = writer
 
     def ask(self, gateway: Gateway, *, stream: bool, model: str = "pool") -> None:
-        self._writer.write(request_bytes(gateway, OPENAI, stream=stream, model=model, seed=7))
+        """What asks the cache has no fixed sampling, by which it would be shared before that."""
+        fixed: dict[str, Any] = {} if model == "cached" else {"seed": 7}
+        self._writer.write(request_bytes(gateway, OPENAI, stream=stream, model=model, **fixed))
 
     async def answer(self) -> Answer:
         return Answer(await asyncio.wait_for(self._reader.read(-1), PATIENCE_S))
@@ -133,18 +141,24 @@ async def test_a_stampede_is_one_call(
 
 
 @pytest.mark.parametrize(
-    "stream", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["whole", "stream"]
+    ("model", "stream"),
+    [
+        ("pool", False),
+        ("cached", False),
+        pytest.param("pool", True, marks=pytest.mark.soak),
+        pytest.param("cached", True, marks=pytest.mark.soak),
+    ],
 )
 async def test_the_first_client_is_killed(
-    gateway: Gateway, regions: list[ScriptedThread], stream: bool
+    gateway: Gateway, regions: list[ScriptedThread], model: str, stream: bool
 ) -> None:
     for region in regions:
         region.always(ttft_ms=ALL_IN_S * 1000)
     async with crowd(gateway) as clients:
-        clients[0].ask(gateway, stream=stream)
+        clients[0].ask(gateway, stream=stream, model=model)
         await asyncio.to_thread(first_seen, regions)
         for client in clients[1:]:
-            client.ask(gateway, stream=stream)
+            client.ask(gateway, stream=stream, model=model)
         await asyncio.sleep(1.0)
         clients[0].kill()
         answers = await asyncio.gather(*(client.answer() for client in clients[1:]))

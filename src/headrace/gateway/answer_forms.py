@@ -78,11 +78,11 @@ def _response_of(found: Any) -> dict[str, Any]:
 
 def as_asked(recorded: Recorded, call: Call) -> Recorded | None:
     """The answer in the form that the call wants; None if it cannot be had in it."""
+    whole = recorded.body is not None
+    if whole and not call.stream:
+        return recorded
     try:
         objects = _objects(recorded)
-        whole = recorded.body is not None
-        if whole and not call.stream:
-            return recorded
         if not whole and call.stream and _shows_usage(objects) == call.wants_usage:
             return recorded
         if call.operation is not Operation.CHAT:

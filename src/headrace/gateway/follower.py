@@ -130,8 +130,6 @@ class Follower:
         self.progress.first_content_at = time.monotonic()
 
     def _lines(self) -> bytes:
-        if not self._about:
-            return self._recorder.about
         return about_of_another(self._recorder.about, self._about)
 
     def _break_off(self, refused: Refused) -> None:

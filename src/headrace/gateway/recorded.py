@@ -55,7 +55,10 @@ class Recorded(Struct, frozen=True):
 
 
 def about_of_another(about: bytes, answered_by: str) -> bytes:
-    """Header lines for a client whose answer was made for another: it cost this one nothing."""
+    """Header lines for a client whose answer was made for another: it cost this one nothing.
+    Without `answered_by` they are those of the other."""
+    if not answered_by:
+        return about
     lines = [
         line
         for line in about.splitlines(keepends=True)

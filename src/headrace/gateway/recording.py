@@ -9,11 +9,12 @@ and a follower that had not got them is cut with an error inside its stream.
 from __future__ import annotations
 
 import asyncio
+import time
 
 from headrace.errors import Refused
 from headrace.gateway.follower import Follower, State
 from headrace.gateway.progress import Progress
-from headrace.gateway.recorded import Recorded
+from headrace.gateway.recorded import Recorded, about_of_another
 from headrace.gateway.reply import Reply
 from headrace.nouns import Usage
 
@@ -233,12 +234,18 @@ class Recorder:
 
 async def replay(recorded: Recorded, reply: Reply, progress: Progress, answered_by: str) -> None:
     """Gives a recorded answer to another client, in the form in which it was recorded."""
+    if recorded.body is not None:
+        progress.status, progress.finish = 200, "complete"
+        progress.first_content_at = time.monotonic()
+        progress.answered_by = answered_by
+        if answered_by:
+            progress.saved_microusd = recorded.cost_microusd or 0
+        reply.whole(recorded.body, about_of_another(recorded.about, answered_by))
+        return
     source = Recorder(limit_bytes=recorded.size_bytes)
     source.cost_microusd = recorded.cost_microusd
     if recorded.refused is not None:
         source.refuse(recorded.refused, recorded.about)
-    elif recorded.body is not None:
-        source.whole(recorded.body, recorded.about)
     else:
         source.begin(recorded.about)
         for events in recorded.events[:-1]:

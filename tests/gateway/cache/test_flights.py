@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
+from headrace.edge.worker_sockets import ask_each
 from operate.test_keys import until
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
@@ -100,3 +103,34 @@ def test_who_waited_for_a_call_that_failed_asks_for_itself(
     assert [answer.status_code for answer in answers] == [400, 200]
     assert answers[1].headers.get("x-headrace-cache") is None
     upstream.reset()
+
+
+def test_when_the_first_client_leaves_one_of_those_that_wait_goes_next(
+    gateway: Gateway, upstream: ScriptedThread
+) -> None:
+    """And the others wait for that one, also those that ask in other words."""
+    upstream.script({"head_ms": 60_000})
+    upstream.always(text="Roast it.", head_ms=500)
+    before, missed = len(upstream.seen), _missed(gateway)
+    said = {"model": "near", "messages": [{"role": "user", "content": "How do I cook a beet?"}]}
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+    body = json.dumps(said)
+    with ThreadPoolExecutor(8) as pool:
+        with socket.create_connection(("127.0.0.1", gateway.port)) as first:
+            first.sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+            until(lambda: len(upstream.seen) == before + 1)
+            words = ["How do I cook a beet?", "How can I cook a beet?"] * 4
+            others = [pool.submit(ask, gateway, text) for text in words]
+            until(lambda: _missed(gateway) == missed + 9)
+        answers = [other.result() for other in others]
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len(upstream.seen) == before + 2
+    tiers = [answer.headers.get("x-headrace-cache") for answer in answers]
+    assert tiers.count(None) == 1
+    upstream.reset()
+
+
+def _missed(gateway: Gateway) -> int:
+    """Calls that looked in the cache in vain, and go on or wait."""
+    ((_, told),) = ask_each(gateway.folder / ".headrace", "GET", "/cache")
+    return int(told["missed"])

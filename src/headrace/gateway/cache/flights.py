@@ -32,6 +32,8 @@ class Flight:
         self.asked = asked
         self.over = asyncio.Event()
         """Its answer is kept now, or there is none."""
+        self.abandoned = False
+        """Its client left, which says nothing of the next one's chances."""
 
 
 class Flights:
@@ -52,6 +54,9 @@ class Flights:
         self._by_place.setdefault(place, []).append(flight)
         try:
             yield
+        except asyncio.CancelledError:
+            flight.abandoned = True
+            raise
         finally:
             flights = self._by_place[place]
             flights.remove(flight)
@@ -91,15 +96,21 @@ async def waited_for(
 ) -> Recorded | None:
     """The answer of a call that asks the same and is being answered; None if there is none in
     time, or it is not one to give."""
-    flight = await cache.flights.same(asked, policy, cache.learning)
-    if flight is None:
-        return None
-    try:
-        await asyncio.wait_for(flight.over.wait(), policy.wait_s)
-    except TimeoutError:
-        return None
-    cache.counts.missed -= 1  # it is looked for once more
-    return await cache.find(asked, call, policy, time.time())
+    until = asyncio.get_running_loop().time() + policy.wait_s
+    while True:
+        flight = await cache.flights.same(asked, policy, cache.learning)
+        if flight is None:
+            return None
+        try:
+            async with asyncio.timeout_at(until):
+                await flight.over.wait()
+        except TimeoutError:
+            return None
+        cache.counts.missed -= 1  # it is looked for once more
+        found = await cache.find(asked, call, policy, time.time())
+        if found is not None or not flight.abandoned:
+            return found
+        # Of those that waited for it one goes next, and the others wait for that one.
 
 
 def _place(asked: Asked) -> Key:
