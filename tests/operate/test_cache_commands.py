@@ -134,12 +134,24 @@ def test_purge_drops_what_it_names_and_nothing_else(used: Used) -> None:
     assert purge(used, {})["answers"] >= 1
     assert tier(ask(gateway, "Who painted the roof of Rome?", key="OTHER")) is None
     assert headrace("cache", "purge", folder=gateway.folder).returncode == 3
-    listed = headrace("audit", "list", "--json", folder=gateway.folder).stdout
-    events = [json.loads(line) for line in listed.splitlines()]
-    assert any(
-        event["action"] == "cache.purge" and event["detail"].get("tag") == "app=shop"
-        for event in events
-    )
+    events = audited(used, "cache.purge")
+    tags = {event.get("detail", {}).get("tag"): event["actor"] for event in events}
+    assert tags["egypt"].startswith("local:")
+    assert tags["app=shop"].startswith("key:")
+
+
+def test_flagging_by_command_is_told_to_the_audit_log(used: Used) -> None:
+    assert command(used, "flag", used.hit) == {"noted": "noted"}
+    (event,) = audited(used, "cache.feedback")
+    assert (event["target"], event["detail"]) == (used.hit, {"verdict": "wrong"})
+    assert event["actor"].startswith("local:")
+
+
+def audited(used: Used, action: str) -> list[Any]:
+    """Events of the audit log."""
+    folder = used.gateway.folder
+    listed = headrace("audit", "list", "--action", action, "--json", folder=folder).stdout
+    return [json.loads(line) for line in listed.splitlines()]
 
 
 def purge(used: Used, wish: dict[str, str]) -> Any:

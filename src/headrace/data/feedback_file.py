@@ -1,5 +1,5 @@
-"""What was found out about kept answers, over a restart and for all workers: one SQLite file, one
-row each, in order. A row is there whole or not at all, whatever is killed."""
+"""What was found out about kept answers, over a restart and for all workers: one table, one row
+each, in order. A row is there whole or not at all, whatever is killed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from headrace.data.database import Database, Transaction
 from headrace.data.sqlite import Sqlite
+from headrace.platform.secrets import Secret
 
 NAME = "feedback.db"
 KEPT_S = 90 * 86_400.0
 """After which a row is deleted: it counts for an eighth of a new one by then."""
 READ_AT_ONCE = 500
-_TABLE = """
-CREATE TABLE IF NOT EXISTS feedback (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    at REAL NOT NULL,
-    row BLOB NOT NULL
-)"""
 
 
 class FoundOut(Struct, frozen=True, array_like=True, tag="found"):
@@ -54,37 +50,70 @@ class Claim(Struct, frozen=True, array_like=True, tag="claim"):
 
 
 Row = FoundOut | Claim
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Row).decode
+encode = msgspec.msgpack.Encoder().encode
+"""Of a row."""
+decode = msgspec.msgpack.Decoder(Row).decode
+"""To a row. Raises msgspec.MsgspecError."""
 
 
-class FeedbackFile:
+class FeedbackRows:
     """Blocks: call it in a thread. Raises DatabaseAway."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._base = Sqlite(folder / NAME)
+    def __init__(self, base: Database, table: str, columns: str) -> None:
+        """Names are the program's own."""
+        self._base = base
+        self._create = f"CREATE TABLE IF NOT EXISTS {table} ({columns})"
+        self._delete = f"DELETE FROM {table} WHERE at < ?"  # noqa: S608
+        self._insert = f"INSERT INTO {table} (at, row) VALUES (?, ?)"  # noqa: S608
+        self._select = f"SELECT number, row FROM {table} WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
 
     def open(self, now: float) -> None:
         """Makes what is not there, and deletes what is too old."""
         with self._base.transaction() as change:
-            change.run(_TABLE)
-            change.run("DELETE FROM feedback WHERE at < ?", (now - KEPT_S,))
+            self._make(change)
+            change.run(self._delete, (now - KEPT_S,))
 
     def add(self, row: Row) -> None:
         with self._base.transaction() as change:
-            change.run("INSERT INTO feedback (at, row) VALUES (?, ?)", (row.at, _encode(row)))
+            self._make(change)
+            change.run(self._insert, (row.at, encode(row)))
 
     def since(self, number: int) -> list[tuple[int, Row]]:
         """Some of those behind a number, with their own numbers."""
-        query = "SELECT number, row FROM feedback WHERE number > ? ORDER BY number LIMIT ?"
         found: list[tuple[int, Row]] = []
-        for at, data in self._base.read(query, (number, READ_AT_ONCE)):
+        for at, data in self._base.read(self._select, (number, READ_AT_ONCE)):
             assert isinstance(at, int)
             assert isinstance(data, bytes)
-            found.append((at, _decode(data)))
+            found.append((at, decode(data)))
         return found
 
     def close(self) -> None:
         """Idempotent."""
         self._base.close()
+
+    def _make(self, change: Transaction) -> None:
+        """One writer at a time: who has read a number has read all before it."""
+        self._base.exclusively(change)
+        change.run(self._create)
+
+
+class FeedbackFile(FeedbackRows):
+    """For the workers of one host."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        number = "number INTEGER PRIMARY KEY AUTOINCREMENT"
+        columns = f"{number}, at REAL NOT NULL, row BLOB NOT NULL"
+        super().__init__(Sqlite(folder / NAME), "feedback", columns)
+
+
+class FeedbackTable(FeedbackRows):
+    """For those of all hosts, in PostgreSQL."""
+
+    def __init__(self, url: Secret) -> None:
+        """Raises Setup if the extra is not installed."""
+        from headrace.data.postgres import Postgres
+
+        number = "number BIGSERIAL PRIMARY KEY"
+        columns = f"{number}, at DOUBLE PRECISION NOT NULL, row BYTEA NOT NULL"
+        super().__init__(Postgres(url), "headrace_feedback", columns)

@@ -20,6 +20,7 @@ from headrace.gateway.limits.shared import SharedCounters
 from headrace.platform.secrets import Secrets
 
 if TYPE_CHECKING:
+    from headrace.gateway.cache.redis_feedback import RedisFeedback
     from headrace.gateway.cache.redis_shelf import RedisShelf
 
 
@@ -45,10 +46,14 @@ class SharedByRedis:
         """Of limits and budgets."""
         self.answers: RedisShelf | None = None
         """Of the cache, if they are shared."""
+        self.feedback: RedisFeedback | None = None
+        """On them."""
         if answers.shared_by == "redis":
+            from headrace.gateway.cache.redis_feedback import RedisFeedback
             from headrace.gateway.cache.redis_shelf import RedisShelf
 
             self.answers = RedisShelf(self._link, settings.prefix, answers.most_answers)
+            self.feedback = RedisFeedback(self._link, settings.prefix)
         self._breakers: BreakerExchange | None = None
         self._tasks: list[asyncio.Task[None]] = []
         if settings.share_breakers:
@@ -64,6 +69,8 @@ class SharedByRedis:
         ]
         if self.answers is not None:
             self._tasks.append(asyncio.create_task(self.answers.run(), name="answers by redis"))
+        if self.feedback is not None:
+            self._tasks.append(asyncio.create_task(self.feedback.run(), name="feedback by redis"))
         if self._breakers is not None:
             self._tasks.append(asyncio.create_task(self._breakers.run(), name="breakers by redis"))
 

@@ -27,14 +27,13 @@ from headrace.edge.backlog import Backlog
 from headrace.edge.client_address import TrustedProxies
 from headrace.edge.config_in_force import in_force
 from headrace.edge.control import Control, local_url
-from headrace.edge.kept_stores import close_stores, open_stores
+from headrace.edge.kept_stores import close_stores, open_stores, share_answers
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
-from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.memory import MemoryCounters
@@ -153,13 +152,14 @@ class Worker:
         if self._shared is not None:
             self._parts.counters = self._shared.counters
             self._parts.shelf = self._shared.answers
+            self._parts.feedback = self._shared.feedback
         else:
             self._parts.counters = MemoryCounters(_budgets_in(loaded.store_folder))
         store, now = loaded.config.store, time.monotonic()
         open_stores(self._parts, loaded.store_folder, store, self._secrets, now)
         url = database_url(loaded.config.store, self._secrets, time.monotonic())
         if resilience.kept_answers.shared_by == "postgres" and url is not None:
-            self._parts.shelf = _answers_in(url)
+            share_answers(self._parts, url)
         self._registry = RegistryWatch(
             open_registry(loaded.store_folder, url),
             self._bounded,
@@ -389,14 +389,6 @@ def _budgets_in(folder: Path) -> BudgetFile | None:
     except OSError as error:
         log.error("what budgets use is not kept over a restart", extra={"cause": str(error)})
         return None
-
-
-def _answers_in(url: Secret) -> Shelf:
-    from headrace.data.answer_table import AnswerTable
-    from headrace.data.postgres import Postgres
-    from headrace.gateway.cache.postgres_shelf import PostgresShelf
-
-    return PostgresShelf(AnswerTable(Postgres(url)), AnswerTable(Postgres(url)))
 
 
 def _limits(server: Server) -> ServerLimits:

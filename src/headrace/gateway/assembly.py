@@ -41,7 +41,7 @@ from headrace.services.schema_check import require_validator
 from headrace.services.service import Service
 
 if TYPE_CHECKING:
-    from headrace.data.feedback_file import FeedbackFile
+    from headrace.data.feedback_file import FeedbackRows
 
 GENERATED = "generated"
 SLOW_SHARE = 2 / 3
@@ -89,7 +89,7 @@ def _take_cache(config: Config, parts: Parts) -> None:
         if semantic:
             parts.cache.take_embeddings()
         if bounded:
-            parts.cache.take_bound(_feedback_file(parts))
+            parts.cache.take_bound(_feedback_rows(parts), parts.feedback)
         return
     # Imported where a cache is wanted: it is a tenth of what a start without one takes.
     from headrace.data.answer_file import AnswerFile
@@ -103,14 +103,16 @@ def _take_cache(config: Config, parts: Parts) -> None:
     if semantic:
         cache.take_embeddings()
     if bounded:
-        cache.take_bound(_feedback_file(parts))
+        cache.take_bound(_feedback_rows(parts), parts.feedback)
     cache.begin_restoring(time.time())
     parts.cache = cache
 
 
-def _feedback_file(parts: Parts) -> FeedbackFile | None:
+def _feedback_rows(parts: Parts) -> FeedbackRows | None:
     from headrace.data.feedback_file import FeedbackFile
 
+    if parts.feedback_rows is not None:
+        return parts.feedback_rows
     return None if parts.store is None else FeedbackFile(parts.store)
 
 

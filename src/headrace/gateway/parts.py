@@ -25,7 +25,9 @@ from headrace.gateway.telemetry.observer import Observer
 from headrace.platform.http.messages import Origin, Transport
 
 if TYPE_CHECKING:
+    from headrace.data.feedback_file import FeedbackRows
     from headrace.gateway.cache.given_again import GivenAgain
+    from headrace.gateway.cache.learning import Exchange
     from headrace.gateway.cache.shelf import Shelf
 
 
@@ -60,6 +62,10 @@ class Parts(Struct):
     """Answers given again; None until a configuration has it on."""
     shelf: Shelf | None = None
     """Where replicas share its answers; None if they do not."""
+    feedback: Exchange | None = None
+    """By which replicas tell each other what was said of them; None if they do not."""
+    feedback_rows: FeedbackRows | None = None
+    """Where they keep it together; None if each host has a file of its own."""
     store: Path | None = None
     """The store's folder, for what a configuration may turn on later."""
     running: int = 0

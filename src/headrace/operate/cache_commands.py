@@ -116,8 +116,13 @@ def _print_judged(judged: Mapping[str, Any]) -> None:
 
 
 def drop_answers(loaded: Loaded, wish: Mapping[str, str | None], *, as_json: bool) -> int:
-    """Drops answers in all workers; returns the exit code."""
-    body = json.dumps({name: value for name, value in wish.items() if value}).encode()
+    """Drops answers in all workers; returns the exit code. Raises Setup."""
+    from headrace.operate.audited import tell  # the registry, which other commands do without
+
+    said = {name: value for name, value in wish.items() if value}
+    _asked(loaded, "GET", "/cache")  # so that no event tells of what no gateway did
+    tell(loaded, "cache.purge", "answers", said)
+    body = json.dumps(said).encode()
     answers = sum(told["purged"] for told in _asked(loaded, "POST", "/cache/purge", body))
     print(json.dumps({"purged": answers}) if as_json else f"{answers:,} answers dropped")
     return 0
@@ -125,6 +130,10 @@ def drop_answers(loaded: Loaded, wish: Mapping[str, str | None], *, as_json: boo
 
 def flag_answer(loaded: Loaded, call: str, *, right: bool, as_json: bool) -> int:
     """Tells the worker that remembers the call; returns the exit code. Raises Setup."""
+    from headrace.operate.audited import tell
+
+    _asked(loaded, "GET", "/cache")
+    tell(loaded, "cache.feedback", call, {"verdict": "right" if right else "wrong"})
     body = json.dumps({"call": call, "right": right}).encode()
     for told in _asked(loaded, "POST", "/cache/feedback", body):
         if told["noted"] == "no hit":

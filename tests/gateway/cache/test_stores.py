@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from headrace.config.caching import CachePolicy
+from headrace.data.feedback_file import FeedbackTable, Row
 from headrace.gateway.cache import (
     embeddings,
     entries,
@@ -22,8 +23,10 @@ from headrace.gateway.cache import (
     redis_shelf,
 )
 from headrace.gateway.cache.asking import asked, partition_of
+from headrace.gateway.cache.bound import Sighting
 from headrace.gateway.cache.embeddings import Questions
 from headrace.gateway.cache.given_again import GivenAgain
+from headrace.gateway.cache.learning import Learning
 from headrace.gateway.recorded import Recorded
 from headrace.nouns import Call, Caller, Usage
 from support.postgres_process import PostgresProcess, postgres_process
@@ -302,3 +305,26 @@ async def finds(cache: GivenAgain, question: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await found(cache, question) is None:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.05)
+
+
+async def test_what_was_found_out_in_postgres_is_known_to_workers_of_all_hosts(
+    postgres: PostgresProcess,
+) -> None:
+    url, heard = postgres.new_database(token_hex(4)), list[Row]()
+
+    async def hear(row: Row) -> None:
+        heard.append(row)
+
+    workers = [Learning(FeedbackTable(url), hear) for _ in range(3)]
+    for worker in workers[:2]:
+        worker.start()
+    pairs = [Sighting("p", -1, b"asked %d" % i, b"kept", "same", 0.9) for i in range(20)]
+    await asyncio.gather(
+        *(workers[i % 2].find_out(pair, None, False, "flag") for i, pair in enumerate(pairs))
+    )
+    workers[2].start()
+    await until(lambda: all(worker.found_out["flag", False] == 20 for worker in workers))
+    assert workers[2].bound.opinion(pairs[3], 0.5).why == "flagged"
+    assert len(heard) == 2 * 10 + 20
+    for worker in workers:
+        await worker.close()

@@ -20,7 +20,7 @@ from typing import Any
 from headrace.config.caching import CachePolicy
 from headrace.config.sharing import AnswerCachePolicy
 from headrace.data.answer_file import AnswerRow
-from headrace.data.feedback_file import FeedbackFile
+from headrace.data.feedback_file import FeedbackRows
 from headrace.gateway.answer_cache import worth_keeping
 from headrace.gateway.cache import flagging
 from headrace.gateway.cache.asking import Asked, tags_of
@@ -31,7 +31,7 @@ from headrace.gateway.cache.embeddings import VERSION, Questions
 from headrace.gateway.cache.entries import Entry, Key, entry_of, row_of
 from headrace.gateway.cache.flights import Flights
 from headrace.gateway.cache.giving import as_hit
-from headrace.gateway.cache.learning import Learning
+from headrace.gateway.cache.learning import Exchange, Learning
 from headrace.gateway.cache.neighbourhoods import Neighbourhoods
 from headrace.gateway.cache.shelf import Shelf
 from headrace.gateway.recorded import Recorded
@@ -91,10 +91,10 @@ class GivenAgain:
             self._questions = Questions.load()
             self._near = Neighbourhoods()
 
-    def take_bound(self, file: FeedbackFile | None) -> None:
+    def take_bound(self, file: FeedbackRows | None, exchange: Exchange | None = None) -> None:
         """Begins to learn which answers are wrong, once. Needs the embeddings."""
         if self.learning is None:
-            self.learning = Learning(file, partial(flagging.hear, self))
+            self.learning = Learning(file, partial(flagging.hear, self), exchange)
             self.learning.start()
             if self._questions is not None:
                 self.comparing = Comparing(self.learning, self._questions.embed, self._rng)

@@ -7,13 +7,13 @@ import logging
 import os
 import re
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from headrace.data.database import DatabaseAway
-from headrace.data.feedback_file import Claim, FeedbackFile, FoundOut, Row
+from headrace.data.feedback_file import Claim, FeedbackRows, FoundOut, Row
 from headrace.gateway.cache.asking import Asked
 from headrace.gateway.cache.bound import KINDS, Bound, Opinion, Sighting
 from headrace.gateway.cache.entries import Entry
@@ -24,18 +24,44 @@ log = logging.getLogger("headrace.cache")
 _CALL = re.compile(r"[A-Za-z0-9-]{8,64}\Z")
 POLL_S = 1.0
 """From one look at what other workers found out to the next."""
+MOST_KNOWN = 100_000
+"""Rows of others that are remembered, lest one that comes by file and by exchange counts twice."""
 EXACT = "exact"
 """The kind of an answer that was given to the very same request."""
+
+
+Hear = Callable[[Row], Awaitable[None]]
+
+
+class Exchange(Protocol):
+    """Among workers of several hosts. For one event loop."""
+
+    def follow(self, hear: Hear) -> None:
+        """`hear` gets all that was told, from the first on, one's own too."""
+        ...
+
+    def tell(self, row: Row) -> None:
+        """To all others, behind the calls."""
+        ...
 
 
 class Learning:
     """For one event loop. `hear` is told of what other workers say of calls and answers."""
 
-    def __init__(self, file: FeedbackFile | None, hear: Callable[[Row], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        file: FeedbackRows | None,
+        hear: Hear,
+        exchange: Exchange | None = None,
+    ) -> None:
+        """`file` is that of one host, or a table that all hosts read; else the exchange reaches the
+        others."""
         self.bound = Bound()
         self._regions = Regions()
         self._file = file
+        self._exchange = exchange
         self._hear = hear
+        self._known: OrderedDict[tuple[str, float, bytes], None] = OrderedDict()
         self._name = os.urandom(8).hex()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-feedback")
         self._last = 0
@@ -47,6 +73,8 @@ class Learning:
         """Takes what the file holds, then goes on to look into it."""
         if self._file is not None and self._polling is None:
             self._polling = asyncio.create_task(self._poll(self._file), name="cache feedback")
+        if self._exchange is not None:
+            self._exchange.follow(self._take)
 
     def opinion(
         self, asked: Asked, entry: Entry, reason: str, cosine: float, most_wrong: float
@@ -70,8 +98,8 @@ class Learning:
         await self._write(row)
 
     async def claim(self, call: str, tenant: str | None, right: bool) -> bool:
-        """Leaves it to the worker that remembers the call; False if there is no file."""
-        if self._file is None or not _CALL.match(call):
+        """Leaves it to the worker that remembers the call; False if nobody would hear of it."""
+        if (self._file is None and self._exchange is None) or not _CALL.match(call):
             return False
         await self._write(Claim(self._name, time.time(), call, tenant, right))
         return True
@@ -91,6 +119,8 @@ class Learning:
         self.found_out[row.source, row.right] += 1
 
     async def _write(self, row: Row) -> None:
+        if self._exchange is not None:
+            self._exchange.tell(row)
         if self._file is None:
             return
         loop = asyncio.get_running_loop()
@@ -99,7 +129,7 @@ class Learning:
         except DatabaseAway as error:
             log.warning("feedback is not kept on disk", extra={"cause": str(error)})
 
-    async def _poll(self, file: FeedbackFile) -> None:
+    async def _poll(self, file: FeedbackRows) -> None:
         loop, opened, told = asyncio.get_running_loop(), False, False
         while True:
             try:
@@ -114,12 +144,18 @@ class Learning:
                 told = True
             for number, row in rows:
                 self._last = number
-                if row.by != self._name:
-                    await self._take(row)
+                await self._take(row)
             if not rows:
                 await asyncio.sleep(POLL_S)
 
     async def _take(self, row: Row) -> None:
+        """What another has written."""
+        mark = (row.by, row.at, row.call.encode() if isinstance(row, Claim) else row.asked)
+        if row.by == self._name or mark in self._known:
+            return
+        self._known[mark] = None
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
         if isinstance(row, FoundOut):
             vector = None if row.vector is None else self._regions.vector(row.vector)
             self._learn(row, vector)
