@@ -37,6 +37,11 @@ SAME = [
     ("How do I say good morning in Finnish?", "Translate good morning into Finnish"),
     ("What is the function of the spleen?", "What does the spleen do?"),
     ("I'm not sure how to fold a map", "How do I fold a map?"),
+    ("I need some help to set up a proxy", "How do I set up a proxy?"),
+    (
+        "What's the state of my application for the grant?",
+        "What is the state of my grant application?",
+    ),
     ("Can I tell if a window is locked?", "Can I tell if it is a locked window?"),
 ]
 OTHER = [

@@ -73,6 +73,7 @@ out :: \b(?:figure|find) out\b -> discover
 look :: \blook(?:ing)? for\b -> find
 up :: \b(?:set|setting) up\b -> setup
 up :: \bsign(?:ing)? up\b -> signup
+over :: \broll(?:ing)? over\b -> rollover
 up :: \bfree(?:ing)? up\b -> free
 up :: \bput(?:ting)? up (?=(?:an? |the |my )?(?:picture|poster|painting|mirror|shel)) -> hang~
 in :: \b(?:log|sign)(?:ging|ing)? in(?:to)?\b -> signin

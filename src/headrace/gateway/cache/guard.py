@@ -293,6 +293,8 @@ def _may_swap(one: Reading, other: Reading, here: tuple[int, int], there: tuple[
     """Whether two words may change places, which stand at `here` in one text and, the second of
     them first, at `there` in the other: by its preposition each says what it is, or they stand
     in a list, or one is a superlative."""
+    if _compound(one, other, here, there):
+        return True
     if here in one.said_of and there in other.said_of:
         return _beside(one, here) != _beside(other, there)
     first, second = one.terms[here[0]], one.terms[here[1]]
@@ -306,7 +308,7 @@ def _may_swap(one: Reading, other: Reading, here: tuple[int, int], there: tuple[
         listed = here in one.lists and there in other.lists
         words = {t.word for t in (*one.terms, *other.terms)} | one.poles | other.poles
         return listed and not words & closed.ASYMMETRIC
-    if _compound(one, other, here, there) or _anchored(first, first_too, second, second_too):
+    if _anchored(first, first_too, second, second_too):
         return True
     # `the price of gold`, `the gold price`
     markers = (first.marker, second.marker, first_too.marker, second_too.marker)
