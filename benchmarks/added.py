@@ -30,10 +30,10 @@ from benchmarks.variant import ALONE, Variant
 app = App(name="python -m benchmarks.added", help_format="markdown")
 
 CASE = WholeCase(1, 64)
-_UNSHED = """
+UNSHED = """
 resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
 """
-_LIMITS = """
+LIMITS = """
 limits:
   - {per: key, requests: 1_000_000_000}
   - {per: tenant, tokens: 1_000_000_000_000}
@@ -62,10 +62,10 @@ def added(*, rounds: int = 5) -> int:
     ):
         redis = f'redis: {{url: "redis://127.0.0.1:{port}"}}\n'
         variants = (
-            Variant("forwarding alone", site=ALONE, more=_UNSHED),
-            Variant("identity and ledger", more=_UNSHED),
-            Variant("with three limits and a budget", more=_UNSHED + _LIMITS),
-            Variant("the same by Redis", more=_UNSHED + redis + _LIMITS),
+            Variant("forwarding alone", site=ALONE, more=UNSHED),
+            Variant("identity and ledger", more=UNSHED),
+            Variant("with three limits and a budget", more=UNSHED + LIMITS),
+            Variant("the same by Redis", more=UNSHED + redis + LIMITS),
         )
         for _ in range(rounds):
             for variant in variants:

@@ -50,7 +50,7 @@ class Keyed(SourceTree):
     """This tree, with so many keys in its registry."""
 
     def __init__(self, keys: int) -> None:
-        super().__init__(f"{keys:,} keys, {keys // KEYS_OF_A_TEAM:,} budgets", REPO / "src")
+        super().__init__(f"keys-{keys}", REPO / "src")
         self._keys = keys
 
     def command(self, upstream_url: str, port: int, folder: Path) -> Command:
@@ -108,7 +108,9 @@ def keys(*, many: int = 100_000, few: int = 100, rounds: int = 2, warm_s: int = 
     for who, readings in found.items():
         each = ", ".join(f"{us:.0f}" for _, us in readings)
         first, later = (min(column) for column in zip(*readings, strict=True))
-        table.add_row(who, f"{first:.1f} us", f"{later:.1f} us", each)
+        count = int(who.partition("-")[2])
+        what = f"{count:,} keys, {count // KEYS_OF_A_TEAM:,} budgets"
+        table.add_row(what, f"{first:.1f} us", f"{later:.1f} us", each)
     console.print(table)
     for problem in problems:
         console.print(f"[red]Problem:[/] {problem}", highlight=False)

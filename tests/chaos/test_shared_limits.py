@@ -32,7 +32,7 @@ BODY = json.dumps(
 COST = len(BODY) + ANSWER
 CONFIG = """
 server: {{workers: {workers}}}
-redis: {{url: "{redis}", timeout_s: 0.5}}
+redis: {{url: "{redis}", timeout_s: 2}}
 backends:
   a: {{provider: openai, url: "{url}/v1"}}
 models:
@@ -40,6 +40,7 @@ models:
   strict: {{pools: [[a]]}}
   lenient: {{pools: [[a]]}}
   rated: {{pools: [[a]]}}
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 limits:
   - {{per: key, only: {{model: rated}}, requests: 6000}}
 budgets:

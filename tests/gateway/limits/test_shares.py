@@ -214,10 +214,12 @@ async def test_what_a_worker_that_dies_had_counts_as_spent(valkey: ValkeyProcess
 def test_it_grows_while_it_is_too_small_and_shrinks_when_it_is_cold() -> None:
     share = HeldShare("k", Raw())
     assert share.want(0.0) == 0
-    assert [share.want(0.1 * turn) for turn in range(1, 7)] == [FIRST_WANT, 8, 16, 32, 64, 64]
-    assert share.want(0.6) == 0, "asked again in the same round trip"
-    assert share.want(0.6 + HOT_S) == MOST_WANT
-    assert share.want(0.6 + HOT_S + COLD_S) == 0
+    wants = [share.want(float(HOT_S * turn / 16)) for turn in range(1, 9)]
+    assert wants == [FIRST_WANT, 8, 16, 32, 64, 128, MOST_WANT, MOST_WANT]
+    last = HOT_S / 2
+    assert share.want(last) == 0, "asked again in the same round trip"
+    assert share.want(last + HOT_S) == MOST_WANT
+    assert share.want(last + HOT_S + COLD_S) == 0
 
 
 def test_what_is_given_back_stays_only_where_there_is_room() -> None:

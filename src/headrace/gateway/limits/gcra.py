@@ -59,8 +59,11 @@ def refund_s(stake: Stake, cost_s: float, surplus_s: float, returned: float, now
     all is taken for it, as far as there was anything before this call at all. The result never
     allows more than taking the true amount in the first place would have.
     """
-    end = max(stake.own - (returned - stake.returned), stake.began + cost_s)
-    return max(0.0, min(surplus_s, end - now))
+    end, least = stake.own - (returned - stake.returned), stake.began + cost_s
+    left = (end if end > least else least) - now
+    if left <= 0.0:
+        return 0.0
+    return surplus_s if surplus_s < left else left
 
 
 def free(arrival: float, step_s: float, burst_s: float, now: float) -> int:

@@ -21,7 +21,7 @@ from msgspec import Raw, Struct
 from headrace.gateway.limits.gcra import Stake
 
 FIRST_WANT = 4
-MOST_WANT = 64
+MOST_WANT = 256
 """Calls that a share is for."""
 HOT_S = 1.0
 """A share that ran out within this time was too small."""
