@@ -110,7 +110,9 @@ def chat(
         str, Parameter(help="What to say; `-` reads standard input.", allow_leading_hyphen=True)
     ],
     *,
-    model: Annotated[str | None, Parameter(help="Model to ask; else the first one.")] = None,
+    model: Annotated[
+        str | None, Parameter(help="Model to ask; else the first of the configuration.")
+    ] = None,
     system: Annotated[str | None, Parameter(help="System prompt.")] = None,
     url: Annotated[
         str, Parameter(help="The gateway's base URL.", env_var="HEADRACE_URL")
@@ -137,7 +139,10 @@ def version(*, json: JsonOption = False) -> None:
 
 @config_app.command
 def check(
-    file: Path | None = None, *, config: ConfigOption = None, json: JsonOption = False
+    file: Annotated[Path | None, Parameter(help="The file; the same as --config.")] = None,
+    *,
+    config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Check a file, and that every secret it refers to can be read.
 

@@ -128,6 +128,13 @@ def test_names_are_those_that_the_caller_may_ask_for() -> None:
     assert WITH_ANY.names(BOUND) == ["gpt-4o"]
 
 
+def test_names_stand_in_the_order_of_the_configuration_too() -> None:
+    models = Models({name: {} for name in ("zeta", "*", "gpt-4o", "alpha")})
+    assert models.names_as_configured(ANYONE) == ["zeta", "gpt-4o", "alpha"]
+    assert models.names_as_configured(BOUND) == ["gpt-4o"]
+    assert models.names(ANYONE) == ["alpha", "gpt-4o", "zeta"]
+
+
 def test_an_attempt_leaves_time_for_the_next() -> None:
     deadline = now = 100.0
     deadline += 60.0

@@ -700,6 +700,7 @@ class Calls(RuleBasedStateMachine):
         told = plan.decisions()
         assert told
         assert [d.at_s for d in told] == sorted(d.at_s for d in told)
+        assert all(d.at_s == round(d.at_s, 6) for d in told)
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 30.0, 60.0]), times=st.integers(1, 5))
     def a_call_comes(self, seconds: float, times: int) -> None:

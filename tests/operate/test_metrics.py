@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -160,6 +161,8 @@ def test_top_shows_what_runs(upstream: ScriptedThread, tmp_path: Path) -> None:
         done = headrace("top", "--once", "--every", "0.2", folder=tmp_path, env=ENV)
     assert done.returncode == 0, done.stderr
     assert "calls/s" in done.stdout
+    assert "1 worker\n" in re.sub(" +\n", "\n", done.stdout)
+    assert done.stdout.endswith("\n")
     (line,) = [x for x in done.stdout.splitlines() if " one " in x]
     assert "up" in line
     assert " 3 " in line

@@ -133,7 +133,7 @@ def test_workers_end_with_their_parent(upstream: ScriptedThread, tmp_path: Path)
 
 
 def test_the_generated_key_is_private_and_kept(upstream: ScriptedThread, tmp_path: Path) -> None:
-    text = CONFIG.format(url=upstream.url, workers=1)
+    text = CONFIG.format(url=upstream.url, workers=1) + "  alpha: {pools: [[up]]}\n"
     with running_gateway(text, tmp_path) as gateway:
         first = gateway.key
         path = tmp_path / ".headrace" / "key"
@@ -144,6 +144,7 @@ def test_the_generated_key_is_private_and_kept(upstream: ScriptedThread, tmp_pat
         chat = headrace("chat", "Hello", "--url", gateway.url, folder=tmp_path)
         assert chat.returncode == 0, chat.stderr
         assert chat.stdout.strip()
+        assert upstream.seen[-1].json()["model"] == "one"
         wrong = headrace(
             "chat", "Hello", "--url", gateway.url, folder=tmp_path, env={"HEADRACE_KEY": "hr_wrong"}
         )
@@ -216,7 +217,7 @@ def test_backends_are_isolated_and_restored_by_hand(
         assert ask(gateway).status_code == 200
         wrong = headrace("backends", "isolate", "down", folder=tmp_path)
         assert wrong.returncode == 3
-        assert "there is no backend 'down'" in wrong.stderr
+        assert "There is no backend 'down'" in wrong.stderr
         assert headrace("why", "no-such-call", folder=tmp_path).returncode == 3
     nobody = headrace("backends", "list", folder=tmp_path)
     assert nobody.returncode == 3

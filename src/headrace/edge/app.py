@@ -204,7 +204,7 @@ class App:
         pipeline = self.runtime.pipeline
         models, prices = pipeline.models, pipeline.parts.prices
         caller = pipeline.identity.identify(said.credential, ip)
-        names, since = models.names(caller), self._started_unix_s
+        names, since = models.names_as_configured(caller), self._started_unix_s
         write = anthropic if is_anthropic(exchange.target, said.anthropic) else openai
         if page is Page.MODELS:
             found = catalogue.listed(models, names, caller, prices)

@@ -114,7 +114,7 @@ class Control:
         if method == b"POST" and action is not None:
             name, verb = action.groups()
             if name not in fleet:
-                return 404, {"error": f"there is no backend {name!r}"}
+                return 404, {"error": f"There is no backend {name!r}"}
             backend = fleet[name]
             before = backend.breaker.state(now)
             if verb == "isolate":
@@ -130,7 +130,7 @@ class Control:
             if decisions is None:
                 return 404, {"error": "no such call is remembered, or nothing was the matter"}
             return 200, list(decisions)
-        return 404, {"error": f"there is nothing at {path[:80]}"}
+        return 404, {"error": f"There is nothing at {path[:80]}"}
 
 
 def local_url(server: Server, port: int) -> str:

@@ -140,7 +140,11 @@ class Models:
 
     def names(self, caller: Caller) -> list[str]:
         """Names that the caller may ask for, sorted."""
-        names = sorted(n for n in self._chosen if n != ANY and caller.may_use(n))
+        return sorted(self.names_as_configured(caller))
+
+    def names_as_configured(self, caller: Caller) -> list[str]:
+        """The same in the order of the configuration: the first is what `headrace chat` asks."""
+        names = [n for n in self._chosen if n != ANY and caller.may_use(n)]
         if caller.regions is None:
             return names
         within = self._of_regions(caller.regions)

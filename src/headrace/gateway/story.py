@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from headrace.gateway.fleet import BackendState
 from headrace.gateway.steps import Decision, Go
 
@@ -31,11 +33,18 @@ class Story:
         self._notes.append(Decision(now - self.began, did, backend, why))
 
     def told(self, running: Go | None) -> list[Decision]:
-        """All of it in order of time, with the attempt that runs or succeeded."""
+        """All of it in order of time, with the attempt that runs or succeeded; times to the
+        microsecond."""
         decisions = list(self._notes or ())
         for go in (*self.past, running):
             if go is not None:
                 took_s = None if go.ended is None else go.ended - go.began
                 at_s = go.began - self.began
                 decisions.append(Decision(at_s, go.move.value, go.backend.name, go.result, took_s))
-        return sorted(decisions, key=lambda decision: decision.at_s)
+        decisions.sort(key=lambda decision: decision.at_s)
+        return [_rounded(decision) for decision in decisions]
+
+
+def _rounded(decision: Decision) -> Decision:
+    took_s = None if decision.took_s is None else round(decision.took_s, 6)
+    return replace(decision, at_s=round(decision.at_s, 6), took_s=took_s)

@@ -39,7 +39,7 @@ from headrace.data.audit_verify import (
 from headrace.errors import Setup
 from headrace.operate.finding import find_config
 from headrace.operate.registry import user_name
-from headrace.operate.tables import wide_console
+from headrace.operate.tables import tally, wide_console
 
 BAD = 1
 
@@ -94,7 +94,7 @@ def verify_log(
 
 
 def _good(report: Report, held: bool) -> str:
-    lines = [f"{report.events} events: nothing was changed."]
+    lines = [f"{tally(report.events, 'event')}: nothing was changed."]
     if report.first:
         lines.append(
             f"The first {report.first} of them are not here: a checkpoint vouches for them."

@@ -15,7 +15,7 @@ from headrace.errors import Setup
 from headrace.gateway.cache import explaining
 from headrace.gateway.cache.operating import CacheStats, Point, added, merged
 from headrace.operate.control_client import ask_workers
-from headrace.operate.tables import wide_console
+from headrace.operate.tables import tally, wide_console
 
 BAR = 30
 SHOWN = 60
@@ -124,7 +124,7 @@ def drop_answers(loaded: Loaded, wish: Mapping[str, str | None], *, as_json: boo
     tell(loaded, "cache.purge", "answers", said)
     body = json.dumps(said).encode()
     answers = sum(told["purged"] for told in _asked(loaded, "POST", "/cache/purge", body))
-    print(json.dumps({"purged": answers}) if as_json else f"{answers:,} answers dropped")
+    print(json.dumps({"purged": answers}) if as_json else f"{tally(answers, 'answer')} dropped")
     return 0
 
 
@@ -167,8 +167,10 @@ def plot_thresholds(loaded: Loaded, *, as_json: bool) -> int:
     console = wide_console()
     console.print(table)
     lookups = ordered[0].lookups if ordered else 0
-    console.print(f"Of {lookups:,} questions that were looked for. A full bar is 100 % of hits, "
-                  "and 10 % wrong.")  # fmt: skip
+    console.print(
+        f"Of {tally(lookups, 'question')} that were looked for. "
+        "A full bar is 100 % of hits, and 10 % wrong."
+    )
     return 0
 
 

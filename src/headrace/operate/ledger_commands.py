@@ -12,6 +12,7 @@ from headrace.config.loading import Loaded
 from headrace.data.database import DatabaseAway
 from headrace.data.ledger_verify import verify
 from headrace.errors import Setup
+from headrace.operate.tables import tally
 from headrace.operate.usage_commands import open_ledger
 
 
@@ -22,7 +23,7 @@ def verify_ledger(loaded: Loaded, *, as_json: bool) -> int:
     try:
         with told.status("Reading the ledger") as status:
             report = verify(
-                kept, loaded.store_folder, lambda rows: status.update(f"Read {rows:,} rows")
+                kept, loaded.store_folder, lambda rows: status.update(f"Read {tally(rows, 'row')}")
             )
     except DatabaseAway as error:
         raise Setup(
@@ -34,8 +35,8 @@ def verify_ledger(loaded: Loaded, *, as_json: bool) -> int:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
     else:
         print(
-            f"{report.rows:,} rows in {len(report.ends)} chains, "
-            f"{report.journal_calls:,} calls of the journal"
+            f"{tally(report.rows, 'row')} in {tally(len(report.ends), 'chain')}, "
+            f"{tally(report.journal_calls, 'call')} of the journal"
         )
         for finding in report.findings:
             print(json.dumps(finding, ensure_ascii=False)[1:-1])

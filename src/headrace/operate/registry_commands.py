@@ -85,7 +85,8 @@ def made(kind: type[T], values: Mapping[str, Any]) -> T:
         found = re.search(r"`\$\.(\w+)", str(error))
         option, hint = _OPTIONS.get(found[1], (found[1], "")) if found else ("an option", "")
         raise Misused(
-            f"This cannot be for {option}.", hint or "See `--help` for what each option takes."
+            f"What stands there does not fit {option}.",
+            hint or "See `--help` for what each option takes.",
         ) from error
 
 

@@ -12,6 +12,11 @@ PIPE_WIDTH = 400
 """Where nobody looks at columns: nothing is cut."""
 
 
+def tally(number: int, noun: str) -> str:
+    """Such as `1 row` and `1,200 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def wide_console() -> Console:
     """Standard output; as wide as it takes where it is no terminal."""
     if sys.stdout.isatty():

@@ -15,6 +15,7 @@ from headrace.edge.gathering import Gathered, Gatherer
 from headrace.errors import Setup
 from headrace.gateway.telemetry.history import flows_since, quantile
 from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow
+from headrace.operate.tables import tally
 
 
 def watch_gateway(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
@@ -27,6 +28,8 @@ def watch_gateway(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
             gathered, now = _look(gatherer, loaded), time.monotonic()
             live.update(view(gathered, before.counted, now - at), refresh=True)
             before, at = gathered, now
+    if looks is not None and not console.is_terminal:
+        console.print()  # the last look stands there without an end of its line
 
 
 def _look(gatherer: Gatherer, loaded: Loaded) -> Gathered:
@@ -57,7 +60,7 @@ def view(gathered: Gathered, before: Counted, seconds: float) -> Group:
     calls = sum(sum(flow.statuses.values()) for flow in flows)
     head = Text(
         f"{calls / seconds:,.1f} calls/s   {running} running   "
-        f"${spent / seconds * 3600:,.2f} an hour   {len(gathered.moments)} workers"
+        f"${spent / seconds * 3600:,.2f} an hour   {tally(len(gathered.moments), 'worker')}"
     )
     return Group(head, _flow_table(flows, gathered.counted, seconds), _backend_table(gathered))
 

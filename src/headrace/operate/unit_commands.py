@@ -39,7 +39,7 @@ def create_unit(
     if as_json:
         print(msgspec.json.encode(unit_view(unit)).decode())
     else:
-        print(f"{kind} {unit.name} is made.")
+        print(f"The {kind} {unit.name} is made.")
     return 0
 
 
@@ -53,12 +53,12 @@ def list_units(loaded: Loaded, kind: UnitKind, tenant: str | None, *, as_json: b
     if as_json:
         print(msgspec.json.encode(units).decode())
         return 0
-    table = Table(kind.capitalize(), "Tenant", "Team", "Suspended", "Models", "Regions", "Made")
+    above = {"tenant": [], "team": ["Tenant"], "user": ["Tenant", "Team"]}[kind]
+    table = Table(kind.capitalize(), *above, "Suspended", "Models", "Regions", "Made")
     for unit in units:
         table.add_row(
             unit.name,
-            unit.tenant,
-            unit.team or "",
+            *(unit.tenant, unit.team or "")[: len(above)],
             "yes" if unit.suspended else "no",
             "all" if unit.models is None else ", ".join(unit.models),
             "all" if unit.regions is None else ", ".join(unit.regions),
@@ -74,7 +74,9 @@ def suspend_unit(loaded: Loaded, kind: UnitKind, tenant: str, name: str, suspend
     with Registry.of(loaded) as registry:
         change = UnitChange(suspended=suspended)
         registry.units.update(registry.by, kind, tenant, name, change)
-    print(f"{kind} {name}: {'suspended, its keys are refused' if suspended else 'back in use'}.")
+    print(
+        f"The {kind} {name}: {'suspended, its keys are refused' if suspended else 'back in use'}."
+    )
     return 0
 
 

@@ -65,7 +65,8 @@ class Keys:
         found = [key for key in map(key_of, rows) if key.revoked_unix_s is None]
         if len(found) > 1:
             ids = ", ".join(key.id for key in found[:5])
-            raise Denied(Why.CONFLICT, f"{len(found)} keys have the name {name!r}: {ids}.")
+            detail = f"{len(found)} keys have the name {name!r}. Name one by its id: {ids}."
+            raise Denied(Why.CONFLICT, detail)
         if not found:
             raise Denied(Why.NOT_FOUND, f"There is no key {name!r}.")
         return found[0]
