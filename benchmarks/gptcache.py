@@ -25,7 +25,7 @@ from headrace.gateway.cache.guard import LEAST_COSINE
 from headrace.services.local.embedder import Embedder
 
 BEGIN, END = "<!-- gptcache:begin -->", "<!-- gptcache:end -->"
-HOSTILE, SOME = 100, 400
+HOSTILE, SOME = 100, 100
 PLAIN = 0.95
 
 
