@@ -58,6 +58,7 @@ def test_whoever_is_for_one_tenant_sees_its_figures_alone(world: World) -> None:
 def test_what_others_wrote_is_text(template: str) -> None:
     templates = Templates(Assets())
     page = templates.render(template, status=404, message=HOSTILE, request_id=HOSTILE,
-                            csrf=HOSTILE, fault=HOSTILE, next=f'"{HOSTILE}')  # fmt: skip
+                            csrf=HOSTILE, fault=HOSTILE, next=f'"{HOSTILE}',
+                            base="", providers=[HOSTILE])  # fmt: skip
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -18,7 +18,7 @@ from support.gateway_process import running_gateway
 ORDER = (
     b'{"host":"127.0.0.1","port":0,"hosts":[],"folder":"/","certificate":null,"private_key":null,'
     b'"key":null,"store_url":null,"counts_apart":false,"written":[],"oidc":{},"tokens":{},'
-    b'"console":%b,"log_level":"info"}'
+    b'"client_secrets":{},"console":%b,"log_level":"info"}'
 )
 
 
