@@ -18,6 +18,7 @@ from headrace.data.records import Intent, Settlement
 from headrace.data.segments import records
 from headrace.operate.control_client import ask_workers
 from support.accounts import settled
+from support.commands import executed
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, own_script, scripted_thread
 from support.wall_clock import DAY_S, WallClock
@@ -77,9 +78,12 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     clock = WallClock(tmp_path)
+    # Executed: a fork has begun by the true clock.
     with (
         scripted_thread() as upstream,
-        running_gateway(CONFIG.format(url=upstream.url), tmp_path, clock.env()) as gateway,
+        running_gateway(
+            CONFIG.format(url=upstream.url), tmp_path, clock.env(), start=executed
+        ) as gateway,
     ):
         yield House(gateway, clock, upstream)
 
