@@ -101,6 +101,14 @@ class RedisLink:
         self._wire: RedisWire | None = None
         self._lost: asyncio.Future[None] | None = None
         self._told_away = False
+        self._tried = asyncio.Event()
+
+    async def tried(self) -> None:
+        """Returns when it is known whether the server answers: at most some `timeout_s` after `run`
+        was begun."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(4 * self._address.timeout_s):
+                await self._tried.wait()
 
     @property
     def up(self) -> bool:
@@ -279,8 +287,10 @@ class RedisLink:
         again = " again" if self._told_away else ""
         log.info("redis answers", extra={"detail": f"{self._where()}{again}"})
         self._told_away = False
+        self._tried.set()
 
     def _tell_away(self, error: BaseException) -> None:
+        self._tried.set()
         if self._told_away:
             return
         self._told_away = True

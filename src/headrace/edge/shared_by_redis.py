@@ -62,7 +62,9 @@ class SharedByRedis:
             )
             fleet.changed = _both(fleet.changed, self._breakers.changed)
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Returns when it is known whether the server answers: the first call, too, should find
+        what others have kept and counted."""
         self._tasks = [
             asyncio.create_task(self._link.run(), name="redis"),
             asyncio.create_task(self.counters.run(), name="counters by redis"),
@@ -73,6 +75,7 @@ class SharedByRedis:
             self._tasks.append(asyncio.create_task(self.feedback.run(), name="feedback by redis"))
         if self._breakers is not None:
             self._tasks.append(asyncio.create_task(self._breakers.run(), name="breakers by redis"))
+        await self._link.tried()
 
     async def catch_up(self) -> None:
         """Reads what is known of backends that a reload may have brought."""

@@ -181,6 +181,8 @@ class Worker:
 
     async def serve(self, *, reuse_port: bool = False, ready: asyncio.Future[int]) -> None:
         """Serves until `stop`; sets `ready` to the port. Raises Setup if it cannot listen."""
+        if self._shared is not None:
+            await self._shared.start()
         if self._parts.cache is not None:
             await self._parts.cache.restored(RESTORE_S)
         server_config = self._loaded.config.server
@@ -202,8 +204,6 @@ class Worker:
         self._telemetry.start()
         self._control.url = local_url(server_config, port)
         await self._open_control()
-        if self._shared is not None:
-            self._shared.start()
         try:
             ready.set_result(port)
             await self._stopping.wait()
