@@ -165,7 +165,7 @@ def forgeries(provider: IdentityProvider) -> dict[str, str]:
         "zip": says(zip="DEF"),
         "enc": says(enc="A128GCM"),
         # Signatures.
-        "a bit of the signature": f"{head}.{body}.{'A' if sign[9] != 'A' else 'B'}{sign[1:]}",
+        "a bit of the signature": f"{head}.{body}.{'A' if sign[0] != 'A' else 'B'}{sign[1:]}",
         "half a signature": f"{head}.{body}.{sign[: len(sign) // 2]}",
         "a longer signature": f"{head}.{body}.{sign}AAAA",
         "zeros": f"{head}.{body}.{b64(bytes(256))}",
