@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from chaos.pairs import FURTHER
-from headrace.edge.worker_sockets import ask_each
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
@@ -114,17 +113,13 @@ def upstream(
     """Without scripts and memory, and no backend of it out of use: one good call each brings back
     what a test before this one took out."""
     scripted_session.reset()
-    ((_, backends),) = ask_each(gateway.folder / ".headrace", "GET", "/backends")
-    in_use = {b["name"] for b in backends if b["state"] == "closed" and b["may_be_asked"]}
-    # Backends bear the names of their models.
-    if out := [model for model in _models_of(request) if model not in in_use]:
-        headers = {"authorization": f"Bearer {gateway.key}"}
-        with httpx.Client(headers=headers) as client:
-            for model in out:
-                body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-                answer = client.post(f"{gateway.url}/chat/completions", json=body)
-                assert answer.status_code == 200, answer.text
-        scripted_session.reset()
+    headers = {"authorization": f"Bearer {gateway.key}"}
+    with httpx.Client(headers=headers) as client:
+        for model in _models_of(request):
+            body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+            answer = client.post(f"{gateway.url}/chat/completions", json=body)
+            assert answer.status_code == 200, answer.text
+    scripted_session.reset()
     return scripted_session
 
 
