@@ -110,8 +110,8 @@ lint: $(VENV)/dev.stamp ## The quick checks: ruff, mypy --strict, import rules.
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long).
-	HEADRACE_SOAK=1 $(BIN)/pytest -m "not sdks"
+soak: $(VENV)/dev.stamp ## The reliability tests at their full counts (long). ARGS="tests/chaos -k openai" takes some.
+	HEADRACE_SOAK=1 $(BIN)/pytest -m "not sdks" $(ARGS)
 	$(BIN)/python -m benchmarks.leak
 
 SEEDS ?= 1000
