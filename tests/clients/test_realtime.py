@@ -251,21 +251,24 @@ class TestRefused:
         assert httpx.get(f"{speaking.url}/models", headers=headers).status_code == 200
 
     def test_one_at_once(self, speaking: Gateway, provider: RealtimeUpstream) -> None:
-        with _open(speaking, FEW) as socket:
+        opened: list[ClientConnection] = []
+
+        def again() -> bool:
+            try:
+                opened.append(_open(speaking, FEW))
+            except InvalidStatus:
+                return False
+            return True
+
+        _until(again)  # a test before this one may have just closed its session
+        with opened.pop() as socket:
             _events(socket, "session.created")
             with pytest.raises(InvalidStatus) as caught:
                 _open(speaking, FEW)
             assert caught.value.response.status_code == 429
         _until(lambda: provider.open_sessions == 0)
-
-        def again() -> bool:
-            try:
-                _open(speaking, FEW).close()
-            except InvalidStatus:
-                return False
-            return True
-
         _until(again)
+        opened.pop().close()
 
     def test_a_budget_that_is_used_up_ends_the_session(self, speaking: Gateway) -> None:
         with _open(speaking, POOR) as socket:

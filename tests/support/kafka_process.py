@@ -18,6 +18,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from support.valkey_process import free_port
 
 PATIENCE_S = 30.0
+ANEW_S = 5.0
+"""Who began to read an empty topic was once seen to get nothing of it later: it begins anew."""
 PARTITIONS = 3
 TOPIC = "usage"
 
@@ -73,33 +75,30 @@ def kafka_process(folder: Path, front_port: int | None = None) -> Iterator[Kafka
 
 def messages(server: str, least: int, **settings: Any) -> list[tuple[str, dict[str, Any]]]:
     """Keys and values of the topic, once there are `least` of them: all that it holds then."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        # Each time anew: who began to read an empty topic was seen to get nothing of it later.
-        found, held = _read(server, settings)
-        if len(found) >= max(least, held):
-            return found
-        assert time.monotonic() < end, f"{len(found)} of {least} messages"
-
-
-def _read(server: str, settings: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
-    """What comes until nothing comes any more, and how much there is."""
     consumer = Consumer(
         {"bootstrap.servers": server, "group.id": "test", "enable.auto.commit": False} | settings
     )
+    partitions = [TopicPartition(TOPIC, n, OFFSET_BEGINNING) for n in range(PARTITIONS)]
+    consumer.assign(partitions)
     found: list[tuple[str, dict[str, Any]]] = []
+    begun = time.monotonic()
+    end = begun + PATIENCE_S
     try:
-        consumer.assign([TopicPartition(TOPIC, n, OFFSET_BEGINNING) for n in range(PARTITIONS)])
-        while came := consumer.consume(500, 0.5):
-            for message in came:
+        while len(found) < least or len(found) < _ends(consumer):
+            now = time.monotonic()
+            assert now < end, f"{len(found)} of {least} messages"
+            if not found and now > begun + ANEW_S:
+                consumer.assign(partitions)
+                begun = now
+            for message in consumer.consume(500, 0.2):
                 key, value = message.key(), message.value()
                 assert message.error() is None, message.error()
                 assert isinstance(key, bytes)
                 assert isinstance(value, bytes)
                 found.append((key.decode(), json.loads(value)))
-        return found, _ends(consumer)
     finally:
         consumer.close()
+    return found
 
 
 def _ends(consumer: Consumer) -> int:
