@@ -1,9 +1,9 @@
 """Answers that replicas share by Redis or Valkey.
 
 Each is one key, which ends with it. What is kept, dropped and purged is told in a stream
-(https://valkey.io/topics/streams-intro/), which each worker reads from its oldest entry on, so that
-all of them know the same questions; a message in a channel says that there is something to read.
-While the server is away, a worker goes on with what it knows, and tells what it kept later.
+(`redis_stream.py`), which each worker reads from its oldest entry on, so that all of them know the
+same questions. While the server is away, a worker goes on with what it knows, and tells what it
+kept later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from headrace.data.answer_file import AnswerRow, decode, encode
 from headrace.data.redis_link import Command, RedisAway, RedisLink
+from headrace.gateway.cache.redis_stream import RedisStream, checked
 from headrace.gateway.cache.shelf import Follower, Key
 
 log = logging.getLogger("headrace.cache")
@@ -31,8 +32,6 @@ REST_S = 5.0
 MOST_WAITING = 256
 """More answers than so many that the server has not taken, and the newest are not shared."""
 SENT_AT_ONCE, READ_AT_ONCE = 16, 64
-LOOK_AGAIN_S = 5.0
-"""So often the stream is read without a message: one may be lost."""
 SCANNED_AT_ONCE = 1_000
 _KEEP, _DROP, _PURGE = b"keep", b"drop", b"purge"
 
@@ -45,30 +44,22 @@ class RedisShelf:
         self._link = link
         self._most = most
         self._answers = f"{prefix}answer:"
-        self._stream = f"{prefix}answers"
-        self._channel = f"{prefix}answers:news"
+        self._stream = RedisStream(link, f"{prefix}answers")
         self._own = secrets.token_hex(8).encode()
         self._follower: Follower | None = None
-        self._read_to = b"0-0"
-        self._news = asyncio.Event()
-        self._told = asyncio.Event()
         self._waiting: dict[Key, AnswerRow | None] = {}
         self._purges: list[str | None] = []
         self._rests_until = 0.0
-        link.listen(self._channel, lambda _: self._news.set())
-        link.when_up(self._wake)
 
     searches = False
 
     def follow(self, follower: Follower) -> None:
         self._follower = follower
-        self._news.set()
+        self._stream.look()
 
     async def run(self) -> None:
         """Reads and tells, until it is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_on(), name="answers from redis")
-            tasks.create_task(self._tell_on(), name="answers to redis")
+        await self._stream.run(self._read, self._tell)
 
     async def rows(self, now: float, most: int) -> AsyncIterator[list[AnswerRow]]:
         """None: the stream brings them."""
@@ -100,11 +91,11 @@ class RedisShelf:
     def keep(self, row: AnswerRow) -> None:
         if len(self._waiting) < MOST_WAITING:
             self._waiting[row.partition, row.exact] = row
-            self._told.set()
+            self._stream.tell()
 
     def drop(self, key: Key) -> None:
         self._waiting[key] = None
-        self._told.set()
+        self._stream.tell()
 
     def evicted(self, key: Key) -> None:
         """Other workers may have room for it."""
@@ -113,7 +104,7 @@ class RedisShelf:
         for key in [k for k in self._waiting if partition in (None, k[0])]:
             del self._waiting[key]
         self._purges.append(partition)
-        self._told.set()
+        self._stream.tell()
 
     async def close(self) -> None:
         """Tells what is still to be told, unless the server is away."""
@@ -122,22 +113,7 @@ class RedisShelf:
         except RedisAway as error:
             log.warning("answers are not shared", extra={"cause": str(error)})
 
-    async def _wake(self) -> None:
-        self._news.set()
-        self._told.set()
-
     # Telling
-
-    async def _tell_on(self) -> None:
-        while True:
-            await self._told.wait()
-            self._told.clear()
-            try:
-                await self._tell()
-            except RedisAway as error:  # `_wake` comes back to it
-                log.debug("answers wait for redis", extra={"cause": str(error)})
-            except Exception:
-                log.exception("a fault of our own")
 
     async def _tell(self) -> None:
         """Raises RedisAway; what could not be told waits."""
@@ -149,7 +125,7 @@ class RedisShelf:
             commands: list[Command] = []
             for key, row in part:
                 commands += self._dropping(key) if row is None else self._keeping(key, row)
-            await self._link.ask([*commands, ("PUBLISH", self._channel, "")])
+            await self._link.ask([*commands, self._stream.announced()])
             for key, row in part:
                 if self._waiting.get(key, ...) is row:  # else it has changed meanwhile
                     del self._waiting[key]
@@ -167,7 +143,7 @@ class RedisShelf:
         return [("DEL", self._name(key)), self._entry(_DROP, key[0].encode(), key[1])]
 
     def _entry(self, what: bytes, partition: bytes, exact: bytes) -> Command:
-        trimmed = ("XADD", self._stream, "MAXLEN", "~", self._most, "*")
+        trimmed = ("XADD", self._stream.name, "MAXLEN", "~", self._most, "*")
         return (*trimmed, "by", self._own, "what", what, "in", partition, "of", exact)
 
     async def _purge(self, partition: str | None) -> None:
@@ -176,58 +152,38 @@ class RedisShelf:
         cursor: Any = b"0"
         while True:
             scan: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED_AT_ONCE)
-            ((cursor, names),) = _checked(await self._link.ask([scan]))
+            ((cursor, names),) = checked(await self._link.ask([scan]))
             if names:
                 await self._link.ask([("UNLINK", *names)])
             if int(cursor) == 0:
                 break
         told = self._entry(_PURGE, b"" if partition is None else partition.encode(), b"")
-        await self._link.ask([told, ("PUBLISH", self._channel, "")])
+        await self._link.ask([told, self._stream.announced()])
 
     def _name(self, key: Key) -> str:
         return f"{self._answers}{_digest(key[0])}:{key[1].hex()}"
 
     # Hearing
 
-    async def _read_on(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(LOOK_AGAIN_S):
-                    await self._news.wait()
-            except TimeoutError:
-                pass
-            self._news.clear()
-            if self._follower is not None and self._link.up:
-                try:
-                    await self._read(self._follower)
-                except RedisAway as error:
-                    log.debug("answers of others wait", extra={"cause": str(error)})
-                except Exception:
-                    log.exception("a fault of our own")
-
-    async def _read(self, follower: Follower) -> None:
+    async def _read(self) -> None:
         """Raises RedisAway."""
+        follower = self._follower
+        if follower is None:
+            return
         await self._begin_again_if_cut(follower)
-        while True:
-            after = b"(" + self._read_to
-            (entries,) = _checked(
-                await self._link.ask([("XRANGE", self._stream, after, "+", "COUNT", READ_AT_ONCE)])
-            )
-            if not entries:
-                return
+        async for entries in self._stream.unread(READ_AT_ONCE):
             await self._take(entries, follower)
-            self._read_to = entries[-1][0]
+            self._stream.read_to = entries[-1][0]
             await follower.caught_up()
 
     async def _begin_again_if_cut(self, follower: Follower) -> None:
         """Where the stream has lost entries that were not read, a drop may be among them."""
-        if self._read_to == b"0-0":
+        if self._stream.read_to == b"0-0":
             return
-        (entries,) = _checked(
-            await self._link.ask([("XRANGE", self._stream, "-", "+", "COUNT", 1)])
-        )
-        if not entries or _place(entries[0][0]) > _place(self._read_to):
-            self._read_to = b"0-0"
+        oldest: Command = ("XRANGE", self._stream.name, "-", "+", "COUNT", 1)
+        (entries,) = checked(await self._link.ask([oldest]))
+        if not entries or _place(entries[0][0]) > _place(self._stream.read_to):
+            self._stream.read_to = b"0-0"
             follower.purged_elsewhere(None)
 
     async def _take(self, entries: Sequence[Any], follower: Follower) -> None:
@@ -274,14 +230,6 @@ def _row(data: Any) -> AnswerRow | None:
         log.warning("an answer in redis cannot be read", extra={"cause": str(error)})
         return None
     return msgspec.structs.replace(row, kept_at=min(row.kept_at, time.time()))
-
-
-def _checked(replies: list[Any]) -> list[Any]:
-    """Raises RedisAway for an error of the server."""
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise RedisAway(f"{type(reply).__name__}: {reply}")
-    return replies
 
 
 def _digest(partition: str) -> str:
