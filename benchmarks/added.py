@@ -25,14 +25,11 @@ from benchmarks.measure import FULL, Measurement, WholeCase, running
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.upstreams import whole_upstream
 from benchmarks.valkey import valkey
-from benchmarks.variant import ALONE, Variant
+from benchmarks.variant import ALONE, UNSHED, Variant
 
 app = App(name="python -m benchmarks.added", help_format="markdown")
 
 CASE = WholeCase(1, 64)
-UNSHED = """
-resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
-"""
 LIMITS = """
 limits:
   - {per: key, requests: 1_000_000_000}
@@ -75,8 +72,7 @@ def added(*, rounds: int = 5) -> int:
                     before, by_pid = gateway.cpu_s(), gateway.cpu_s_by_pid()
                     calls, _ = load.wrk(whole_request(1000), CASE)
                     time.sleep(0.5)  # the ledger's writer has the rest of it
-                    each = gateway.cpu_s_by_pid()
-                    busiest = max(used - by_pid.get(pid, 0.0) for pid, used in each.items())
+                    busiest = gateway.busiest_cpu_s(by_pid)
                     worker.setdefault(variant.name, []).append(busiest / calls * 1e6)
                     whole = (gateway.cpu_s() - before) / calls * 1e6
                     everything.setdefault(variant.name, []).append(whole)

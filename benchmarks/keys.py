@@ -8,9 +8,7 @@ rules are looked up, is told by itself.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,10 +20,10 @@ from rich.table import Table
 
 from benchmarks.bodies import whole_request
 from benchmarks.measure import Running, running
-from benchmarks.peers.base import REPO, Command
+from benchmarks.peers.base import Command
 from benchmarks.processes import load_cores, raise_file_limit
-from benchmarks.source_tree import SourceTree
 from benchmarks.upstreams import whole_upstream
+from benchmarks.variant import UNSHED, Variant
 from headrace.config.terms import KeyTerms
 from headrace.data.registry.key_text import CLIENT, digest, mint, new_id
 from headrace.data.registry.records import KeyRecord, Version, row_of
@@ -36,7 +34,6 @@ app = App(name="python -m benchmarks.keys", help_format="markdown")
 CONNECTIONS = 64
 KEYS_OF_A_TEAM = 10
 _RULES = """
-resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
 limits:
   - {per: user, requests: 1_000_000_000}
   - {per: key, tokens: 1_000_000_000_000}
@@ -46,18 +43,15 @@ budgets:
 """
 
 
-class Keyed(SourceTree):
+class Keyed(Variant):
     """This tree, with so many keys in its registry."""
 
     def __init__(self, keys: int) -> None:
-        super().__init__(f"keys-{keys}", REPO / "src")
+        super().__init__(f"keys-{keys}", more=UNSHED + _RULES)
         self._keys = keys
 
     def command(self, upstream_url: str, port: int, folder: Path) -> Command:
         command = super().command(upstream_url, port, folder)
-        config = folder / "headrace.yaml"
-        priced = config.read_text().replace("env:UP_KEY}", "env:UP_KEY, priced_as: openai/gpt-4o}")
-        config.write_text(priced + _RULES)
         texts, records = [], []
         for number in range(self._keys):
             key_id = new_id()
@@ -122,24 +116,11 @@ def _worker_us(gateway: Running, seconds: int, who: str, problems: list[str]) ->
     body = gateway.folder / "request.json"
     body.write_bytes(whole_request(1000))
     before = gateway.cpu_s_by_pid()
-    argv = [
-        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s"),
-        *("-s", str(REPO / "benchmarks" / "post_keys.lua")),
-        *(f"{gateway.endpoint.base_url}/chat/completions", "--", str(body)),
-        str(gateway.folder / "keys.txt"),
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=True)
-    summary = json.loads(done.stdout.strip().splitlines()[-1])
-    bad = summary["status_errors"] + summary["socket_errors"]
-    if bad:
-        problems.append(f"{who}: {bad} calls failed; {_last_line(gateway)}")
-    after = gateway.cpu_s_by_pid()
-    busiest = max(used - before.get(pid, 0.0) for pid, used in after.items())
-    return float(busiest / summary["calls"] * 1e6)
-
-
-def _last_line(gateway: Running) -> str:
-    return gateway.session.tail().rpartition("\n")[2] if gateway.session else ""
+    how = (f"-c{CONNECTIONS}", f"-d{seconds}s")
+    summary, fault = gateway.posted(how, body, gateway.folder / "keys.txt")
+    if fault is not None:
+        problems.append(f"{who}: {fault}")
+    return float(gateway.busiest_cpu_s(before) / summary["calls"] * 1e6)
 
 
 if __name__ == "__main__":

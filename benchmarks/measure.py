@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -94,6 +95,27 @@ class Running:
 
     def cpu_s_by_pid(self) -> dict[int, float]:
         return self.session.cpu_s_by_pid() if self.session else {}
+
+    def busiest_cpu_s(self, before: dict[int, float]) -> float:
+        """Of the process that used the most since `cpu_s_by_pid` said `before`: the worker."""
+        used = self.cpu_s_by_pid().items()
+        return max((cpu_s - before.get(pid, 0.0) for pid, cpu_s in used), default=0.0)
+
+    def posted(self, how: Sequence[str], *files: Path) -> tuple[dict[str, Any], str | None]:
+        """What `post.lua` says of calls by wrk, with such options and files; and the fault, if some
+        calls failed."""
+        argv = [
+            *("wrk", "-t1", "--timeout", "30s", *how),
+            *("-s", str(REPO / "benchmarks" / "post.lua")),
+            *(f"{self.endpoint.base_url}/chat/completions", "--", *map(str, files)),
+        ]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=True)
+        summary: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        bad = summary["status_errors"] + summary["socket_errors"]
+        if not bad:
+            return summary, None
+        last = self.session.tail().rpartition("\n")[2] if self.session else "there is none"
+        return summary, f"{bad} calls failed; the gateway's last line: {last}"
 
 
 @contextlib.contextmanager
@@ -195,8 +217,7 @@ class Measurement:
             outcome = self._load(body, case.key, calls=count, connections=case.connections)
             calls, wall_s = len(outcome.latency_s), outcome.wall_s
         used = self._gateway.cpu_s() - before
-        each = self._gateway.cpu_s_by_pid()
-        busiest = max((s - each_before.get(pid, 0.0) for pid, s in each.items()), default=0.0)
+        busiest = self._gateway.busiest_cpu_s(each_before)
         readings = {f"rate_per_s/{case.key}": calls / wall_s}
         if self._gateway.session is not None:
             readings[f"cpu_us/{case.key}"] = used / max(calls, 1) * 1e6
@@ -211,20 +232,10 @@ class Measurement:
             for name, value in self._gateway.endpoint.headers.items()
             for part in ("-H", f"{name}: {value}")
         ]
-        argv = [
-            *("wrk", "-t1", f"-c{case.connections}", f"-d{self._plan.case_s}s"),
-            *("--timeout", "30s", "-s", str(REPO / "benchmarks" / "post.lua"), *headers),
-            *(self._url, "--", str(file)),
-        ]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
-        summary = json.loads(done.stdout.strip().splitlines()[-1])
-        bad = summary["status_errors"] + summary["socket_errors"]
-        if bad:
-            problem = f"{self._who}: {bad} calls failed at {case.key}"
-            if self._gateway.session is not None:
-                last = self._gateway.session.tail().rpartition("\n")[2]
-                problem += f"; the gateway's last line: {last}"
-            self._problems.append(problem)
+        how = (f"-c{case.connections}", f"-d{self._plan.case_s}s", *headers)
+        summary, fault = self._gateway.posted(how, file)
+        if fault is not None:
+            self._problems.append(f"{self._who}, {case.key}: {fault}")
         return summary["calls"], summary["wall_s"]
 
     def _latency(self) -> Readings:

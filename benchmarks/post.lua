@@ -1,4 +1,5 @@
--- wrk script: POSTs the file named by the first argument and prints a JSON summary at the end.
+-- wrk script: POSTs the file named by the first argument and prints a JSON summary at the end. With a
+-- second argument, each time with another of the keys that stand in that file, by chance.
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
@@ -6,11 +7,19 @@ function init(args)
   wrk.body = file:read("*a")
   file:close()
   wrk.headers["Content-Type"] = "application/json"
-  request_text = wrk.format()
+  if not args[2] then
+    text = wrk.format()
+    return
+  end
+  wrk.headers["Authorization"] = "Bearer THE-KEY"
+  head, tail = wrk.format():match("^(.-)THE%-KEY(.*)$")
+  keys = {}
+  for line in assert(io.lines(args[2])) do keys[#keys + 1] = line end
+  math.randomseed(17)
 end
 
 function request()
-  return request_text
+  return text or head .. keys[math.random(#keys)] .. tail
 end
 
 function done(summary, latency, requests)

@@ -22,13 +22,13 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.added import CASE, LIMITS, UNSHED
+from benchmarks.added import CASE, LIMITS
 from benchmarks.bodies import whole_request
 from benchmarks.measure import Measurement, Plan, Running, running
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.upstreams import whole_upstream
 from benchmarks.valkey import valkey
-from benchmarks.variant import Variant
+from benchmarks.variant import UNSHED, Variant
 
 app = App(name="python -m benchmarks.share", help_format="markdown")
 

@@ -20,6 +20,10 @@ Metering.price = lambda self, call, progress: None
 Metering.settle = lambda self, call, progress, now: None
 """
 """Forwards alone, by all policies: no identity, limits, prices, ledger. No mode of Headrace."""
+UNSHED = """
+resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
+"""
+"""A gateway that refuses no call, however busy the machine is."""
 
 
 class Variant(SourceTree):
