@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -57,6 +58,18 @@ class KeysAwaited(Refused):
         """Cancelling it cancels the wait alone. Raises nothing."""
         await asyncio.wait({self._fetch})
         self._keys.looked_for(self._kid)
+
+
+T = TypeVar("T")
+
+
+async def with_keys(check: Callable[[], T]) -> T:
+    """What `check` gives, once more if it has to wait for keys. Raises what it raises."""
+    try:
+        return check()
+    except KeysAwaited as awaited:
+        await awaited.fetched()
+        return check()
 
 
 class TokenGrant(Struct, frozen=True):

@@ -13,7 +13,7 @@ from headrace.errors import Refused
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.gateway.callers import is_from
-from headrace.gateway.tokens import KeysAwaited, check_token
+from headrace.gateway.tokens import check_token, with_keys
 from headrace.platform.oidc.issuer_keys import IssuerKeys
 from headrace.platform.oidc.jose import Jose
 from headrace.platform.oidc.token_rules import Claims, Parsed, Rejected, Rules, parse, values_of
@@ -70,11 +70,7 @@ class AdminTokens:
         """Raises Denied(UNAUTHENTICATED, FORBIDDEN, UNAVAILABLE)."""
         data = credential.encode("utf-8", "surrogatepass")
         try:
-            try:
-                return self._proved(parse(data), ip)
-            except KeysAwaited as awaited:
-                await awaited.fetched()
-                return self._proved(parse(data), ip)
+            return await with_keys(lambda: self._proved(parse(data), ip))
         except Rejected as rejected:
             raise Denied(
                 Why.UNAUTHENTICATED,

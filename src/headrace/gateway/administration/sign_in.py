@@ -13,7 +13,7 @@ from headrace.errors import Refused
 from headrace.gateway.administration.admin_tokens import AdminIssuer, granted
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant
-from headrace.gateway.tokens import KeysAwaited, check_token
+from headrace.gateway.tokens import check_token, with_keys
 from headrace.platform.http.documents import DocumentError, Documents
 from headrace.platform.oidc.code_flow import (
     Client,
@@ -87,7 +87,7 @@ class SignIn:
         try:
             code = code_of(answer, flow, endpoints)
             parsed = parse((await self._token(endpoints, flow, code, redirect_url)).encode())
-            await self._check(parsed)
+            await with_keys(lambda: self._check(parsed))
             check_identity(parsed.claims, self.terms.client.id, flow)
         except NotSignedIn as refused:
             raise Denied(
@@ -107,14 +107,10 @@ class SignIn:
             raise Denied(Why.UNAUTHENTICATED, "Your identity provider names no user that can "
                          "stand in the audit log.") from rejected  # fmt: skip
 
-    async def _check(self, parsed: Parsed) -> None:
+    def _check(self, parsed: Parsed) -> None:
         """Raises Rejected, Refused."""
         rules, keys = self.terms.issuer.rules, self.terms.issuer.keys
-        try:
-            check_token(parsed, rules, keys, self._jose, self._wall(), self._clock())
-        except KeysAwaited as awaited:
-            await awaited.fetched()
-            check_token(parsed, rules, keys, self._jose, self._wall(), self._clock())
+        check_token(parsed, rules, keys, self._jose, self._wall(), self._clock())
 
     async def _token(self, endpoints: Endpoints, flow: Flow, code: str, redirect_url: str) -> str:
         """Raises Rejected, Denied(UNAVAILABLE)."""
