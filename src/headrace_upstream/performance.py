@@ -83,7 +83,8 @@ class Performance:
 
     def _run(self) -> None:
         self._timer = None
-        while not self.over and not self._paused:
+        # A write that finds the client gone says so only by a transport that closes.
+        while not (self.over or self._paused or self._transport.is_closing()):
             beat = next(self._beats, None)
             if beat is None:
                 self._end_properly()

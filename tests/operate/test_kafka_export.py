@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from headrace.data.export import kafka
 from headrace.errors import Setup
-from operate.test_ledger_commands import headrace, until
+from operate.test_ledger_commands import PATIENCE_S, headrace
 from operate.test_own_prices import ask
 from support.gateway_process import Gateway, running_gateway
 from support.kafka_process import TOPIC, kafka_process, messages
@@ -42,8 +43,11 @@ def test_each_call_comes_to_the_topic_though_the_sender_is_killed(tmp_path: Path
 
 
 def _kill_writer(gateway: Gateway) -> None:
-    until(lambda: len(gateway.ledger_writers()) == 1)
-    os.kill(gateway.ledger_writers()[0], signal.SIGKILL)
+    end = time.monotonic() + PATIENCE_S
+    while len(writers := gateway.ledger_writers()) != 1:
+        assert time.monotonic() < end, f"{writers}: {(gateway.folder / 'log.jsonl').read_text()}"
+        time.sleep(0.05)
+    os.kill(writers[0], signal.SIGKILL)
 
 
 def test_a_password_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def children_that_run(pid: int, module: str) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     found = []
     for child in map(int, text.split()):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             if module in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
                 found.append(child)
     return found

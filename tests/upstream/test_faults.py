@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import zlib
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -338,6 +340,18 @@ async def test_endless_waits_for_a_slow_reader() -> None:
         await hang_up(writer)
         await up.wait_for(lambda stats: stats.client_gone == 1)
         assert up.seen[0].bytes_sent < 64 << 20
+
+
+async def test_endless_to_a_client_that_left_is_not_played_to_its_end() -> None:
+    """It had asked and reset its connection before the upstream wrote: a write is the first that
+    finds out."""
+    async with ScriptedUpstream(fault={"kind": "endless", "bytes": 64 << 20}) as up:
+        with socket.create_connection((up.host, up.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(_request(STREAM))
+        await up.wait_for(lambda stats: stats.in_flight == 0 and stats.calls == 1)
+        assert up.stats.client_gone == 1
+        assert up.seen[0].bytes_sent < 1 << 20
 
 
 @pytest.mark.parametrize(("encoding", "wbits"), [("gzip", 31), ("deflate", 15)])
