@@ -20,6 +20,10 @@ class DatabaseAway(Exception):  # noqa: N818 - it is no error of ours
     through is then not known: look before it is done again."""
 
 
+class NotMade(DatabaseAway):
+    """It has no such table: what makes it has not come to it yet."""
+
+
 class Words(Struct, frozen=True):
     """Where the two speak differently."""
 

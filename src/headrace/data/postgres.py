@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from headrace.data.database import DatabaseAway, Row, Transaction, Value, Words
+from headrace.data.database import DatabaseAway, NotMade, Row, Transaction, Value, Words
 from headrace.errors import Setup, install_extra
 from headrace.platform.secrets import Secret
 
@@ -94,7 +94,9 @@ class Postgres:
             yield self._connection
         except (library.Error, OSError) as error:
             self.close()
-            raise DatabaseAway(f"{type(error).__name__}: {self._told(error)}") from None
+            made = not isinstance(error, library.errors.UndefinedTable)
+            away = DatabaseAway if made else NotMade
+            raise away(f"{type(error).__name__}: {self._told(error)}") from None
 
     def _told(self, error: Exception) -> str:
         """What the driver says, without what it may quote of the URL."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from headrace.data.database import DatabaseAway, Row, Value, Words
+from headrace.data.database import DatabaseAway, NotMade, Row, Value, Words
 from headrace.errors import Setup
 
 LEAST_VERSION = 3_051_003
@@ -89,10 +89,11 @@ class Sqlite:
             if not self._read_only:
                 self._path.chmod(0o600)
             connection.set_busy_timeout(BUSY_MS)
-            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY")
             if self._read_only:
                 connection.execute("PRAGMA query_only = ON")
+            else:
+                connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             self._connection = connection
         return self._connection
 
@@ -102,7 +103,9 @@ class Sqlite:
             self.close()
         except apsw.Error:
             self._connection = None
-        return DatabaseAway(f"{self._path}: {type(error).__name__}: {error}")
+        made = not str(error).startswith("no such table")
+        away = DatabaseAway if made else NotMade
+        return away(f"{self._path}: {type(error).__name__}: {error}")
 
 
 class _Transaction:

@@ -7,12 +7,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from headrace.config.terms import Instant, Name
-from headrace.data.database import DatabaseAway
+from headrace.data.database import DatabaseAway, NotMade
 from headrace.data.databases import FILE_NAME, database
 from headrace.data.ledger_calls import FILTERS, CallRow, Calls, Place
 from headrace.edge.admin.route import Ask
-from headrace.edge.admin.used import instant
-from headrace.gateway.administration.faults import Denied, Why
+from headrace.edge.admin.used import instant, unreadable
 
 USUAL_S = 86_400.0
 
@@ -69,8 +68,10 @@ def calls(ask: Ask) -> CallPage:
             _place(query.after),
             query.limit,
         )
+    except NotMade:
+        rows = []  # the same, a moment later
     except DatabaseAway as error:
-        raise Denied(Why.UNAVAILABLE, "The ledger cannot be read just now.") from error
+        raise unreadable(error) from error
     finally:
         kept.close()
     more = len(rows) == query.limit

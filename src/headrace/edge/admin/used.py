@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
 from headrace.config.terms import Instant, Name, instant_of
-from headrace.data.database import Database, DatabaseAway
+from headrace.data.database import Database, DatabaseAway, NotMade
 from headrace.data.databases import FILE_NAME, database
 from headrace.data.ledger_sums import COLUMN_OF, TAG, UnknownDimension
 from headrace.data.ledger_usage import Reader, Usage
 from headrace.edge.admin.route import Ask
 from headrace.gateway.administration.faults import Denied, Why
+
+log = logging.getLogger("headrace.admin")
 
 STEPS_S = {"hour": 3600, "day": 86_400}
 USUAL_DAYS = 30
@@ -118,10 +121,18 @@ def _lines(
         return reader(kept).lines(by, where, *when)
     except UnknownDimension as error:
         raise _unknown(str(error)) from error
+    except NotMade:
+        return []  # the same, a moment later
     except DatabaseAway as error:
-        raise Denied(Why.UNAVAILABLE, "The ledger cannot be read just now.") from error
+        raise unreadable(error) from error
     finally:
         kept.close()
+
+
+def unreadable(error: DatabaseAway) -> Denied:
+    """What is answered; why is in the log."""
+    log.warning("the ledger cannot be read", extra={"cause": str(error)})
+    return Denied(Why.UNAVAILABLE, "The ledger cannot be read just now. The log says why.")
 
 
 def instant(param: str, text: str | None) -> float | None:
