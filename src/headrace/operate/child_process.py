@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from headrace.errors import Setup
+
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 10.0
 STEADY_S = 30.0
@@ -34,16 +36,23 @@ class Backoff:
 
 
 async def spawn(module: str, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-    """Starts a module with this interpreter and a pipe to its stdin."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", module, stdin=asyncio.subprocess.PIPE, stdout=stdout
-    )
+    """Starts a module with this interpreter and a pipe to its stdin. Raises Setup."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", module, stdin=asyncio.subprocess.PIPE, stdout=stdout
+        )
+    except OSError as error:
+        raise Setup(
+            f"Another process cannot be started: {error}.",
+            "See how many processes, open files and how much memory this user may have.",
+        ) from error
 
 
 async def give_order(process: asyncio.subprocess.Process, order: bytes) -> None:
     """One line. One that has ended already is found by waiting for it."""
     assert process.stdin is not None
-    with contextlib.suppress(ConnectionError):
+    # uvloop says RuntimeError of a pipe whose reader's end was seen already.
+    with contextlib.suppress(ConnectionError, RuntimeError):
         process.stdin.write(order + b"\n")
         await process.stdin.drain()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from headrace.errors import Setup
 from headrace.operate import child_process
 from headrace.operate.child_process import Backoff
 from headrace.operate.ledger_writer import LAST_WORK_S, WriterOrder, encode_order
@@ -42,10 +43,13 @@ class LedgerProcess:
         backoff = Backoff()
         while True:
             began = loop.time()
-            code = await (await self._spawn()).wait()
+            try:
+                code = await (await self._spawn()).wait()
+                log.error("the ledger's writer ended, starting another",
+                          extra={"detail": f"exit {code}"})  # fmt: skip
+            except Setup as fault:
+                log.error("the ledger's writer cannot start", extra={"detail": str(fault)})
             backoff.ran(began, loop.time())
-            log.error("the ledger's writer ended, starting another",
-                      extra={"detail": f"exit {code}"})  # fmt: skip
             await backoff.wait()
 
     async def _spawn(self) -> asyncio.subprocess.Process:

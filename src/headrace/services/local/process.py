@@ -147,10 +147,13 @@ class ModelProcess:
         assert process.stdout is not None
         assert process.stderr is not None
         self._logging = asyncio.create_task(self._keep_last_words(process.stderr))
-        with contextlib.suppress(ConnectionError):
+        # uvloop says RuntimeError of a pipe whose reader's end was seen already.
+        with contextlib.suppress(ConnectionError, RuntimeError):
             process.stdin.write(encode_line(self._order()) + b"\n")
             await process.stdin.drain()
         while line := await process.stdout.readline():
+            if not line.endswith(b"\n"):
+                break  # it was killed as it wrote this
             match decode_event(line):
                 case Loading(fraction=fraction):
                     on_progress(self.name, fraction)
