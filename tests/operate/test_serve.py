@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -218,7 +219,21 @@ def test_backends_are_isolated_and_restored_by_hand(
         wrong = headrace("backends", "isolate", "down", folder=tmp_path)
         assert wrong.returncode == 3
         assert "There is no backend 'down'" in wrong.stderr
+        events = backend_events(tmp_path)
+        assert [(event["action"], event["target"]) for event in events] == [
+            ("backends.isolate", "up"), ("backends.restore", "up"),
+        ]  # fmt: skip
+        assert all(event["actor"].startswith("local:") for event in events)
+        assert headrace("audit", "verify", folder=tmp_path).returncode == 0
         assert headrace("why", "no-such-call", folder=tmp_path).returncode == 3
-    nobody = headrace("backends", "list", folder=tmp_path)
-    assert nobody.returncode == 3
-    assert "No gateway runs" in nobody.stderr
+    for verb in (("list",), ("isolate", "up")):
+        nobody = headrace("backends", *verb, folder=tmp_path)
+        assert nobody.returncode == 3
+        assert "No gateway runs" in nobody.stderr
+    assert backend_events(tmp_path) == events  # nothing is told of what no gateway did
+
+
+def backend_events(folder: Path) -> list[Any]:
+    """What the audit log says was done to backends."""
+    listed = headrace("audit", "list", "--action", "backends", "--json", folder=folder)
+    return [json.loads(line) for line in listed.stdout.splitlines()]

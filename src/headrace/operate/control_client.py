@@ -60,8 +60,14 @@ def list_backends(loaded: Loaded, *, as_json: bool) -> int:
 
 def change_backend(loaded: Loaded, name: str, verb: str) -> int:
     """Isolates or restores a backend in all workers; returns the exit code."""
-    target = f"/backends/{quote(name, safe='')}/{verb}"
-    answers = ask_workers(loaded.store_folder, "POST", target)
+    from headrace.operate.audited import tell  # the registry, which other commands do without
+
+    folder = loaded.store_folder
+    known = {row["name"] for _, rows in ask_workers(folder, "GET", "/backends") for row in rows}
+    if name not in known:  # so that no event tells of what no gateway did
+        raise Setup(f"There is no backend {name!r}.", "See `headrace backends list`.")
+    tell(loaded, f"backends.{verb}", name, {})
+    answers = ask_workers(folder, "POST", f"/backends/{quote(name, safe='')}/{verb}")
     for status, told in answers:
         if status != 200:
             raise Setup(f"{told['error']}.", "See `headrace backends list`.")
