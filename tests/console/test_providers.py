@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -228,6 +230,48 @@ def test_ways_that_lead_elsewhere(scene: Scene) -> None:
         assert browser.get("/console/sign-in/with/nobody").status_code == 404
         host = {"host": "else.example"}
         assert browser.get(BEGIN, headers=host).status_code == 400, "it would come back there"
+
+
+def test_the_provider_is_asked_again_about_who_is_signed_in(tmp_path: Path) -> None:
+    """Who has left a group is out, who has got another role has it, and each is asked about once
+    however many pages are open; while the provider is away its last word stands."""
+    later: dict[str, dict[str, Any] | None] = {
+        "stays": {}, "silent": {"id_token": ...}, "rises": {"groups": ["g-ops"]},
+        "leaves": {"groups": ["g-other"]}, "unknown": None, "moves": {"groups": ["g-far"]},
+        "another": {"sub": "mallory"}, "party": {"azp": "another"}, "late": {"exp": 1},
+    }  # fmt: skip
+    out = {"leaves", "unknown", "moves", "another", "party", "late"}
+    with sign_in_provider(tmp_path) as provider, contextlib.ExitStack() as open_ones:
+        provider.refreshes = True
+        tokens, console = console_of(provider, recheck_s=1)
+        url = open_ones.enter_context(admin_thread(tmp_path, tokens=tokens, pages=console)).url
+        scene, browsers = Scene(tmp_path, provider, url), {}
+        for name in later:
+            browser = browsers[name] = open_ones.enter_context(scene.browser())
+            provider.claims_of_people = {"sub": name, "groups": ["g-search"]}
+            assert back(scene, browser).status_code == 200
+        provider.status = 500
+        time.sleep(1.1)
+        assert {browser.get("/console/keys").status_code for browser in browsers.values()} == {200}
+        assert provider.asked_again == []
+        provider.status, provider.later = 200, later
+        for name, browser in browsers.items():
+            until(lambda name=name, browser=browser: told_again(provider, name, browser))  # type: ignore[misc]
+            status = browser.get("/console/keys").status_code
+            assert status == (303 if name in out else 200), name
+            refused = [event.get("detail") for event in events(tmp_path)
+                       if event["action"] == "auth.refused"]  # fmt: skip
+            assert bool(refused) == (name in out), name
+        assert browsers["rises"].get("/console/backends").status_code == 403, "of one tenant now"
+        time.sleep(1.1)
+        with ThreadPoolExecutor(8) as pool:  # a token that was used twice would be refused
+            answers = list(pool.map(browsers["stays"].get, ["/console/backends"] * 8))
+        assert {answer.status_code for answer in answers} == {200}
+
+
+def told_again(provider: SignInProvider, name: str, browser: httpx.Client) -> bool:
+    browser.get("/console/keys")
+    return name in provider.asked_again
 
 
 def test_a_session_lasts_as_long_as_the_file_says(tmp_path: Path) -> None:

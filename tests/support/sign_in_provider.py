@@ -34,6 +34,14 @@ class SignInProvider(IdentityProvider):
         """What was asked for, by the codes that were given."""
         self.refused: list[str] = []
         """Why codes were not taken."""
+        self.refreshes = False
+        """It gives refresh tokens, each of which counts once."""
+        self.vouched: dict[str, dict[str, Any]] = {}
+        """What ID tokens said, by the refresh tokens that were given with them."""
+        self.later: dict[str, dict[str, Any] | None] = {}
+        """By `sub`, what is so of people since they signed in; None of who is known no more."""
+        self.asked_again: list[str] = []
+        """`sub` of each who was asked about again."""
 
     def discovery(self) -> dict[str, Any]:
         return {
@@ -66,15 +74,34 @@ class SignInProvider(IdentityProvider):
     def answer_form(self, path: str, form: Mapping[str, str], authorization: str) -> Answer:
         if path != "/token" or self.status != 200:
             return self.status if path == "/token" else 404, "text/plain", b"no"
+        if form.get("grant_type") == "refresh_token":
+            return self._again(form, authorization)
         why = self._fault(form, authorization)
         if why is not None:
             self.refused.append(why)
             return 400, "application/json", json.dumps({"error": "invalid_grant"}).encode()
         asked = self.asked.pop(form["code"])
-        told = {"aud": CLIENT, "nonce": asked["nonce"], **self.claims_of_people}
-        token = self.token(self.key_of_tokens, **told)
+        return self._given({"nonce": asked["nonce"], **self.claims_of_people})
+
+    def _given(self, claims: dict[str, Any]) -> Answer:
+        token = self.token(self.key_of_tokens, **{"aud": CLIENT, **claims})
         answer = {"access_token": "opaque", "token_type": "Bearer", "id_token": token}
+        if self.refreshes:
+            answer["refresh_token"] = secrets.token_urlsafe(16)
+            self.vouched[answer["refresh_token"]] = claims
+        if claims.get("id_token") is ...:
+            del answer["id_token"]
         return 200, "application/json", json.dumps(answer).encode()
+
+    def _again(self, form: Mapping[str, str], authorization: str) -> Answer:
+        """As OpenID Connect Core has it in section 12."""
+        known = self.vouched.pop(form["refresh_token"], None)
+        sub = "" if known is None else known["sub"]
+        self.asked_again.append(sub)
+        claims = self.later.get(sub, {})
+        if known is None or claims is None or self._client(form, authorization) != (CLIENT, SECRET):
+            return 400, "application/json", json.dumps({"error": "invalid_grant"}).encode()
+        return self._given({**known, "nonce": ..., **claims})
 
     def _fault(self, form: Mapping[str, str], authorization: str) -> str | None:
         asked = self.asked.get(form.get("code", ""))

@@ -44,8 +44,11 @@ class SignIn(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the provider sends browsers back, as it is registered there; leave out for the address
     that the browser called. To be written if something before this port ends TLS."""
     session_s: Annotated[float, Meta(ge=1, le=43_200)] = 3600.0
-    """For how long somebody stays signed in before the provider is asked again: who has left a
-    group there is out after that."""
+    """For how long somebody stays signed in before they are sent to the provider again. Where it
+    gives no refresh token, who has left a group there is out after that."""
+    recheck_s: Annotated[float, Meta(ge=1, le=43_200)] = 300.0
+    """How often the provider is asked again for whom it gave a refresh token, as most do for the
+    scope `offline_access`: who has left a group there, or the company, is out after that."""
 
 
 class AdminTokens(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,27 +7,27 @@ import secrets
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from msgspec.structs import replace
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from headrace.config.terms import networks_of
 from headrace.console.forms import CSRF_FIELD, check_origin, read_form
 from headrace.console.page import BASE, Visit
 from headrace.console.sessions import LONGEST_S, Sessions
 from headrace.console.templating import Templates
+from headrace.console.vouching import Vouched
 from headrace.edge.admin.answers import STATUS
 from headrace.edge.admin.app import address_of, request_id_of
 from headrace.edge.admin.asked import Refusal
 from headrace.edge.admin.entrance import Entrance
 from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant
-from headrace.gateway.callers import is_from
 from headrace.platform.secrets import Secret
 
 SESSION_COOKIE = "headrace_session"
 FORM_COOKIE = "headrace_form"
 """What the form for signing in must repeat: nobody is signed in by another site's form."""
+FIRST_PAGE = ("layout.html", "charts.html", "icons.html", "overview.html", "overview_live.html")
 
 
 class Door:
@@ -58,13 +58,16 @@ class Door:
             raise
         return Visit(self._entrance, request, session, by, request_id_of(request), form)
 
-    async def _proved(self, proof: Secret | Grant, ip: str) -> Grant:
-        """Raises Denied."""
+    async def _proved(self, proof: Secret | Vouched, ip: str) -> Grant:
+        """Raises Denied. A refusal is told to the audit log."""
         if isinstance(proof, Secret):
             return await self._entrance.prove(proof.reveal(), ip)
-        if proof.ip_ranges is not None and not is_from(ip, networks_of(proof.ip_ranges)):
-            raise Denied(Why.UNAUTHENTICATED, "You may not administer from your address.")
-        return replace(proof, ip=ip)
+        try:
+            return await proof.prove(ip)
+        except Denied as denied:
+            why = denied.detail if denied.__cause__ is None else f"token: {denied.__cause__}"
+            await self._entrance.tell_refused(ip, why)
+            raise
 
     async def show(self, request: Request) -> Response:
         try:
@@ -95,17 +98,17 @@ class Door:
         response.delete_cookie(FORM_COOKIE, path=BASE)
         return response
 
-    def begin(self, request: Request, response: Response, by: Grant, lasts_s: float) -> None:
+    def begin(self, request: Request, response: Response, by: Vouched, lasts_s: float) -> None:
         """A session of somebody for whom an identity provider spoke; its cookie goes with the
         response. Raises Denied(UNAVAILABLE) if the audit log cannot be written."""
-        self._tell(by)
+        self._tell(by.grant)
         self._begin(request, response, by, lasts_s)
 
     def _tell(self, by: Grant) -> None:
         self._entrance.parts.desk.tell(by, "console.sign_in", by.actor, None, {})
 
     def _begin(
-        self, request: Request, response: Response, proof: Secret | Grant, lasts_s: float
+        self, request: Request, response: Response, proof: Secret | Vouched, lasts_s: float
     ) -> None:
         self._sessions.end(session_token(request))
         token = self._sessions.begin(proof, lasts_s)
@@ -128,7 +131,9 @@ class Door:
             next=request.query_params.get("next", ""),
             providers=self._providers,
         )
-        response = HTMLResponse(text, status, {"x-request-id": request_id})
+        # While somebody types, what the first page is made of is compiled.
+        then = BackgroundTask(self._templates.prepare, FIRST_PAGE)
+        response = HTMLResponse(text, status, {"x-request-id": request_id}, background=then)
         set_cookie(request, response, FORM_COOKIE, token)
         return response
 

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from headrace.console.door import Door, way_back
 from headrace.console.page import BASE
 from headrace.console.templating import Templates
+from headrace.console.vouching import Vouched
 from headrace.edge.admin.answers import STATUS
 from headrace.edge.admin.app import address_of, request_id_of
 from headrace.edge.admin.asked import Refusal
@@ -125,7 +126,7 @@ class Providers:
         sign_in, ip = self._sign_ins[begun.provider], address_of(request)
         try:
             answer = dict(request.query_params)
-            by = await sign_in.finish(answer, begun.flow, begun.redirect_url, ip)
+            came = await sign_in.finish(answer, begun.flow, begun.redirect_url, ip)
         except Denied as denied:
             self._tell(request, sign_in.name, denied)
             if denied.why is not Why.UNAVAILABLE:
@@ -135,7 +136,7 @@ class Providers:
         request_id = request_id_of(request)
         text = self._templates.render("signed_in.html", to=begun.way_back)
         response = HTMLResponse(text, 200, {"x-request-id": request_id})
-        self._door.begin(request, response, by, sign_in.terms.session_s)
+        self._door.begin(request, response, Vouched(sign_in, came), sign_in.terms.session_s)
         return response
 
     def _tell(self, request: Request, provider: str, denied: Denied) -> None:

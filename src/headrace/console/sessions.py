@@ -2,7 +2,7 @@
 
 A session holds the credential itself, and each request proves it anew: a key that was revoked, has
 expired or comes from elsewhere opens nothing from that moment on. Where an identity provider said
-who it is, the session holds what that gave, for as long as the operator lets it stand.
+who it is, the session holds what that gave, and by what the provider can be asked again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from headrace.gateway.administration.grants import Grant
+from headrace.console.vouching import Vouched
 from headrace.platform.secrets import Secret
 
 LONGEST_S = 12 * 3600.0
@@ -27,7 +27,7 @@ class Session:
 
     __slots__ = ("client_key", "csrf", "ends", "notices", "proof", "seen")
 
-    def __init__(self, proof: Secret | Grant, now: float, ends: float) -> None:
+    def __init__(self, proof: Secret | Vouched, now: float, ends: float) -> None:
         self.proof = proof
         self.csrf = secrets.token_urlsafe(24)
         self.seen = now
@@ -48,7 +48,7 @@ class Sessions:
         self._clock = clock
         self._known: OrderedDict[bytes, Session] = OrderedDict()
 
-    def begin(self, proof: Secret | Grant, lasts_s: float = LONGEST_S) -> str:
+    def begin(self, proof: Secret | Vouched, lasts_s: float = LONGEST_S) -> str:
         """Of a credential that was proved, or of what a provider's word gave. Returns the token for
         the cookie."""
         token, now = secrets.token_urlsafe(32), self._clock()

@@ -125,6 +125,7 @@ def sign_ins(
             Client(asked.client_id, secrets.get(name), tuple(asked.scopes)),
             asked.redirect_url,
             asked.session_s,
+            asked.recheck_s,
         )
         documents = store.documents(key_place(issuer))
         made[name] = SignIn(terms, documents, store.jose(), wall, store.clock)

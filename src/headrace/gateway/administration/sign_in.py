@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headrace.errors import Refused
 from headrace.gateway.administration.admin_tokens import AdminIssuer, granted
@@ -20,15 +21,19 @@ from headrace.platform.oidc.code_flow import (
     Endpoints,
     Flow,
     NotSignedIn,
+    Tokens,
     authorization_url,
     check_identity,
+    check_same_identity,
     code_of,
-    id_token_of,
     new_flow,
+    refresh_request,
     token_request,
+    tokens_of,
 )
 from headrace.platform.oidc.jose import Jose
-from headrace.platform.oidc.token_rules import Parsed, Rejected, parse
+from headrace.platform.oidc.token_rules import Claims, Parsed, Rejected, parse
+from headrace.platform.secrets import Secret
 
 DOCUMENT_BYTES = 512 * 1024
 DISCOVERED_S = 3600.0
@@ -47,6 +52,18 @@ class Terms(Struct, frozen=True):
     redirect_url: str | None
     """None: the address that the browser called."""
     session_s: float
+    recheck_s: float
+    """How often the provider is asked again, by whose refresh token that can be done."""
+
+
+class SignedIn(Struct, frozen=True):
+    """Who came, what they may do, and by what the provider can be asked again."""
+
+    grant: Grant
+    subject: object
+    """The ID token's `sub`."""
+    refresh: Secret | None
+    """None if the provider gave none: then its word stands as long as the session."""
 
 
 class SignIn:
@@ -81,14 +98,15 @@ class SignIn:
 
     async def finish(
         self, answer: Mapping[str, str], flow: Flow, redirect_url: str, ip: str
-    ) -> Grant:
-        """Who came back, and what they may do. Raises Denied, whose cause is for the log."""
-        endpoints = await self._discovered()
+    ) -> SignedIn:
+        """Who came back. Raises Denied, whose cause is for the log."""
+        endpoints, client = await self._discovered(), self.terms.client
         try:
             code = code_of(answer, flow, endpoints)
-            parsed = parse((await self._token(endpoints, flow, code, redirect_url)).encode())
-            await with_keys(lambda: self._check(parsed))
-            check_identity(parsed.claims, self.terms.client.id, flow)
+            request = token_request(endpoints, client, flow, code, redirect_url)
+            tokens = await self._tokens(endpoints, request)
+            claims = await self._claims(tokens)
+            check_identity(claims, client.id, flow)
         except NotSignedIn as refused:
             raise Denied(
                 Why.FORBIDDEN, f"Your identity provider did not sign you in: {refused.error}."
@@ -101,20 +119,55 @@ class SignIn:
             ) from rejected
         except Refused as refused:
             raise Denied(Why.UNAVAILABLE, refused.detail) from refused
+        return SignedIn(self._granted(claims, ip), claims.get("sub"), _secret(tokens))
+
+    async def again(self, before: SignedIn, ip: str) -> SignedIn:
+        """Who that is now, by their refresh token. Where the provider takes it and says no more,
+        all stays as it was. Raises Denied, whose cause is for the log."""
+        assert before.refresh is not None
+        endpoints, client = await self._discovered(), self.terms.client
         try:
-            return granted(self.terms.issuer, parsed.claims, ip)
+            request = refresh_request(endpoints, client, before.refresh)
+            tokens = await self._tokens(endpoints, request)
+            refresh = _secret(tokens) or before.refresh
+            if tokens.id_token is None:
+                return replace(before, refresh=refresh)
+            claims = await self._claims(tokens)
+            check_same_identity(claims, before.subject, client.id)
+        except Rejected as rejected:
+            raise Denied(
+                Why.UNAUTHENTICATED, "Your identity provider no longer vouches for you."
+            ) from rejected
+        except Refused as refused:
+            raise Denied(Why.UNAVAILABLE, refused.detail) from refused
+        return SignedIn(self._granted(claims, ip), before.subject, refresh)
+
+    def _granted(self, claims: Claims, ip: str) -> Grant:
+        """Raises Denied."""
+        try:
+            return granted(self.terms.issuer, claims, ip)
         except Rejected as rejected:
             raise Denied(Why.UNAUTHENTICATED, "Your identity provider names no user that can "
                          "stand in the audit log.") from rejected  # fmt: skip
+
+    async def _claims(self, tokens: Tokens) -> Claims:
+        """Of a good ID token. Raises Rejected, Refused."""
+        if tokens.id_token is None:
+            raise Rejected("its provider gave no ID token")
+        parsed = parse(tokens.id_token.encode())
+        await with_keys(lambda: self._check(parsed))
+        return parsed.claims
 
     def _check(self, parsed: Parsed) -> None:
         """Raises Rejected, Refused."""
         rules, keys = self.terms.issuer.rules, self.terms.issuer.keys
         check_token(parsed, rules, keys, self._jose, self._wall(), self._clock())
 
-    async def _token(self, endpoints: Endpoints, flow: Flow, code: str, redirect_url: str) -> str:
+    async def _tokens(
+        self, endpoints: Endpoints, request: tuple[dict[str, str], bytes | None]
+    ) -> Tokens:
         """Raises Rejected, Denied(UNAVAILABLE)."""
-        form, header = token_request(endpoints, self.terms.client, flow, code, redirect_url)
+        form, header = request
         try:
             async with asyncio.timeout(ASKED_S):
                 status, data = await self._documents.post_form(
@@ -122,9 +175,9 @@ class SignIn:
                 )
         except (DocumentError, TimeoutError) as error:
             raise _away() from error
-        if status >= 500:
+        if status >= 500 or status == 429:
             raise _away() from DocumentError(f"the token endpoint answered {status}")
-        return id_token_of(status, data)
+        return tokens_of(status, data)
 
     async def _discovered(self) -> Endpoints:
         """Raises Denied(UNAVAILABLE)."""
@@ -143,6 +196,10 @@ class SignIn:
             raise _away() from error
         self._endpoints, self._discovered_at = found, now
         return found
+
+
+def _secret(tokens: Tokens) -> Secret | None:
+    return None if tokens.refresh_token is None else Secret(tokens.refresh_token)
 
 
 def _check_endpoints(found: Endpoints, issuer: str, *, plain: bool) -> None:

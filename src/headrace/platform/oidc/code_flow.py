@@ -111,6 +111,20 @@ def token_request(
         "redirect_uri": redirect_url,
         "code_verifier": flow.verifier,
     }
+    return _of_client(form, endpoints, client)
+
+
+def refresh_request(
+    endpoints: Endpoints, client: Client, refresh: Secret
+) -> tuple[dict[str, str], bytes | None]:
+    """As `token_request`, for whom a refresh token was given (OpenID Connect Core, section 12)."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
+    return _of_client(form, endpoints, client)
+
+
+def _of_client(
+    form: dict[str, str], endpoints: Endpoints, client: Client
+) -> tuple[dict[str, str], bytes | None]:
     if client.secret is None:
         return {**form, "client_id": client.id}, None
     if "client_secret_post" in endpoints.token_endpoint_auth_methods_supported:
@@ -119,23 +133,30 @@ def token_request(
     return form, b"Basic " + base64.b64encode(pair.encode())
 
 
-class _Tokens(Struct):
-    id_token: str
+class Tokens(Struct, frozen=True):
+    """What a provider gives. To whom refreshes it need give no ID token, nor a refresh token that
+    is another."""
+
+    id_token: str | None = None
+    refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Tokens()"
 
 
 class _Refusal(Struct):
     error: str = ""
 
 
-def id_token_of(status: int, data: bytes) -> str:
+def tokens_of(status: int, data: bytes) -> Tokens:
     """Of the token endpoint's answer. Raises Rejected."""
     try:
         if status == 200:
-            return msgspec.json.decode(data, type=_Tokens).id_token
+            return msgspec.json.decode(data, type=Tokens)
         error = msgspec.json.decode(data, type=_Refusal).error
     except msgspec.MsgspecError:
         error = ""
-    raise Rejected(f"its code was not taken: {status} {plain_error(error)}")
+    raise Rejected(f"its provider gave no token: {status} {plain_error(error)}")
 
 
 def check_identity(claims: Claims, client_id: str, flow: Flow) -> None:
@@ -144,6 +165,18 @@ def check_identity(claims: Claims, client_id: str, flow: Flow) -> None:
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), flow.nonce.encode()):
         raise Rejected("its `nonce` is another's")
+    _check_party(claims, client_id)
+
+
+def check_same_identity(claims: Claims, subject: object, client_id: str) -> None:
+    """What a refreshed ID token must say (OpenID Connect Core, section 12.2): it is of the same
+    person, and needs no `nonce`. `subject` is the first one's `sub`. Raises Rejected."""
+    if claims.get("sub") != subject:
+        raise Rejected("its `sub` is another's")
+    _check_party(claims, client_id)
+
+
+def _check_party(claims: Claims, client_id: str) -> None:
     audience, party = claims.get("aud"), claims.get("azp")
     several = isinstance(audience, Sequence) and not isinstance(audience, str) and len(audience) > 1
     if party != client_id and (party is not None or several):
