@@ -66,7 +66,7 @@ def test_lines_have_their_instant_whatever_second_came_before() -> None:
         (1_700_000_001.0625, "2023-11-14T22:13:21.062+00:00"),
         (1_699_999_999.5, "2023-11-14T22:13:19.500+00:00"),
     ):
-        told = json.loads(written.of(line(at)))
+        told = json.loads(written.of([line(at)]))
         assert (told["event"], told["time"], told["took_ms"]) == ("call", text, 2.5)
 
 
@@ -82,7 +82,7 @@ def test_lines_in_a_pipe_are_whole_beside_those_of_others(size: int) -> None:
             os.write(given, b"-" * 50 + b"\n")
 
     def ours() -> None:
-        write_lines(given, lines)
+        write_lines(given, b"".join(one + b"\n" for one in lines))
 
     threads = [threading.Thread(target=one) for one in (other, ours)]
     for one in threads:
@@ -102,5 +102,5 @@ def test_lines_in_a_pipe_are_whole_beside_those_of_others(size: int) -> None:
 def test_lines_go_to_a_file_in_few_pieces(tmp_path: Path) -> None:
     lines = [b"x" * 300 for _ in range(1000)]
     with (tmp_path / "log").open("wb", buffering=0) as file:
-        write_lines(file.fileno(), lines)
+        write_lines(file.fileno(), b"".join(one + b"\n" for one in lines))
     assert (tmp_path / "log").read_bytes().splitlines() == lines

@@ -148,10 +148,10 @@ class WorkerTelemetry:
         return spool.put
 
     def _lines(
-        self, form: Callable[[CallLine], bytes], scrub: Callable[[str], str]
+        self, form: Callable[[list[CallLine]], bytes], scrub: Callable[[str], str]
     ) -> Callable[[CallLine], None]:
         def write(lines: list[CallLine]) -> None:
-            write_lines(STDERR, [form(line) for line in scrubbed_lines(lines, scrub)])
+            write_lines(STDERR, form(scrubbed_lines(lines, scrub)))
 
         spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,
                       every_s=LINES_EVERY_S)  # fmt: skip

@@ -16,10 +16,11 @@ from headrace.gateway.progress import Progress
 from headrace.nouns import Call, Usage
 
 
-class CallLine(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="event", tag="call"):
-    """Times are in milliseconds, `time` in Unix seconds."""
+class CallLine(Struct, gc=False, omit_defaults=True, tag_field="event", tag="call"):
+    """Times are in milliseconds."""
 
-    time: float
+    time: float | str
+    """Unix seconds; as text from when it is written as JSON."""
     call: str
     """The correlation id."""
     operation: str
@@ -43,9 +44,7 @@ class CallLine(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="eve
     trace: str | None = None
 
 
-_encode = msgspec.json.Encoder().encode
-_BEFORE_TIME = b'{"event":"call","time":'
-"""How each line begins as it is encoded; `time` is a number there."""
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def line_of(call: Call, progress: Progress, usage: Usage, now: float, unix: float) -> CallLine:
@@ -85,8 +84,11 @@ def _ms(seconds: float) -> float:
 
 def scrubbed_lines(lines: list[CallLine], scrub: Callable[[str], str]) -> list[CallLine]:
     """Without secrets in what a client or an operator wrote; all else is ours. One search for all
-    lines, since most have none, and a look at each only where there was something."""
-    together = "\0".join(["\0".join(_written(line)) for line in lines])
+    lines, since most have none, and a look at each only where there was something. Most lines have
+    the same names: they are searched once."""
+    names = {(line.model, line.key, line.tenant, line.team or "", line.user or "")
+             for line in lines}  # fmt: skip
+    together = "\0".join([line.call for line in lines] + [name for all in names for name in all])
     if scrub(together) == together:
         return lines
     return [_scrubbed(line, scrub) for line in lines]
@@ -108,21 +110,32 @@ class JsonCallLines:
 
     def __init__(self) -> None:
         self._second = -1
-        self._text = b""
+        self._text = ""
 
-    def of(self, line: CallLine) -> bytes:
-        told = _encode(line)
-        rest = told[told.index(b",", len(_BEFORE_TIME)) :]
-        second, milliseconds = divmod(int(line.time * 1000), 1000)
+    def of(self, lines: list[CallLine]) -> bytes:
+        """All of them, each ended by a line feed. Their times are texts from then on."""
+        for line in lines:
+            if not isinstance(line.time, str):
+                line.time = self._instant(line.time)
+        return _encode_lines(lines)
+
+    def _instant(self, unix_s: float) -> str:
+        second = int(unix_s)
         if second != self._second:  # thousands of calls end in one second
             self._second = second
-            self._text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
-        return b'%b"%b.%03d+00:00"%b' % (_BEFORE_TIME, self._text, milliseconds, rest)
+            self._text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        return f"{self._text}.{int((unix_s - second) * 1000):03d}+00:00"
 
 
-def as_text(line: CallLine) -> bytes:
-    """For eyes. Names stand quoted, so that none can look like another part of the line."""
-    at = f"{_instant(line):%H:%M:%S.%f}"[:-3]
+def as_text(lines: list[CallLine]) -> bytes:
+    """For eyes, each line ended by a line feed."""
+    return b"".join([_seen(line) + b"\n" for line in lines])
+
+
+def _seen(line: CallLine) -> bytes:
+    """Names stand quoted, so that none can look like another part of the line."""
+    assert not isinstance(line.time, str)
+    at = f"{datetime.fromtimestamp(line.time, UTC):%H:%M:%S.%f}"[:-3]
     first = "" if line.first_token_ms is None else f" first {line.first_token_ms:.0f} ms"
     cost = "" if line.cost_usd is None else f" ${line.cost_usd:.6f}"
     why = "" if line.reason is None else f" {line.reason}"
@@ -133,7 +146,3 @@ def as_text(line: CallLine) -> bytes:
         f"key={line.key} call={line.call}"
     )
     return text.encode("utf-8", "replace")
-
-
-def _instant(line: CallLine) -> datetime:
-    return datetime.fromtimestamp(line.time, UTC)

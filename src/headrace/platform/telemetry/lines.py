@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 
 PIPE_BYTES = 4096
 """What a pipe takes in one piece (PIPE_BUF of Linux): nobody else's line gets in between."""
@@ -12,21 +11,17 @@ FILE_BYTES = 64 * 1024
 """A file takes any number in one piece. Each write lets other threads run, and waits for them."""
 
 
-def write_lines(fd: int, lines: Iterable[bytes]) -> None:
-    """Each line ended by a line feed. Few writes, none that could be cut by another's. Blocks;
+def write_lines(fd: int, text: bytes) -> None:
+    """Lines, each ended by a line feed. Few writes, none that could be cut by another's. Blocks;
     raises OSError."""
     most = FILE_BYTES if stat.S_ISREG(os.fstat(fd).st_mode) else PIPE_BYTES
-    held: list[bytes] = []
-    size = 0
-    for line in lines:
-        if held and size + len(line) + 1 > most:
-            _write(fd, b"".join(held))
-            held.clear()
-            size = 0
-        held += (line, b"\n")
-        size += len(line) + 1
-    if held:
-        _write(fd, b"".join(held))
+    at = 0
+    while at < len(text):
+        end = len(text)
+        if end - at > most:  # a line that is longer goes by itself
+            end = (text.rfind(b"\n", at, at + most) + 1) or (text.index(b"\n", at) + 1)
+        _write(fd, text[at:end])
+        at = end
 
 
 def _write(fd: int, data: bytes) -> None:
