@@ -119,6 +119,8 @@ class _Tunnel(asyncio.Protocol):
         lines = [b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (target, target)]
         if proxy.authorization is not None:
             lines.append(b"Proxy-Authorization: %b\r\n" % proxy.authorization)
+        if self.transport.is_closing():  # uvloop would raise another error
+            raise TransportError(Fault.CONNECT, "the proxy closed the connection at once")
         self.transport.write(b"".join([*lines, b"\r\n"]))
         await self._answered
         head, end, rest = bytes(self._head).partition(b"\r\n\r\n")
