@@ -74,7 +74,8 @@ def make_sums(folder: Path) -> int:
 @contextmanager
 def console(folder: Path) -> Iterator[str]:
     """The admin port with the console, in a thread. Gives its URL."""
-    listener = socket.socket()
+    # Of this protocol by name, as the admin process has it: else asyncio lets small writes wait.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     stops: list[Callable[[], None]] = []
     serving = threading.Event()

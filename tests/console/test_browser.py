@@ -96,6 +96,9 @@ def test_every_page_is_sound(chromium: Chromium, world: World, scheme: str, size
                 check_access(tab, name, COLOURS if scheme == "dark" else None)
             wide = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wide <= 0, f"{name} is wider than the screen"
+            here = tab.locator("nav [aria-current]").bounding_box()
+            assert here is not None
+            assert 0 <= here["x"] <= SIZES[size][0] - here["width"], f"{name} is out of sight"
 
 
 def test_the_form_for_signing_in_is_sound(chromium: Chromium, world: World) -> None:

@@ -27,6 +27,8 @@ from headrace.console import charts, figures
         (figures.duration(1.234), "1.23 s"),
         (figures.duration(75), "1 min 15 s"),
         (figures.duration(3_661), "1 h 01 min"),
+        (figures.duration(60), "1 min"),
+        (figures.duration(7_200), "2 h"),
         (figures.share(0.0004), "<0.1 %"),
         (figures.share(0.042), "4.2 %"),
         (figures.share(0.42), "42 %"),

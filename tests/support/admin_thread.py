@@ -53,7 +53,8 @@ def admin_thread(
     tokens: AdminTokens | None = None,
     pages: Pages | None = None,
 ) -> Iterator[AdminThread]:
-    listener = socket.socket()
+    # Of this protocol by name, as the admin process has it: else asyncio lets small writes wait.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     ready: list[Callable[[], None]] = []
     serving = threading.Event()

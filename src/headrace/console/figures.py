@@ -53,8 +53,9 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.{2 if seconds < 10 else 1}f}{_SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}{_SPACE}h {minutes:02}{_SPACE}min" if hours else (
-        f"{minutes}{_SPACE}min {rest:02}{_SPACE}s")  # fmt: skip
+    if hours:
+        return f"{hours}{_SPACE}h" + (f" {minutes:02}{_SPACE}min" if minutes else "")
+    return f"{minutes}{_SPACE}min" + (f" {rest:02}{_SPACE}s" if rest else "")
 
 
 def share(value: float | None) -> str:

@@ -15,9 +15,17 @@ STALE_S = 60.0
 """Looks are nearer to each other than this."""
 
 
+DURATIONS = ("latency-p95", "ledger-behind")
+
+
+def about(line: AlertLine) -> str:
+    """What it is, without the unit that its figure has here."""
+    return line.about.removesuffix(", in seconds") if line.rule in DURATIONS else line.about
+
+
 def figure(line: AlertLine, value: float) -> str:
     """A value or threshold in its rule's unit."""
-    if line.rule in ("latency-p95", "ledger-behind"):
+    if line.rule in DURATIONS:
         return duration(value)
     if line.rule in ("error-share", "cost-over-budget", "tokens-over-budget", "cache-wrong-hits"):
         return share(value)
@@ -44,6 +52,7 @@ async def _show(visit: Visit) -> Mapping[str, Any]:
         "stale": board is not None and now - board.at_unix_s > STALE_S,
         "now": now,
         "figure": figure,
+        "about": about,
     }
 
 

@@ -165,10 +165,20 @@ def _chart(
             told = f"{said}, {name or 'none'}: {written(value, want.measure)}"
             stacks[place].append((colours[name], float(value), told))
     title = f"{MEASURES[want.measure]} by {want.by}, each {want.step}"
-    first = datetime.fromtimestamp(began, UTC)
-    last = datetime.fromtimestamp(ended - 1, UTC)
     chart = charts.columns(title, stacks)
-    return charts.Chart(chart.svg, chart.top, (f"{first:%d %b}", f"{last:%d %b}"))
+    return charts.Chart(chart.svg, chart.top, _labels(began, ended, began + places * step_s, want))
+
+
+def _labels(began: float, ended: float, last_ends: float, want: Wanted) -> tuple[str, str]:
+    """Under a chart of days its first and last one; of hours when the first begins and the last
+    one ends."""
+    if want.step == "day":
+        return f"{_at(began):%d %b}", f"{_at(ended - 1):%d %b}"
+    return f"{_at(began):%d %b %H:%M}", f"{_at(last_ends):%d %b %H:%M}"
+
+
+def _at(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
 
 
 def _unix(day: date) -> float:

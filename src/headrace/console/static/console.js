@@ -1,7 +1,11 @@
-// Live parts of a page: what the server rendered is put in the place that bears its name. Everything
-// else works without scripts. A page that nobody sees holds no connection.
+// Live parts of a page: what the server rendered is put in the place that bears its name. All pages
+// work without scripts. A page that nobody sees holds no connection.
 (function () {
   "use strict";
+  // On a phone the pages stand in one line, most of them out of sight.
+  const here = document.querySelector("nav [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
+
   const place = document.querySelector("[data-live]");
   if (!place) return;
   const state = document.querySelector("[data-live-state]");
