@@ -35,7 +35,10 @@ app = App(name="python -m benchmarks.share", help_format="markdown")
 STEPS = {
     "identity": [("gateway/identity.py", "identify")],
     "limits and budgets, before": [("gateway/limits/gate.py", "admit")],
-    "limits and budgets, after": [("gateway/pipeline.py", "_give_back")],
+    "limits and budgets, after": [
+        ("gateway/limits/memory.py", "settle"),
+        ("gateway/limits/shared.py", "settle"),
+    ],
     "questions to Redis": [
         ("gateway/limits/shared.py", "run"),
         ("gateway/limits/gate.py", "_awaited"),

@@ -17,7 +17,7 @@ anybody = Caller(key_id="bench")
 Identity.identify = lambda self, credential, ip="", printed=None: anybody
 Metering.intend = lambda self, call, target, progress: None
 Metering.price = lambda self, call, progress: None
-Metering.settle = lambda self, call, progress, now: None
+Metering.settle = lambda self, call, progress, usage, now: None
 """
 """Forwards alone, by all policies: no identity, limits, prices, ledger. No mode of Headrace."""
 UNSHED = """

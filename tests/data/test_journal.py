@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.data.journal import Journal
+from headrace.data.journal import PAGES_BYTES, Journal
 from headrace.data.records import Opening, Record
 from headrace.data.segments import Place, RunReader, by_run, is_being_written, records, segments
 from support.ledger_records import intent, settlement
@@ -138,6 +138,33 @@ def test_a_full_disk_is_told_of_and_loses_nothing(tmp_path: Path) -> None:
     assert records(tmp_path) == [*wanted, again]
     assert again.seq == len(wanted) + 1
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_pages_are_made_piece_by_piece(tmp_path: Path) -> None:
+    """A disk that fails while some are made has taken nothing; later it goes on where it was."""
+    journal = Journal(tmp_path)
+    wanted: list[Record] = [intent(1)]
+    journal.append(wanted[0])
+
+    def fail(*_: object) -> int:
+        raise OSError("the disk is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", fail)
+        with pytest.raises(OSError, match="gone"):
+            while len(wanted) < 1000:
+                record = intent(journal.next_seq, f"call-{len(wanted)}", model="m" * 1500)
+                journal.append(record)
+                wanted.append(record)
+    assert 0 < len(wanted) * 1500 < PAGES_BYTES
+    while len(wanted) * 1500 < 3 * PAGES_BYTES:
+        wanted.append(intent(journal.next_seq, model="m" * 1500))
+        journal.append(wanted[-1])
+    long = intent(journal.next_seq, model="m" * (2 * PAGES_BYTES))
+    journal.append(long)
+    assert records(tmp_path) == [*wanted, long]
+    journal.close()
+    assert records(tmp_path) == [*wanted, long]
 
 
 def test_a_removed_file_is_noticed_and_another_begun(tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ WINDOW_BYTES = 1024 * 1024
 _HEX = re.compile(r"[0-7][0-9a-f]{15}\Z")
 HEAD_ROOM_BYTES = 256
 """More than the first line of a segment takes."""
+PAGES_BYTES = 64 * 1024
+"""Made at once. The kernel looks at all that was made with a page when it is first touched, so a
+whole window at once would cost each record more than the rest of this; and what was just made is
+in the processor's caches when it is written."""
+_ZEROS = bytes(PAGES_BYTES)
+_LINE_END = ord("\n")
 
 
 class Journal:
@@ -37,10 +43,10 @@ class Journal:
 
     The file is written through a window of shared memory: what was copied there is the kernel's
     at once, as after a `write`, and outlives the process whatever kills it, but costs no system
-    call (which would cost a call three times the rest of this). Its blocks are reserved, and zeros
-    written there, before they are mapped: so a full disk is an error here and not a fault of memory
-    later, and the kernel need not make each page when it is first touched (7 µs a page; this way
-    2). Behind the last line stand zeros until the journal is closed.
+    call (which would cost a call three times the rest of this). Its blocks are reserved before
+    they are mapped: so a full disk is an error here and not a fault of memory later. Zeros are
+    written a little ahead, so that the kernel need not make each page when it is first touched
+    (7 µs a page; this way 1). Behind the last line stand zeros until the journal is closed.
     """
 
     def __init__(
@@ -54,12 +60,15 @@ class Journal:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._window_bytes = window_bytes
-        self._encode = msgspec.json.Encoder().encode
+        self._encode_into = msgspec.json.Encoder().encode_into
+        self._line = bytearray()
         self._fd = -1
         self._segment = -1
         self._window: mmap.mmap | None = None
         self._window_at = 0
         self._at = 0
+        self._made = 0
+        """As far into the window its pages are made."""
         self.run = f"{_beginning(folder):016x}{secrets.token_hex(4)}"
         """The name of this process's life: no two have the same."""
         self.next_seq = 1
@@ -70,10 +79,12 @@ class Journal:
     def append(self, record: Record) -> None:
         """Writes one line: it is there whole when this returns. What failed has left nothing, and
         its `seq` is the next one's."""
-        line = self._encode(record) + b"\n"
+        line = self._line
+        self._encode_into(record, line)
+        line.append(_LINE_END)
         end = self._at + len(line)
-        if self._window is None or end > self._window_bytes:
-            self._append_across(line)
+        if self._window is None or end > self._made:
+            self._append_beyond(line)
         else:
             self._window[self._at : end] = line
             self._at = end
@@ -108,29 +119,39 @@ class Journal:
         os.close(self._fd)
         self._fd = -1
 
-    def _append_across(self, line: bytes) -> None:
-        """A line that the window has no room for goes into the next one: in between stand zeros,
-        which readers pass over."""
-        if len(line) > self._window_bytes - HEAD_ROOM_BYTES:
+    def _append_beyond(self, line: bytearray) -> None:
+        """A line for which pages must be made. One that the window has no room for goes into the
+        next: in between stand zeros, which readers pass over."""
+        size, window_bytes = len(line), self._window_bytes
+        if size > window_bytes - HEAD_ROOM_BYTES:
             raise OSError("a record is larger than the journal's window")
-        if self._window is None or self._window_at + 2 * self._window_bytes > self._segment_bytes:
-            self._open_segment()
-        else:
-            self._open_window(self._fd, self._window_at + self._window_bytes)
+        if self._window is None or self._at + size > window_bytes:
+            if self._window is None or self._window_at + 2 * window_bytes > self._segment_bytes:
+                self._open_segment()
+            else:
+                self._open_window(self._fd, self._window_at + window_bytes)
+        end = self._at + size
+        while self._made < end:
+            self._make_pages()
         assert self._window is not None
-        end = self._at + len(line)
         self._window[self._at : end] = line
         self._at = end
 
     def _open_window(self, fd: int, at: int, written: int = 0) -> None:
         """`written` bytes of it are there already."""
         os.posix_fallocate(fd, at, self._window_bytes)
-        # Should less be written, the rest is zeros all the same.
-        os.pwrite(fd, bytes(self._window_bytes - written), at + written)
         window = mmap.mmap(fd, self._window_bytes, offset=at)
         if self._window is not None:
             self._window.close()
-        self._window, self._window_at, self._at = window, at, written
+        self._window, self._window_at, self._at, self._made = window, at, written, written
+
+    def _make_pages(self) -> None:
+        """The next ones of the window, up to a multiple of their number."""
+        made = self._made
+        until = min((made // PAGES_BYTES + 1) * PAGES_BYTES, self._window_bytes)
+        # Should less be written, the rest is zeros all the same.
+        os.pwrite(self._fd, _ZEROS[: until - made], self._window_at + made)
+        self._made = until
 
     def _open_segment(self) -> None:
         """The file gets its name when it is locked and has its head: nobody sees it before."""
@@ -138,7 +159,7 @@ class Journal:
         unnamed = path.with_suffix(".new")
         opened = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         head = SegmentHead(self.run, self._segment + 1, self._window_bytes, self.next_seq)
-        line = self._encode(head) + b"\n"
+        line = msgspec.json.encode(head) + b"\n"
         old_end = self._window_at + self._at
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -128,9 +128,9 @@ class Metering:
             return None
         return max(plain, dear) - cost
 
-    def settle(self, call: Call, progress: Progress, now: float) -> None:
-        """The end of a call that had an intent, or was refused without one."""
-        usage = progress.usage_in_all(len(call.body))
+    def settle(self, call: Call, progress: Progress, usage: Usage, now: float) -> None:
+        """The end of a call that had an intent, or was refused without one. `usage` is that of all
+        its attempts."""
         journal, caller, target = self._journal, call.caller, progress.target
         seq, first, cost = journal.next_seq, progress.first_content_at, progress.cost_microusd
         if usage.source == "none":

@@ -37,7 +37,7 @@ from headrace.gateway.recording import Recorder, replay
 from headrace.gateway.reply import Reply
 from headrace.gateway.session import session_of
 from headrace.gateway.steps import GiveUp, Go, Wait
-from headrace.nouns import Call, Hold
+from headrace.nouns import Call
 
 log = logging.getLogger("headrace.pipeline")
 
@@ -276,12 +276,14 @@ class Pipeline:
 
     def settle(self, call: Call, progress: Progress) -> None:
         """The end of a call, whatever it was."""
-        self.parts.metering.price(call, progress)
-        now = time.monotonic()
-        if call.hold is not None:
-            _give_back(call.hold, call, progress, now)
+        metering = self.parts.metering
+        metering.price(call, progress)
+        now, used = time.monotonic(), progress.usage_in_all(len(call.body))
+        if call.hold is not None:  # what was reserved becomes what was used
+            tokens = used.input_tokens + used.output_tokens
+            call.hold.settle(tokens, progress.cost_microusd or 0, now, time.time())
             call.hold = None
-        self.parts.metering.settle(call, progress, now)
+        metering.settle(call, progress, used, now)
         if self.parts.observer is not None:
             self.parts.observer.settled(call, progress, now)
         if progress.troubles:
@@ -294,13 +296,6 @@ def _log(call: Call, progress: Progress) -> None:
     name = None if progress.target is None else progress.target.name
     extra = {"call": call.id, "backend": name, "cause": "; ".join(progress.troubles)}
     log.log(level, progress.reason or "answered after trouble", extra=extra)
-
-
-def _give_back(hold: Hold, call: Call, progress: Progress, now: float) -> None:
-    """What was reserved becomes what was used."""
-    used = progress.usage_in_all(len(call.body))
-    tokens = used.input_tokens + used.output_tokens
-    hold.settle(tokens, progress.cost_microusd or 0, now, time.time())
 
 
 def _internal() -> Refused:

@@ -84,7 +84,9 @@ class Progress(Struct):
 
     def usage_in_all(self, body_bytes: int) -> Usage:
         """Of all attempts."""
-        usage = self.usage_or_estimate(body_bytes)
+        usage = self.usage
+        if usage is None:
+            usage = self.usage_or_estimate(body_bytes)
         return usage if self.beside is None else added(self.beside.usage, usage)
 
     def set_aside(self, usage: Usage, cost_microusd: int | None) -> None:

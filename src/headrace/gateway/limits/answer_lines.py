@@ -11,9 +11,8 @@ What remains is what could be used at once: the rest of the burst, not of the wi
 from __future__ import annotations
 
 import datetime
-import math
+from math import ceil
 
-from headrace.gateway.limits import gcra
 from headrace.gateway.limits.measures import Budget, Denied, Measures, Rate, Standing
 
 USD = 1_000_000
@@ -23,7 +22,7 @@ def policy_line(measures: Measures) -> bytes:
     """The `RateLimit-Policy` of all rates and limits of calls at once."""
     items = [
         b'%b;q=%d;qu="%b";w=%d'
-        % (_name(rate.name), rate.quota, rate.unit.encode(), max(1, math.ceil(rate.window_s)))
+        % (_name(rate.name), rate.quota, rate.unit.encode(), max(1, ceil(rate.window_s)))
         for rate in (*measures.requests, *measures.tokens)
     ]
     items += [
@@ -92,12 +91,11 @@ def _form(policy: bytes, *told: Rate) -> bytes:
 
 
 def _told(rate: Rate, owed_s: float) -> tuple[int, bytes, int]:
-    """Units that are left, when all of them are, and that in whole seconds."""
-    left = gcra.free(owed_s, rate.step_s, rate.burst_s, 0.0)
-    if 0.0 < owed_s < 1.0:
-        return left, _BELOW_A_SECOND[math.ceil(owed_s * 1000)], 1
-    reset_s = owed_s if owed_s > 0.0 else 0.0
-    return left, duration(reset_s), math.ceil(reset_s)
+    """Units that are left, as `gcra.free` has them, when all of them are, and that in whole
+    seconds."""
+    left = int((rate.burst_s - owed_s) / rate.step_s + 1e-6)
+    reset = _BELOW_A_SECOND[ceil(owed_s * 1000)] if owed_s < 1.0 else duration(owed_s)
+    return left if left > 0 else 0, reset, ceil(owed_s)
 
 
 _BELOW_A_SECOND = tuple(b"%dms" % ms for ms in range(1001))
@@ -137,15 +135,15 @@ def denied_lines(denied: Denied, policy: bytes) -> bytes:
         unit,
         duration(wait_s),
         _name(measure.name),
-        max(1, math.ceil(wait_s)),
+        max(1, ceil(wait_s)),
     )
 
 
 def duration(seconds: float) -> bytes:
     """As OpenAI writes it: `20ms`, `7s`, `6m0s`, `1h0m0s`."""
     if seconds < 1.0:
-        return b"%dms" % math.ceil(seconds * 1000)
-    whole = math.ceil(seconds)
+        return b"%dms" % ceil(seconds * 1000)
+    whole = ceil(seconds)
     if whole < 60:
         return b"%ds" % whole
     if whole < 3600:
