@@ -9,22 +9,23 @@ from typing import Protocol
 from headrace.edge import anthropic, kept_responses, openai, passed_on, reading, realtime
 from headrace.edge.cache_feedback import Feedback
 from headrace.edge.client_address import TrustedProxies
-from headrace.edge.client_reply import ClientReply
+from headrace.edge.client_reply import AnthropicReply, ClientReply
 from headrace.edge.correlation import correlation_id
 from headrace.edge.head import Head, head_of
 from headrace.edge.headers import Said
 from headrace.edge.kept_responses import KeptResponse
 from headrace.edge.reading import Asked
+from headrace.edge.refusal import Prepared, refusal
 from headrace.edge.routes import Page, Route, dialect_of, is_anthropic, route_of
 from headrace.errors import Reason, Refused
 from headrace.gateway import catalogue, conversations, kept_files, named_files
 from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.progress import Progress
-from headrace.gateway.shedding import priority_of
+from headrace.gateway.shedding import overloaded, priority_of
 from headrace.gateway.tokens import KeysAwaited
 from headrace.nouns import PASSED_ON, Call, Dialect, Operation
-from headrace.platform.http.exchange import Exchange
+from headrace.platform.http.exchange import Answer, Exchange, Request
 from headrace.platform.http.limits import Violation
 
 ESTIMATED = b"x-headrace-estimated: input_tokens\r\n"
@@ -72,6 +73,32 @@ class App:
         self.runtime = runtime
         self._audit = audit
         self._started_unix_s = int(time.time())
+        self._overloaded = Prepared(overloaded(), Dialect.OPENAI)
+        self._overloaded_anthropic = Prepared(overloaded(), Dialect.ANTHROPIC)
+
+    def shed(self, request: Request) -> Answer | None:
+        """The refusal of a call that overload leaves no room for. None for all that `handle` has to
+        answer, be it a page, a call that there is room for or a fault of another kind."""
+        head = head_of(request)
+        said, route = head.said, head.route
+        if route is None or route.asks is Operation.REALTIME or type(route.asks) is Page:
+            return None  # a session's credential may stand elsewhere
+        runtime = self.runtime
+        proxies, parts = runtime.proxies, runtime.pipeline.parts
+        ip = request.peer if proxies is None else proxies.client(request.peer, request.headers)
+        try:
+            caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
+        except Refused:
+            return None
+        shedder = parts.shedder
+        priority = priority_of(said.priority, caller.priority, caller.priority)
+        if shedder.admits(priority, parts.running):
+            return None
+        if parts.observer is not None:
+            parts.observer.refused(Reason.OVERLOADED.value)
+        anthropics = head.reply is AnthropicReply
+        prepared = self._overloaded_anthropic if anthropics else self._overloaded
+        return prepared.answer(correlation_id(said.request_id), shedder.turn_away())
 
     async def handle(self, exchange: Exchange) -> None:
         """Answers one exchange, whatever it is."""
@@ -156,7 +183,7 @@ class App:
         caller = runtime.pipeline.identity.identify(said.credential, ip, head.fingerprint)
         priority = priority_of(said.priority, caller.priority, caller.priority)
         shedder = runtime.pipeline.parts.shedder
-        if shedder.level:  # most of what a refusal costs is what would be done before the pipeline
+        if shedder.level:  # what `shed` left: what waited, sessions, tokens whose key was fetched
             shedder.admit(priority, runtime.pipeline.parts.running)
         if said.encoding is not None and said.encoding.lower() != b"identity":
             raise Refused(Reason.UNSUPPORTED_ENCODING, "Send the body without Content-Encoding.")
@@ -223,11 +250,8 @@ class App:
         if violation is Violation.BUSY:
             refused.detail = "This gateway takes no more just now. Please try again shortly."
             refused.retry_after_s = 1.0
-        headers = b"%bx-request-id: %b\r\n" % (openai.error_headers(refused), call_id.encode())
-        if dialect_of(target) is not Dialect.ANTHROPIC:
-            return headers, openai.error_body(refused, call_id)
-        headers += b"request-id: %b\r\n" % call_id.encode()
-        return headers, anthropic.error_body(refused, call_id)
+        _, headers, body = refusal(refused, call_id, dialect_of(target))
+        return headers, body
 
 
 async def _answered(call: Call, exchange: Exchange, reply: ClientReply, pipeline: Pipeline) -> None:

@@ -10,7 +10,7 @@ from headrace.edge.routes import Route, is_anthropic, route_of
 from headrace.errors import Refused
 from headrace.gateway.identity import fingerprint
 from headrace.nouns import PASSED_ON, Operation
-from headrace.platform.http.exchange import Exchange
+from headrace.platform.http.exchange import Request
 
 
 class Head(NamedTuple):
@@ -23,14 +23,14 @@ class Head(NamedTuple):
     fingerprint: bytes | None = None
 
 
-def head_of(exchange: Exchange) -> Head:
+def head_of(request: Request) -> Head:
     """Of an exchange whose head came before on its connection: what was read then."""
-    repeated = exchange.repeated
+    repeated = request.repeated
     if repeated is None:
-        return _read(exchange)
+        return _read(request)
     head = repeated.notes
     if not isinstance(head, Head):
-        head = _read(exchange)
+        head = _read(request)
         credential = head.said.credential
         if credential is not None:
             head = head._replace(fingerprint=fingerprint(credential))
@@ -38,13 +38,13 @@ def head_of(exchange: Exchange) -> Head:
     return head
 
 
-def _read(exchange: Exchange) -> Head:
-    said = Said.of(exchange.headers)
+def _read(request: Request) -> Head:
+    said = Said.of(request.headers)
     try:
-        route = route_of(exchange.method, exchange.target)
+        route = route_of(request.method, request.target)
     except Refused:
         route = None
-    if is_anthropic(exchange.target, said.anthropic):
+    if is_anthropic(request.target, said.anthropic):
         return Head(said, route, AnthropicReply)
     if route is not None and route.asks in PASSED_ON:
         return Head(said, route, PassedReply)

@@ -10,7 +10,6 @@ import random
 import signal
 import ssl
 import time
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from headrace.edge.client_address import TrustedProxies
 from headrace.edge.config_in_force import in_force
 from headrace.edge.control import Control, local_url
 from headrace.edge.kept_stores import close_stores, open_stores, share_answers
+from headrace.edge.overload import Overload
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
 from headrace.edge.worker_telemetry import WorkerTelemetry
@@ -54,7 +54,7 @@ from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
 from headrace.platform.http.server import HttpServer
 from headrace.platform.logs import JsonLines
-from headrace.platform.pressure import EVERY_S, LAGS_KEPT, Memory, PressureGauge, lasting_lag_s
+from headrace.platform.pressure import EVERY_S, Memory, PressureGauge
 from headrace.platform.secrets import REREAD_S, Scrubber, Secret, Secrets
 from headrace.services.local.process import Endpoint
 
@@ -167,7 +167,8 @@ class Worker:
         )
         self._registry.load()
         self._beats = 0
-        self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
+        self._overload: Overload | None = None
+        """None until the port is open."""
         self._gauge = PressureGauge(self._feel, Memory(), wait_s=wire.turns.wait_s)
         self._issuer_keys = KeyStore(environ)
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
@@ -195,6 +196,7 @@ class Worker:
         except OSError as error:
             server.abort()
             raise cannot_listen(server_config.host, server_config.port, error) from error
+        self._overload = Overload(self._parts, self._app.shed, server)
         watching = self._watch()
         rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
         auditing = asyncio.create_task(self._audit.run(), name="audit")
@@ -282,8 +284,8 @@ class Worker:
             log.warning("no control socket", extra={"detail": str(error)})
 
     def _feel(self, lag_s: float, memory_share: float | None) -> None:
-        self._lags.append(lag_s)
-        self._parts.shedder.observe(lasting_lag_s(self._lags), memory_share)
+        assert self._overload is not None
+        self._overload.observe(lag_s, memory_share)
         self._beats += 1
         if self._telemetry.meters is not None:
             self._telemetry.meters.lag(lag_s)
@@ -291,16 +293,7 @@ class Worker:
             self._app.runtime.pipeline.gate.sweep()
         if self._beats % HEAL_BEATS == 0:
             self._heal_journal()
-            self._tell_refused()
-
-    def _tell_refused(self) -> None:
-        """These calls make no line and no row each: that would cost more than to refuse them."""
-        shedder = self._parts.shedder
-        if shedder.refused:
-            span_s = HEAL_BEATS * EVERY_S
-            text = f"{shedder.refused:,} calls refused in the last {span_s:.0f} s or so"
-            log.warning("overloaded", extra={"detail": text})
-            shedder.refused = 0
+            self._overload.tell(HEAL_BEATS * EVERY_S)
 
     def _heal_journal(self) -> None:
         try:

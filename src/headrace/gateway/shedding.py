@@ -77,18 +77,26 @@ class Shedder:
         """Raises Refused(OVERLOADED). `in_flight` counts the calls before this one."""
         if self.level is Level.CALM and in_flight < self._for_all:
             return
-        if priority is Priority.CRITICAL:
-            if in_flight < self._capacity:
-                return
-        elif in_flight < self._for_all and priority >= self.level:
-            return
-        raise self._overloaded()
+        if not self.admits(priority, in_flight):
+            raise overloaded(self.turn_away())
 
-    def _overloaded(self) -> Refused:
+    def admits(self, priority: Priority, in_flight: int) -> bool:
+        """Whether a call may go on. `in_flight` as for `admit`."""
+        if priority is Priority.CRITICAL:
+            return in_flight < self._capacity
+        return in_flight < self._for_all and priority >= self.level
+
+    def turn_away(self) -> float:
+        """Counts a call that is refused. Returns the seconds after which to come back."""
         policy = self._policy
         self.refused += 1
-        return Refused(
-            Reason.OVERLOADED,
-            "This gateway has more to do than it can just now. Please try again shortly.",
-            retry_after_s=self._rng.uniform(policy.retry_after_least_s, policy.retry_after_most_s),
-        )
+        return self._rng.uniform(policy.retry_after_least_s, policy.retry_after_most_s)
+
+
+def overloaded(retry_after_s: float | None = None) -> Refused:
+    """What a client is told."""
+    return Refused(
+        Reason.OVERLOADED,
+        "This gateway has more to do than it can just now. Please try again shortly.",
+        retry_after_s=retry_after_s,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from headrace.platform.http.repeated_head import RepeatedHead
@@ -27,6 +27,25 @@ class Interrupted(enum.Enum):
 
     CLIENT_GONE = "client_gone"
     DRAIN = "drain"
+
+
+Answer = tuple[int, bytes, bytes]
+"""Status, header lines ended by CRLF and without framing headers, body."""
+
+
+class Request(Protocol):
+    """What a request says before its body; an `Exchange` is one."""
+
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def target(self) -> bytes: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def repeated(self) -> RepeatedHead | None: ...
+    @property
+    def peer(self) -> str: ...
 
 
 class Exchange:

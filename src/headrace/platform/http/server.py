@@ -9,6 +9,7 @@ refuses what llhttp lets pass.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 import time
@@ -16,10 +17,12 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
 
-from headrace.platform.http.backlog import Backlog
-from headrace.platform.http.exchange import Exchange, Interrupted
+from headrace.platform.http.exchange import Answer, Exchange, Interrupted, Request
 from headrace.platform.http.limits import ServerLimits, Violation
+from headrace.platform.http.listener import Listener
 from headrace.platform.http.server_connection import ServerConnection
+
+log = logging.getLogger("headrace.http")
 
 SWEEP_S = 0.25
 DRAIN_GRACE_S = 2.0
@@ -28,6 +31,8 @@ DRAIN_GRACE_S = 2.0
 Handler = Callable[[Exchange], Awaitable[None]]
 Refuser = Callable[[Violation, bytes, str], tuple[bytes, bytes]]
 """(violation, target or b"", what was wrong) -> (header lines, body)."""
+Shed = Callable[[Request], Answer | None]
+"""The refusal of a request that there is no room for; None leaves it to the handler."""
 
 
 class HttpServer:
@@ -41,7 +46,9 @@ class HttpServer:
         self.draining = False
         self.body_bytes_held = 0
         self.date_line = b""
-        self._listeners: list[asyncio.Server | Backlog] = []
+        self.shed: Shed | None = None
+        """Set by `shed_by`."""
+        self._listeners: list[asyncio.Server | Listener] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self.loop = asyncio.get_running_loop()
         self._sweep()
@@ -50,30 +57,10 @@ class HttpServer:
         self, host: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
     ) -> int:
         """Starts to accept; returns the port. Raises OSError."""
-        # Until the handshake's end no sweep sees the connection.
-        handshake_timeout_s = None if tls is None else self.limits.header_timeout_s
-        waiting: list[Backlog] = []
-        listener = await self.loop.create_server(
-            lambda: self._connected(waiting),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=handshake_timeout_s,
-            backlog=2048,
-            reuse_port=reuse_port or None,
-        )
-        waiting += (
-            Backlog(s.fileno(), lambda: ServerConnection(self), tls, handshake_timeout_s)
-            for s in listener.sockets
-        )
-        self._listeners += (listener, *waiting)
-        taken: int = listener.sockets[0].getsockname()[1]
+        listener = Listener(self, tls)
+        taken = await listener.open(host, port, reuse_port=reuse_port)
+        self._listeners.append(listener)
         return taken
-
-    def _connected(self, waiting: list[Backlog]) -> ServerConnection:
-        for backlog in waiting:
-            backlog.take()
-        return ServerConnection(self)
 
     async def listen_unix(self, path: Path) -> None:
         """Starts to accept on a socket that only this user may open. Raises OSError."""
@@ -83,6 +70,31 @@ class HttpServer:
         finally:
             os.umask(before)
         self._listeners.append(listener)
+
+    def shed_by(self, shed: Shed | None) -> None:
+        """From now on asks `shed` of each request before there is a task for it, and, where it is
+        the only one of its connection, before there is a transport. None asks nobody."""
+        began_or_ended = (shed is None) != (self.shed is None)
+        self.shed = shed
+        if not began_or_ended:
+            return
+        for listener in self._listeners:
+            if not isinstance(listener, Listener):
+                continue
+            if shed is None:
+                listener.accept_by_loop()
+            else:
+                listener.accept_alone()
+
+    def answer_at_once(self, request: Request) -> Answer | None:
+        """What `shed` answers. Whatever is wrong there is for the handler to meet."""
+        if self.shed is None:
+            return None
+        try:
+            return self.shed(request)
+        except Exception:
+            log.exception("a request could not be refused at once")
+            return None
 
     def active(self) -> int:
         """Calls in work."""

@@ -244,7 +244,8 @@ class ServerConnection(asyncio.Protocol):
         ):
             server.body_bytes_held += body_bytes
             exchange.body = data[body_at:]
-            self._run(exchange)
+            if server.shed is None or not self._shed(exchange):
+                self._run(exchange)
             return
         self._incoming = exchange
         self._reading_head = False
@@ -264,7 +265,8 @@ class ServerConnection(asyncio.Protocol):
         elif self._owed_bytes == 0 and self._incoming is not None:
             self._arrived(self._incoming)
             if len(data) > owed:
-                self.data_received(data[owed:])
+                self._first = data[owed:]
+                self._feed(self._first)
 
     def _arrived(self, incoming: Exchange) -> None:
         """A request is whole."""
@@ -275,13 +277,24 @@ class ServerConnection(asyncio.Protocol):
         self._reading_head = True
         self._head_bytes = 0
         if self.exchange is None:
-            self._run(incoming)
+            if self.server.shed is None or not self._shed(incoming):
+                self._run(incoming)
         else:
             self._waiting.append(incoming)
             if len(self._waiting) >= PIPELINE_LIMIT:
                 self._transport.pause_reading()
 
     # --- exchanges
+
+    def _shed(self, exchange: Exchange) -> bool:
+        """Whether it was refused at once. One that had to wait for others is not asked about, lest
+        the end of each answer be a call within that of the one before."""
+        answer = None if self.server.draining else self.server.answer_at_once(exchange)
+        if answer is None:
+            return False
+        self.exchange = exchange
+        exchange.respond(*answer)
+        return True
 
     def _run(self, exchange: Exchange) -> None:
         self.deadline = NEVER
@@ -401,8 +414,8 @@ class ServerConnection(asyncio.Protocol):
     def _refuse(self, violation: Violation, what: str) -> None:
         """Answers what no handler can, then reads on for a while so that the answer arrives
         (closing with unread data would send a reset that may overtake it)."""
-        if self._refused:
-            return
+        if self._refused or not self._open:
+            return  # it was told, or its answer was the last on this connection
         self._refused = True
         self._release_body()
         if self.exchange is not None:
