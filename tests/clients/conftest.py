@@ -96,6 +96,7 @@ models:
   mistral: {{pools: [[mistral]], retry: {{attempts: 1}}}}
   ollama: {{pools: [[ollama]], retry: {{attempts: 1}}}}
   vllm: {{pools: [[vllm]], retry: {{attempts: 1}}}}
+  mended: {{pools: [[vllm]], retry: {{attempts: 1}}, structured_output: {{repair: true}}}}
   gemini: {{pools: [[gemini]], retry: {{attempts: 1}}}}
   gemini-3-pro-preview: {{pools: [[gemini-any]], retry: {{attempts: 1}}}}
   gemini-busy: {{pools: [[gemini-busy]], retry: {{attempts: 1}}}}

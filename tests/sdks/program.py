@@ -20,6 +20,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 ANSWER_WITHIN_S = 480.0
 """Its first answer waits for all imports."""
 _ENV = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would be fetched
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
     "NO_PROXY": "*",
 }

@@ -1,13 +1,16 @@
-"""What single SDKs have beside the table: handoffs, responses that are kept, embeddings."""
+"""What single SDKs have beside the table: handoffs, responses that are kept, embeddings, calls that
+block, and types that the gateway itself sees to."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from clients.conftest import CLIENT_KEY
+from sdks.compatibility import CLIENTS, ROME
 from sdks.program import Program
 from support.gateway_process import Gateway
 from support.scripted import ScriptedThread
@@ -59,6 +62,29 @@ def test_agents_go_on_with_what_is_kept(does: Does, upstream: ScriptedThread, mo
     assert (got["before"] if model == "responding" else "In Bern.") in sent
 
 
+@pytest.mark.parametrize("sdk", ["litellm", "semantic-kernel", "ai"])
 @pytest.mark.parametrize("model", ["text-embedding-3-small", "gemini-embedding-001"])
-def test_embeddings(does: Does, model: str) -> None:
-    assert does("ai", "embeddings", "chat", model)["lengths"] == [1536, 1536]
+def test_embeddings(does: Does, sdk: str, model: str) -> None:
+    assert does(sdk, "embeddings", "chat", model)["lengths"] == [1536, 1536]
+
+
+@pytest.mark.parametrize("way", ["chat", "azure", "messages", "responses"])
+def test_litellm_blocks(does: Does, upstream: ScriptedThread, way: str) -> None:
+    upstream.script({"text": "By train."})
+    assert does("litellm", "ask_blocking", way, "vllm")["text"] == "By train."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name.startswith("instructor")])
+def test_instructor_blocks(does: Does, upstream: ScriptedThread, name: str, stream: bool) -> None:
+    upstream.script(CLIENTS[name].typed_answer(ROME, "vLLM"))
+    got = does("instructor", "typed_blocking", CLIENTS[name].way, "vllm", stream=stream)
+    assert got["typed"] == ROME
+
+
+def test_the_gateway_asks_again_before_the_sdk_does(does: Does, upstream: ScriptedThread) -> None:
+    upstream.script({"text": '{"city": "Rome", "degrees": "warm"}'})
+    upstream.script({"text": json.dumps(ROME)})
+    got = does("instructor", "typed", "json_schema", "mended", tries=1)
+    assert got["typed"] == ROME
+    assert len(upstream.seen) == 2

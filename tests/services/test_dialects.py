@@ -237,6 +237,12 @@ class TestOmissions:
         _, told = self.ask("drop", **members)
         assert next(iter(members)) in told.decode()
 
+    def test_what_litellm_notes_of_its_own_answers_is_told(self) -> None:
+        noted = {"provider_specific_fields": {"refusal": None}}
+        messages = [{"role": "assistant", "content": "In Bern.", **noted}]
+        _, told = self.ask(messages=messages)
+        assert told == b"x-headrace-dropped: messages.provider_specific_fields\r\n"
+
     def test_all_is_refused_where_the_operator_says_so(self) -> None:
         with pytest.raises(Refused, match="'seed' cannot be expressed"):
             self.ask("refuse", seed=1)

@@ -56,6 +56,7 @@ def _told(error: BaseException) -> dict[str, Any]:
     return {
         "classes": [type(each).__name__ for each in chain],
         "text": "\n".join(map(str, chain)),
+        "statuses": [each.status_code for each in chain if hasattr(each, "status_code")],
         "request_ids": [head["x-request-id"] for head in heads if "x-request-id" in head],
     }
 
@@ -63,6 +64,13 @@ def _told(error: BaseException) -> dict[str, Any]:
 def used(input: int, output: int, cached: int | None) -> dict[str, Any]:
     """Usage, whatever the SDK's names of it."""
     return {"usage": {"input": input, "output": output, "cached": cached}}
+
+
+def chat_used(usage: Any) -> dict[str, Any]:
+    """The same of a chat's usage object."""
+    details = usage.prompt_tokens_details
+    cached = None if details is None else details.cached_tokens
+    return used(usage.prompt_tokens, usage.completion_tokens, cached)
 
 
 def weather_for(called: list[str]) -> Callable[[str], str]:

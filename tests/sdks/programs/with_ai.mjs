@@ -24,7 +24,13 @@ function modelOf(asked) {
 }
 
 async function run(asked, members) {
-  const given = { model: modelOf(asked), instructions: 'Be short.', maxRetries: 0, ...members };
+  const given = {
+    model: modelOf(asked),
+    instructions: 'Be short.',
+    maxRetries: asked.again ?? 0,
+    maxOutputTokens: asked.most,
+    ...members,
+  };
   return asked.stream ? streamed(given) : told(await generateText(given));
 }
 
@@ -104,6 +110,7 @@ function raised(error) {
   return {
     classes: [error.name ?? typeof error],
     text: `${error.message ?? JSON.stringify(error)} ${error.responseBody ?? ''}`,
+    statuses: [error.statusCode],
     request_ids: id ? [id] : [],
   };
 }

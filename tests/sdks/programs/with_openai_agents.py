@@ -21,9 +21,10 @@ RUN = RunConfig(tracing_disabled=True)
 
 
 def _agent(asked: Asked, **members: Any) -> Any:
-    client = AsyncOpenAI(base_url=asked["root"] + "/v1", api_key=asked["key"], max_retries=0)
+    url, again = asked["root"] + "/v1", asked.get("again", 0)
+    client = AsyncOpenAI(base_url=url, api_key=asked["key"], max_retries=again)
     of = OpenAIResponsesModel if asked["as"] == "responses" else OpenAIChatCompletionsModel
-    settings = ModelSettings(include_usage=True)
+    settings = ModelSettings(include_usage=True, max_tokens=asked.get("most"))
     model = of(asked["model"], client)
     given = {"name": "Miller", "instructions": SYSTEM, "model_settings": settings, **members}
     return Agent(model=model, **given)
