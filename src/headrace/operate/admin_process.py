@@ -7,11 +7,9 @@ process that needs it.
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import sys
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +21,13 @@ from headrace.config.oidc import Oidc
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.records import UnitRecord
 from headrace.errors import Setup
-from headrace.operate.child_process import stop_with_parent
+from headrace.operate.port_process import listener, serves
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret
 
 if TYPE_CHECKING:
     from headrace.edge.admin.server import Pages
     from headrace.gateway.administration import admin_tokens as tokens
-
-READY = b"ready "
 
 
 class AdminOrder(Struct, frozen=True):
@@ -91,7 +87,7 @@ def _serve(order: AdminOrder, pages_of: PagesOf) -> None:
 
     from headrace.edge.admin.server import AdminSettings, serve_admin
 
-    listener = _listener(order.host, order.port)
+    on = listener(order.host, order.port, "The admin API", "admin.port")
     url = None if order.store_url is None else Secret(order.store_url)
     settings = AdminSettings(
         order.hosts,
@@ -105,15 +101,9 @@ def _serve(order: AdminOrder, pages_of: PagesOf) -> None:
     )
     key = None if order.key is None else Secret(order.key)
 
-    def on_ready(stop: Callable[[], None]) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop())
-        threading.Thread(target=stop_with_parent, args=(stop,), daemon=True).start()
-        os.write(1, READY + str(listener.getsockname()[1]).encode() + b"\n")
-
     try:
         rows = open_registry(settings.folder, url)
-        uvloop.run(serve_admin(listener, rows, key, settings, on_ready, pages_of(order)))
+        uvloop.run(serve_admin(on, rows, key, settings, partial(serves, on), pages_of(order)))
     except ssl.SSLError as error:
         raise Setup(
             f"The certificate or key of admin.tls cannot be used: {error}.",
@@ -133,17 +123,3 @@ def _tokens(order: AdminOrder) -> tokens.AdminTokens | None:
     from headrace.gateway.token_assembly import KeyStore, admin_tokens
 
     return admin_tokens(order.tokens, order.oidc, KeyStore(os.environ))
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise Setup(
-            f"The admin API cannot listen on {host}:{port}: {error.strerror}.",
-            "Choose another `admin.port` in headrace.yaml, or stop what uses it.",
-        ) from error
-    return listener

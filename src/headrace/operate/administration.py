@@ -1,9 +1,7 @@
-"""The admin API beside the gateway: its first key, its process, and that it is started again."""
+"""The admin API beside the gateway: its first key, and what its process is told."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -17,9 +15,8 @@ from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.gate import weakness
 from headrace.gateway.administration.wishes import NewAdminKey
 from headrace.gateway.written_units import written_units
-from headrace.operate import child_process
-from headrace.operate.admin_process import READY, AdminOrder, encode_order
-from headrace.operate.child_process import Backoff
+from headrace.operate.admin_process import AdminOrder, encode_order
+from headrace.operate.port_process import PortProcess, url_of
 from headrace.operate.registry import Registry, alone, registry_url
 from headrace.platform.secrets import Secret, Secrets
 
@@ -61,17 +58,14 @@ class Administration:
             console=admin.console,
             log_level=log_level,
         )
-        self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._process = PortProcess(PROCESS, "the admin API", log, STOP_GRACE_S)
 
     async def start(self) -> str:
         """Returns the URL when it serves. Raises Setup."""
-        port = await self._spawn()
-        self._order = msgspec.structs.replace(self._order, port=port)
-        self._keeper = asyncio.create_task(self._keep(), name="admin")
-        scheme = "http" if self._order.certificate is None else "https"
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._order.host, self._order.host)  # noqa: S104
-        return f"{scheme}://{host}:{port}"
+        port = await self._process.start(encode_order(self._order))
+        # Should it be started again, it is to be where it was.
+        self._process.order = encode_order(msgspec.structs.replace(self._order, port=port))
+        return url_of(self._order.host, port, tls=self._order.certificate is not None)
 
     def first_key(self) -> Secret | None:
         """Makes a key if there is none, when somebody is there to be told. Raises Setup."""
@@ -80,44 +74,7 @@ class Administration:
 
     async def stop(self) -> None:
         """Idempotent."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await child_process.ended(process, STOP_GRACE_S)
-
-    async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
-        backoff = Backoff()
-        while True:
-            began = loop.time()
-            process = self._process
-            code = None if process is None else await process.wait()
-            backoff.ran(began, loop.time())
-            log.error("the admin API ended, starting it again", extra={"detail": f"exit {code}"})
-            await backoff.wait()
-            try:
-                await self._spawn()
-            except Setup as fault:
-                log.error("the admin API cannot start", extra={"detail": str(fault)})
-
-    async def _spawn(self) -> int:
-        process = await child_process.spawn(PROCESS)
-        self._process = process
-        assert process.stdout is not None
-        await child_process.give_order(process, encode_order(self._order))
-        line = await process.stdout.readline()
-        if not line.startswith(READY):
-            code = await process.wait()
-            raise Setup(
-                f"The admin API ended before it could serve (exit {code}).",
-                "What it said stands above.",
-            )
-        return int(line.removeprefix(READY))
+        await self._process.stop()
 
 
 def _client_secrets(admin: Admin, secrets: Secrets) -> dict[str, str]:

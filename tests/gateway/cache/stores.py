@@ -149,7 +149,7 @@ class PostgresStore:
     async def after(self, worker: GivenAgain, *, semantic: bool = False) -> GivenAgain:
         shelf = worker._shelf
         assert isinstance(shelf, PostgresShelf)
-        await until(lambda: not shelf._waiting and not shelf._purges)
+        await until(lambda: not shelf._outbox)
         return await self.worker(semantic=semantic)
 
     async def close(self) -> None:

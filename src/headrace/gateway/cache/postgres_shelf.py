@@ -19,6 +19,7 @@ from headrace.data.answer_file import AnswerRow
 from headrace.data.answer_table import DROPS_KEPT_S, AnswerTable
 from headrace.data.database import DatabaseAway
 from headrace.gateway.cache.embeddings import VERSION
+from headrace.gateway.cache.outbox import Change, Outbox
 from headrace.gateway.cache.shelf import Follower, Key
 
 log = logging.getLogger("headrace.cache")
@@ -29,9 +30,6 @@ REST_S = 5.0
 """After a call waited in vain, none asks for so long."""
 MOST_LOOKING = 32
 """More look-ups than so many at once, and a call is answered without."""
-MOST_WAITING = 256
-"""More answers than so many that the database has not taken, and the newest are not shared."""
-WRITTEN_AT_ONCE = 16
 EVERY_S = 1.0
 _T = TypeVar("_T")
 
@@ -45,9 +43,8 @@ class PostgresShelf:
         self._writers = ThreadPoolExecutor(1, thread_name_prefix="cache-write")
         self._looking = 0
         self._rests_until = 0.0
-        self._waiting: dict[Key, AnswerRow | None] = {}
-        self._purges: list[str | None] = []
         self._told = asyncio.Event()
+        self._outbox = Outbox(self._told.set)
         self._heard: set[int] | None = None
         """Numbers of drops that were heeded; None before the first look."""
         self._heard_at = 0.0
@@ -79,22 +76,16 @@ class PostgresShelf:
         return await self._looked(asked, nothing)
 
     def keep(self, row: AnswerRow) -> None:
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting[row.partition, row.exact] = row
-            self._told.set()
+        self._outbox.keep(row)
 
     def drop(self, key: Key) -> None:
-        self._waiting[key] = None
-        self._told.set()
+        self._outbox.drop(key)
 
     def evicted(self, key: Key) -> None:
         """The database has room for it."""
 
     def purge(self, partition: str | None) -> None:
-        for key in [k for k in self._waiting if partition in (None, k[0])]:
-            del self._waiting[key]
-        self._purges.append(partition)
-        self._told.set()
+        self._outbox.purge(partition)
 
     async def close(self) -> None:
         """Writes what is still to be written, unless the database is away."""
@@ -148,19 +139,17 @@ class PostgresShelf:
 
     async def _write(self) -> None:
         """Raises DatabaseAway; what could not be written waits."""
+        await self._outbox.send(self._purge, self._change)
+
+    async def _purge(self, partition: str | None) -> None:
         loop = asyncio.get_running_loop()
-        while self._purges:
-            await loop.run_in_executor(self._writers, self._writing.purge, self._purges[0])
-            self._purges.pop(0)
-        while self._waiting:
-            part = list(self._waiting.items())[:WRITTEN_AT_ONCE]
-            kept = [(row, _numbers(row)) for _, row in part if row is not None]
-            dropped = [key for key, row in part if row is None]
-            change = partial(self._writing.change, kept, dropped, time.time())
-            await loop.run_in_executor(self._writers, change)
-            for key, row in part:
-                if self._waiting.get(key, ...) is row:  # else it has changed meanwhile
-                    del self._waiting[key]
+        await loop.run_in_executor(self._writers, self._writing.purge, partition)
+
+    async def _change(self, part: Sequence[Change]) -> None:
+        kept = [(row, _numbers(row)) for _, row in part if row is not None]
+        dropped = [key for key, row in part if row is None]
+        change = partial(self._writing.change, kept, dropped, time.time())
+        await asyncio.get_running_loop().run_in_executor(self._writers, change)
 
     async def _hear_on(self, follower: Follower) -> None:
         while True:

@@ -20,6 +20,7 @@ import msgspec
 
 from headrace.data.answer_file import AnswerRow, decode, encode
 from headrace.data.redis_link import Command, RedisAway, RedisLink
+from headrace.gateway.cache.outbox import Change, Outbox
 from headrace.gateway.cache.redis_stream import RedisStream, checked
 from headrace.gateway.cache.shelf import Follower, Key
 
@@ -29,9 +30,7 @@ LOOK_S = 0.05
 """A call waits so long at most for the server."""
 REST_S = 5.0
 """After a call waited in vain, none asks for so long."""
-MOST_WAITING = 256
-"""More answers than so many that the server has not taken, and the newest are not shared."""
-SENT_AT_ONCE, READ_AT_ONCE = 16, 64
+READ_AT_ONCE = 64
 SCANNED_AT_ONCE = 1_000
 _KEEP, _DROP, _PURGE = b"keep", b"drop", b"purge"
 
@@ -47,8 +46,7 @@ class RedisShelf:
         self._stream = RedisStream(link, f"{prefix}answers")
         self._own = secrets.token_hex(8).encode()
         self._follower: Follower | None = None
-        self._waiting: dict[Key, AnswerRow | None] = {}
-        self._purges: list[str | None] = []
+        self._outbox = Outbox(self._stream.tell)
         self._rests_until = 0.0
 
     searches = False
@@ -89,22 +87,16 @@ class RedisShelf:
         return ()
 
     def keep(self, row: AnswerRow) -> None:
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting[row.partition, row.exact] = row
-            self._stream.tell()
+        self._outbox.keep(row)
 
     def drop(self, key: Key) -> None:
-        self._waiting[key] = None
-        self._stream.tell()
+        self._outbox.drop(key)
 
     def evicted(self, key: Key) -> None:
         """Other workers may have room for it."""
 
     def purge(self, partition: str | None) -> None:
-        for key in [k for k in self._waiting if partition in (None, k[0])]:
-            del self._waiting[key]
-        self._purges.append(partition)
-        self._stream.tell()
+        self._outbox.purge(partition)
 
     async def close(self) -> None:
         """Tells what is still to be told, unless the server is away."""
@@ -117,18 +109,13 @@ class RedisShelf:
 
     async def _tell(self) -> None:
         """Raises RedisAway; what could not be told waits."""
-        while self._purges:
-            await self._purge(self._purges[0])
-            self._purges.pop(0)
-        while self._waiting:
-            part = list(self._waiting.items())[:SENT_AT_ONCE]
-            commands: list[Command] = []
-            for key, row in part:
-                commands += self._dropping(key) if row is None else self._keeping(key, row)
-            await self._link.ask([*commands, self._stream.announced()])
-            for key, row in part:
-                if self._waiting.get(key, ...) is row:  # else it has changed meanwhile
-                    del self._waiting[key]
+        await self._outbox.send(self._purge, self._change)
+
+    async def _change(self, part: Sequence[Change]) -> None:
+        commands: list[Command] = []
+        for key, row in part:
+            commands += self._dropping(key) if row is None else self._keeping(key, row)
+        await self._link.ask([*commands, self._stream.announced()])
 
     def _keeping(self, key: Key, row: AnswerRow) -> list[Command]:
         left_ms = int((row.until - time.time()) * 1000)
