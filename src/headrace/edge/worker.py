@@ -23,30 +23,32 @@ from headrace.data.registry.opening import open_registry
 from headrace.edge.app import App
 from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
-from headrace.edge.client_address import TrustedProxies
 from headrace.edge.config_in_force import in_force
+from headrace.edge.configured_runtime import ConfiguredRuntime
 from headrace.edge.control import Control, local_url
 from headrace.edge.kept_stores import close_stores, open_stores, share_answers
 from headrace.edge.overload import Overload
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
+from headrace.edge.upkeep import Upkeep
 from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
+from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.memory import MemoryCounters
 from headrace.gateway.limits.token_counting import ExactCounter, PromptCounter
 from headrace.gateway.metering import Metering
 from headrace.gateway.parts import Parts
-from headrace.gateway.pipeline import Pipeline
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
 from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
 from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.gateway.token_assembly import KeyStore
+from headrace.gateway.unpriced_budgets import unpriced_budgets
 from headrace.gateway.written_units import written_units
 from headrace.platform.http.certificates import server_context
 from headrace.platform.http.client import HttpTransport
@@ -54,50 +56,16 @@ from headrace.platform.http.limits import ServerLimits
 from headrace.platform.http.proxy import ProxyPlan
 from headrace.platform.http.server import HttpServer
 from headrace.platform.logs import JsonLines
-from headrace.platform.pressure import EVERY_S, Memory, PressureGauge
+from headrace.platform.pressure import Memory, PressureGauge
 from headrace.platform.secrets import REREAD_S, Scrubber, Secret, Secrets
 from headrace.services.local.process import Endpoint
 
 log = logging.getLogger("headrace.worker")
 
-HEAL_BEATS = 40
-"""Measurements from one look at the journal's file to the next: two seconds."""
 RESTORE_S = 5.0
 """For so long the first call may wait for answers that were kept before; the rest comes beside."""
 CALLS_AT_ONCE = 10_000
 """Calls that one worker has in work at most; each costs some 20 kB."""
-
-
-class ConfiguredRuntime:
-    """What serves calls under one configuration."""
-
-    def __init__(self, pipeline: Pipeline, server: Server, registry: RegistryWatch) -> None:
-        self.pipeline = pipeline
-        self._registry = registry
-        self.json_depth_limit = server.json_depth_limit
-        self.proxies = (
-            TrustedProxies(server.trusted_proxies, server.client_address_header)
-            if server.trusted_proxies
-            else None
-        )
-
-    def readiness(self) -> list[str]:
-        missing = []
-        if not self._any_backend():
-            missing.append("no usable backend")
-        if not self.pipeline.parts.metering.writable():
-            missing.append("the journal cannot be written")
-        if not self._registry.known:
-            missing.append("the registry of keys cannot be read")
-        return missing
-
-    def _any_backend(self) -> bool:
-        now, fleet = time.monotonic(), self.pipeline.parts.fleet
-        return any(
-            fleet[target.name].breaker.available(now).ok
-            for target in self.pipeline.models.targets()
-            if target.name in fleet
-        )
 
 
 class Worker:
@@ -148,7 +116,6 @@ class Worker:
                 redis, resilience.kept_answers, loaded.folder, self._secrets, self._parts.fleet
             )
         )
-        self._backlog = Backlog(loaded.store_folder, loaded.config.store, self._parts.metering)
         if self._shared is not None:
             self._parts.counters = self._shared.counters
             self._parts.shelf = self._shared.answers
@@ -166,12 +133,11 @@ class Worker:
             written_units(loaded.config),
         )
         self._registry.load()
-        self._beats = 0
-        self._overload: Overload | None = None
-        """None until the port is open."""
-        self._gauge = PressureGauge(self._feel, Memory(), wait_s=wire.turns.wait_s)
         self._issuer_keys = KeyStore(environ)
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
+        backlog = Backlog(loaded.store_folder, loaded.config.store, self._parts.metering)
+        self._upkeep = Upkeep(self._parts, self._journal, backlog, self._telemetry, self._gate)
+        self._gauge = PressureGauge(self._upkeep.beat, Memory(), wait_s=wire.turns.wait_s)
         self._control = Control(
             self._parts, loaded.store_folder, self._snapshot, self._telemetry.meters,
             lambda: in_force(self._loaded, self._config, self._local_available),
@@ -196,7 +162,7 @@ class Worker:
         except OSError as error:
             server.abort()
             raise cannot_listen(server_config.host, server_config.port, error) from error
-        self._overload = Overload(self._parts, self._app.shed, server)
+        self._upkeep.overload = Overload(self._parts, self._app.shed, server)
         watching = self._watch()
         rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
         auditing = asyncio.create_task(self._audit.run(), name="audit")
@@ -269,11 +235,14 @@ class Worker:
         return text if self._logs is None else self._logs.scrubber.scrub(text)
 
     def _snapshot(self) -> Snapshot | None:
-        return self._telemetry.snapshot(self._app.runtime.pipeline.gate)
+        return self._telemetry.snapshot(self._gate())
+
+    def _gate(self) -> Gate | None:
+        return self._app.runtime.pipeline.gate
 
     def _bounded(self) -> None:
         """Keys of the registry have limits now."""
-        if self._app.runtime.pipeline.gate is None:
+        if self._gate() is None:
             self._app.runtime = self._runtime(self._config)
 
     async def _open_control(self) -> None:
@@ -282,27 +251,6 @@ class Worker:
         except OSError as error:
             # The gateway answers without it: a path of a socket may be too long for the system.
             log.warning("no control socket", extra={"detail": str(error)})
-
-    def _feel(self, lag_s: float, memory_share: float | None) -> None:
-        assert self._overload is not None
-        self._overload.observe(lag_s, memory_share)
-        self._beats += 1
-        if self._telemetry.meters is not None:
-            self._telemetry.meters.lag(lag_s)
-        if self._app.runtime.pipeline.gate is not None:
-            self._app.runtime.pipeline.gate.sweep()
-        if self._beats % HEAL_BEATS == 0:
-            self._heal_journal()
-            self._overload.tell(HEAL_BEATS * EVERY_S)
-
-    def _heal_journal(self) -> None:
-        try:
-            self._journal.heal()
-            self._backlog.look()
-        except OSError as error:
-            log.error("the journal is gone", extra={"cause": str(error)})
-        with contextlib.suppress(OSError):  # which was logged when it could not be written first
-            self._parts.metering.write_owed()
 
     def _watch(self) -> asyncio.Task[None] | None:
         if self._loaded.source is None:
@@ -342,7 +290,7 @@ class Worker:
         self._config = loaded.config
         if self._shared is not None:
             await self._shared.catch_up()
-        for warning in loaded.warnings:
+        for warning in (*loaded.warnings, *unpriced_budgets(loaded)):
             log.warning("configuration", extra={"detail": str(warning)})
         for field in needs_restart(self._loaded.config, loaded.config):
             log.warning("restart needed", extra={"detail": f"{field} changes at the next start"})

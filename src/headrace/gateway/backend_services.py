@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TypedDict, assert_never
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from headrace.config.backends import (
 from headrace.config.schema import Config
 from headrace.errors import Setup
 from headrace.gateway.passed_services import OPENAI_HOST, passed_on_service
+from headrace.gateway.priced_backends import seller_of
 from headrace.gateway.prices import PriceBook
 from headrace.nouns import PASSED_ON, Operation
 from headrace.platform.http.messages import Origin
@@ -90,12 +90,11 @@ class BackendServices:
     def _passing(self, name: str, backend: AnyBackend, own: Service) -> Service | None:
         """Made once."""
         if name not in self._passed_on:
-            known = _OWN_PRICES.get(type(backend)) or "unknown"
-            if isinstance(backend, OpenAIBackend):
-                known = self._prices.provider_of_url(backend.url) or known
             keeps = own.serves(Operation.RESPONSES) and isinstance(own, OpenAIService)
             more = frozenset({Operation.RESPONSE} if keeps else ())
-            self._passed_on[name] = passed_on_service(backend, self._secret, known, more)
+            self._passed_on[name] = passed_on_service(
+                backend, self._secret, seller_of(backend, self._prices), more
+            )
         return self._passed_on[name]
 
     def _service(self, name: str, backend: AnyBackend) -> Service:
@@ -118,44 +117,44 @@ class BackendServices:
                 )
             case AnthropicBackend():
                 return AnthropicService(
-                    **_place(backend.url, backend.model, backend.priced_as, "anthropic"),
+                    **self._place(backend, backend.url),
                     api_key=self._secret(backend.credential),
                 )
             case GoogleBackend():
                 return GoogleService(
-                    **_place(backend.url, backend.model, backend.priced_as, "google"),
+                    **self._place(backend, backend.url),
                     api_key=self._secret(backend.credential),
                     policy=policy,
                 )
             case CohereBackend():
                 return CohereService(
-                    **_place(backend.url, backend.model, backend.priced_as, "cohere"),
+                    **self._place(backend, backend.url),
                     api_key=self._secret(backend.credential),
                     policy=policy,
                 )
             case BedrockBackend():
                 return BedrockService(
-                    **_place(_bedrock_url(backend), backend.model, backend.priced_as, "aws"),
+                    **self._place(backend, _bedrock_url(backend)),
                     sign=self._signer(backend),
                     policy=policy,
                 )
             case MistralBackend():
                 return MistralService(
-                    **_place(backend.url, backend.model, backend.priced_as, "mistral"),
+                    **self._place(backend, backend.url),
                     headers=self._bearer(backend.credential),
                     operations=_operations(backend.operations),
                     policy=policy,
                 )
             case OllamaBackend():
                 return OllamaService(
-                    **_place(backend.url, backend.model, backend.priced_as, "ollama"),
+                    **self._place(backend, backend.url),
                     headers=self._bearer(backend.credential),
                     operations=_operations(backend.operations),
                     policy=policy,
                 )
             case VllmBackend():
                 return VllmService(
-                    **_place(backend.url, backend.model, backend.priced_as, "vllm"),
+                    **self._place(backend, backend.url),
                     headers=self._bearer(backend.credential),
                     operations=_operations(backend.operations),
                 )
@@ -170,9 +169,8 @@ class BackendServices:
             headers.append((b"OpenAI-Organization", backend.organization.encode()))
         if backend.project is not None:
             headers.append((b"OpenAI-Project", backend.project.encode()))
-        known = self._prices.provider_of_url(backend.url) or "unknown"
         return OpenAIService(
-            **_place(backend.url, backend.model, backend.priced_as, known),
+            **self._place(backend, backend.url),
             headers=headers,
             include_usage=backend.include_usage,
             operations=_operations(
@@ -210,13 +208,18 @@ class BackendServices:
         )
         return LocalService(self._endpoints[name], resolve(backend.model).kind, admission)
 
+    def _place(self, backend: AnyBackend, url: str) -> _Place:
+        provider, priced_as = seller_of(backend, self._prices)
+        return _Place(
+            origin=Origin.of(url),
+            path=_path(url),
+            model=backend.model,
+            provider=provider,
+            priced_as=priced_as,
+        )
+
     def _secret(self, reference: str) -> bytes:
         return self._secrets.get(reference, time.monotonic()).reveal().encode()
-
-
-_OWN_PRICES: Mapping[type, str] = MappingProxyType(
-    {CohereBackend: "cohere", MistralBackend: "mistral", VllmBackend: "vllm"}
-)
 
 
 def _path(url: str) -> str:
@@ -231,18 +234,6 @@ class _Place(TypedDict):
     model: str | None
     provider: str
     priced_as: str | None
-
-
-def _place(url: str, model: str | None, priced_as: str | None, provider: str) -> _Place:
-    """Provider and model for prices are what the operator wrote, else the provider's own."""
-    named, _, priced_model = (priced_as or f"{provider}/").partition("/")
-    return _Place(
-        origin=Origin.of(url),
-        path=_path(url),
-        model=model,
-        provider=named,
-        priced_as=priced_model or None,
-    )
 
 
 def _bedrock_url(backend: BedrockBackend) -> str:

@@ -50,11 +50,11 @@ def tried(backend: AnyBackend) -> frozenset[Operation]:
 def passed_on_service(
     backend: AnyBackend,
     secret: Callable[[str], bytes],
-    known_provider: str,
+    seller: tuple[str, str | None],
     more: frozenset[Operation] = frozenset(),
 ) -> PassedOnService | None:
-    """None if nothing is passed on to it. `known_provider` is whose prices hold for its URL, `more`
-    what else it has. Raises Setup for a secret that cannot be read."""
+    """None if nothing is passed on to it. `seller` is by whose prices it is paid, `more` what else
+    it has. Raises Setup for a secret that cannot be read."""
     operations = tried(backend) | more
     if not operations:
         return None
@@ -63,13 +63,12 @@ def passed_on_service(
     origin, path = Origin.of(backend.url), urlsplit(backend.url).path.rstrip("/")
     if isinstance(backend, AzureOpenAIBackend):
         return _azure(backend, origin, path, operations, secret(backend.credential))
-    named, _, priced = (getattr(backend, "priced_as", None) or "").partition("/")
     common = _Common(
         origin=origin,
         headers=_headers(backend, secret),
         model=backend.model,
-        provider=named or known_provider,
-        priced_as=priced or None,
+        provider=seller[0],
+        priced_as=seller[1],
     )
     start = f"{path}/v2" if isinstance(backend, CohereBackend) else path
     return PassedOnService(paths={op: start + PATHS[op] for op in operations}, **common)

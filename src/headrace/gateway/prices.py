@@ -256,6 +256,10 @@ class PriceBook:
         """The price now, None if it is not known."""
         return self._quote(provider, model).price
 
+    def knows_any(self, provider: str) -> bool:
+        """Whether a model of this provider may have a known price."""
+        return provider == LOCAL or bool(self._own) or self._snapshot.provider(provider) is not None
+
     def cost_microusd(self, provider: str, model: str, usage: Usage) -> int | None:
         """What `usage` costs now, in micro-dollars rounded up; None if that is not known."""
         quote = self._quotes.get((provider, model))

@@ -11,6 +11,7 @@ from headrace.config.loading import load, locate
 from headrace.config.problems import ConfigError, Problem
 from headrace.config.reference import json_schema
 from headrace.errors import Setup
+from headrace.gateway.unpriced_budgets import unpriced_budgets
 from headrace.operate.surroundings import lacking
 
 NOT_READY = 3
@@ -29,7 +30,7 @@ def check_config(file: Path | None, *, as_json: bool) -> int:
                 "There is no headrace.yaml here.", "Name one: `headrace config check FILE`."
             )
         loaded = load(source)
-        warnings = [str(warning) for warning in loaded.warnings]
+        warnings = [str(warning) for warning in (*loaded.warnings, *unpriced_budgets(loaded))]
         if found := lacking(loaded, os.environ):
             raise ConfigError(found)
     except ConfigError as error:

@@ -19,7 +19,9 @@ from headrace.config.terms import instant_of, written_instant
 from headrace.data.registry.records import KeyRecord
 from headrace.data.registry.rows import Position, Wanted
 from headrace.errors import Misused, Setup
+from headrace.gateway.administration.checks import check_expires, check_list, check_ranges
 from headrace.gateway.administration.desk import PAGE_LIMIT
+from headrace.gateway.administration.faults import Denied
 from headrace.gateway.administration.views import (
     KeyView,
     key_view,
@@ -28,13 +30,16 @@ from headrace.gateway.administration.wishes import (
     KeyChange,
     NewKey,
 )
+from headrace.gateway.unpriced_budgets import UnpricedModels, needs_price
 from headrace.nouns import Operation
 from headrace.operate.own_key import stored_key
 from headrace.operate.registry import Registry
 from headrace.operate.tables import wide_console
 
 T = TypeVar("T")
-_SPAN = re.compile(r"(\d+)([smhdw])\Z")
+_SPAN = re.compile(r"([0-9]{1,6})([smhdw])\Z")
+LONGEST_S = 100 * 366 * 86_400
+_NO_DOLLARS = re.compile(r"0+(\.0*)?\Z")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -50,6 +55,7 @@ _OPTIONS = {
     "ip_ranges": ("--ip", "Write an address or a range, as 10.0.0.0/8."),
     "models": ("--model", "Write a model's name, as callers do."),
     "regions": ("--region", "Write a region's name, as the backends have it."),
+    "tenants": ("--tenant", "Write a tenant's name, as `headrace tenants list` shows it."),
     "tags": ("--tag", "Write NAME=WORD, as project=search."),
 }
 """By the member of a wish: how it is given, and what it takes."""
@@ -64,7 +70,10 @@ def span_s(text: str) -> float:
         raise Misused(
             f"{text[:20]!r} is no length of time.", "Write one such as 30m, 24h, 7d or 0."
         )
-    return float(match[1]) * _UNITS_S[match[2]]
+    span = float(match[1]) * _UNITS_S[match[2]]
+    if span > LONGEST_S:
+        raise Misused(f"{text} is more than a hundred years.", "Write a shorter one, as 365d.")
+    return span
 
 
 def instant(text: str | None) -> str | None:
@@ -80,7 +89,11 @@ def made(kind: type[T], values: Mapping[str, Any]) -> T:
     if any(not word.isprintable() for value in given.values() for word in _texts(value)):
         raise Misused("An option has a control character in it.", "Write it on one line.")
     try:
-        return msgspec.convert(given, kind)
+        wish = msgspec.convert(given, kind)
+        _check(given)
+    except Denied as denied:
+        option = _OPTIONS[denied.param or ""][0]
+        raise Misused(f"What stands there does not fit {option}.", denied.detail) from denied
     except msgspec.ValidationError as error:
         found = re.search(r"`\$\.(\w+)", str(error))
         option, hint = _OPTIONS.get(found[1], (found[1], "")) if found else ("an option", "")
@@ -88,6 +101,15 @@ def made(kind: type[T], values: Mapping[str, Any]) -> T:
             f"What stands there does not fit {option}.",
             hint or "See `--help` for what each option takes.",
         ) from error
+    return wish
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """What the registry would refuse, whatever is in it. Raises Denied(INVALID)."""
+    for name in ("models", "regions", "operations", "tenants"):
+        check_list(name, given.get(name))
+    check_ranges(given.get("ip_ranges"))
+    check_expires(given.get("expires"), time.time())
 
 
 def _texts(value: Any) -> list[str]:
@@ -108,8 +130,9 @@ def key_options(values: dict[str, Any]) -> dict[str, Any]:
     if any(amount is not None for _, amount in amounts):
         values["limits"] = [{"per": "key", name: amount} for name, amount in amounts if amount]
     if budget is not None:
-        none = not budget.strip("0.")
-        values["budgets"] = [] if none else [{"per": "key", "usd": budget, "every": "month"}]
+        values["budgets"] = (
+            [] if _NO_DOLLARS.match(budget) else [{"per": "key", "usd": budget, "every": "month"}]
+        )
     values["expires"] = instant(values.get("expires"))
     if values.get("tags") is not None:
         pairs = [tag.partition("=") for tag in values["tags"]]
@@ -125,6 +148,7 @@ def create_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) -> int
         first = not registry.keys.page(registry.by, Wanted("key"), None, 1)
         record, secret = registry.keys.create(registry.by, new)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
+    _warn_of_unpriced(loaded, record)
     if first and not loaded.config.keys and stored_key(loaded.store_folder) is not None:
         note("The gateway's generated key opens nothing from its next start on: use this one.")
     return 0
@@ -193,7 +217,18 @@ def update_key(loaded: Loaded, name: str, options: dict[str, Any], *, as_json: b
             raise Misused("Nothing is to be changed.", "See `headrace keys update --help`.")
         record = registry.keys.update(registry.by, key.id, change)
     _show(_told(key_view(record, time.time())), as_json)
+    _warn_of_unpriced(loaded, record)
     return 0
+
+
+def _warn_of_unpriced(loaded: Loaded, record: KeyRecord) -> None:
+    """Where a budget of the key refuses what it cannot reckon."""
+    if not any(map(needs_price, record.terms.budgets)):
+        return
+    unpriced = UnpricedModels(loaded.config)
+    names = record.terms.models
+    if models := unpriced.of(None if names is None else frozenset(names)):
+        note(f"Warning: {unpriced.told(models)}. {unpriced.remedy(models)}")
 
 
 def rotate_key(loaded: Loaded, name: str, grace: str, *, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from rich.text import Text
 from headrace.config.defaults import search
 from headrace.config.loading import Loaded
 from headrace.errors import Misused
+from headrace.gateway.unpriced_budgets import unpriced_budgets
 from headrace.operate.finding import local_available
 from headrace.operate.serve import Serving, serve
 from headrace.operate.worker_process import with_server
@@ -54,7 +55,7 @@ def run_gateway(loaded: Loaded, *, log_level: str, as_json: bool) -> None:
     """Serves until it is told to stop, with a bar while models load. Raises Setup."""
     logs = log_to_stderr(log_level)
     err = Console(stderr=True, highlight=False)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *unpriced_budgets(loaded)):
         if err.is_terminal:
             err.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
         else:
@@ -71,7 +72,8 @@ def run_gateway(loaded: Loaded, *, log_level: str, as_json: bool) -> None:
         bars.update(tasks[model], completed=fraction)
 
     def on_ready(serving: Serving) -> None:
-        bars.stop()
+        if err.is_terminal:  # elsewhere it would leave an empty line among those of the log
+            bars.stop()
         if as_json:
             print(_as_json(serving), flush=True)
         else:

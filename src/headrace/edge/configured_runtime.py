@@ -1,0 +1,42 @@
+"""What serves calls under one configuration, and whether it can."""
+
+from __future__ import annotations
+
+import time
+
+from headrace.config.schema import Server
+from headrace.edge.client_address import TrustedProxies
+from headrace.edge.registry_watch import RegistryWatch
+from headrace.gateway.pipeline import Pipeline
+
+
+class ConfiguredRuntime:
+    """Its place is taken by another at each reload; calls keep the one that they began with."""
+
+    def __init__(self, pipeline: Pipeline, server: Server, registry: RegistryWatch) -> None:
+        self.pipeline = pipeline
+        self._registry = registry
+        self.json_depth_limit = server.json_depth_limit
+        self.proxies = (
+            TrustedProxies(server.trusted_proxies, server.client_address_header)
+            if server.trusted_proxies
+            else None
+        )
+
+    def readiness(self) -> list[str]:
+        missing = []
+        if not self._any_backend():
+            missing.append("no usable backend")
+        if not self.pipeline.parts.metering.writable():
+            missing.append("the journal cannot be written")
+        if not self._registry.known:
+            missing.append("the registry of keys cannot be read")
+        return missing
+
+    def _any_backend(self) -> bool:
+        now, fleet = time.monotonic(), self.pipeline.parts.fleet
+        return any(
+            fleet[target.name].breaker.available(now).ok
+            for target in self.pipeline.models.targets()
+            if target.name in fleet
+        )
