@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import json
 import os
@@ -16,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from headrace import __version__
+from headrace.errors import Misused
+from headrace.operate.chat import message
+from headrace.operate.faults import of_system
 from support import commands
 
 SCRIPT = Path(sys.executable).with_name("headrace")
@@ -46,9 +50,11 @@ def run(
     )
 
 
-def answered(*arguments: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def answered(
+    *arguments: str, folder: Path, stdin: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
     """By a fork, at a tenth of the cost: for what is told, however the command is started."""
-    return commands.run(arguments, folder, env)
+    return commands.run(arguments, folder, env, stdin)
 
 
 @contextmanager
@@ -92,8 +98,13 @@ def test_help(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["nonsense", "serve --nonsense", "serve --port many", "chat", "config nonsense", "why"],
-)
+    ["nonsense", "serve --nonsense", "serve --port many", "chat", "config nonsense", "why",
+     "models pull nix", "audit list --limit 0", "audit prove -1", "audit check p --key zz",
+     "usage --since 999999w", "usage --until 0", "savings --where team", "top --every 1e400",
+     "top --every nan", "cache purge --partition tenants/acme", "keys rotate k --grace 9y",
+     "cache replay calls.jsonl --max-wrong-rate 7", "admin key ann --ip 10.0.0.1/8",
+     "admin key ann --expires 2020-01-01"],
+)  # fmt: skip
 def test_a_wrong_command_line(arguments: str, tmp_path: Path) -> None:
     done = answered(*arguments.split(), folder=tmp_path)
     assert done.returncode == 2
@@ -151,6 +162,26 @@ def test_serve_says_what_has_to_be_mended(name: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "headrace.yaml").write_text(CONFIG + NO_FOLDER)
+    done = answered("audit", "verify", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Not a directory: /dev/null/store" in done.stderr
+    assert "Traceback" not in done.stderr
+    with open("/dev/full", "wb") as full:
+        version = subprocess.run(
+            [sys.executable, "-m", "headrace.cli", "version"],
+            env={"PYTHONPATH": str(Path(__file__).parents[1] / "src")},
+            stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+    assert (version.returncode, version.stderr) == (
+        1, b"It could not be done: No space left on device.\n",
+    )  # fmt: skip
+    mine = of_system(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "ledger.sqlite"))
+    assert (mine.exit_code, "ledger.sqlite" in mine.problem) == (3, True)
+    assert "the user that runs the gateway" in (mine.hint or "")
+
+
 def test_nothing_to_serve(tmp_path: Path) -> None:
     """No file, no provider's key, and an interpreter that really lacks the embedded model's
     runtime: all packages of this environment but that one."""
@@ -189,6 +220,42 @@ def test_chat_says_what_is_wrong(name: str, tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_chat_says_what_comes_through_a_pipe(tmp_path: Path) -> None:
+    """The question is read, since it is the gateway that is missed."""
+    for arguments in ([], ["-"]):
+        done = answered("chat", *arguments, folder=tmp_path, stdin="Hello", HEADRACE_KEY="k",
+                        HEADRACE_URL="http://127.0.0.1:9/v1")  # fmt: skip
+        assert done.returncode == 3
+        assert "There is no gateway" in done.stderr
+
+
+@pytest.mark.parametrize("stdin", ["", " \n"])
+def test_chat_with_nothing_to_say(stdin: str, tmp_path: Path) -> None:
+    done = answered("chat", folder=tmp_path, stdin=stdin)
+    assert done.returncode == 2
+    assert 'headrace chat "Hello"' in done.stderr
+    assert answered("chat", "", folder=tmp_path).returncode == 2
+
+
+def test_chat_on_a_terminal_does_not_wait_for_what_was_forgotten() -> None:
+    ours, theirs = os.openpty()
+    try:
+        with (
+            open(theirs, encoding="utf-8", closefd=False) as terminal,
+            pytest.raises(Misused, match="nothing to say"),
+        ):
+            message(None, terminal)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_chat_with_what_is_no_text(tmp_path: Path) -> None:
+    done = answered("chat", os.fsdecode(b"\xff"), folder=tmp_path)
+    assert done.returncode == 2
+    assert "UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize("options", [[], ["--model", "m"]], ids=["listing", "asking"])

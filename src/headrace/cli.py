@@ -107,8 +107,12 @@ def demo(
 @app.command
 def chat(
     text: Annotated[
-        str, Parameter(help="What to say; `-` reads standard input.", allow_leading_hyphen=True)
-    ],
+        str | None,
+        Parameter(
+            help="What to say; `-`, or nothing before a pipe, reads standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
     *,
     model: Annotated[
         str | None, Parameter(help="Model to ask; else the first of the configuration.")
@@ -123,11 +127,11 @@ def chat(
 
     The key is HEADRACE_KEY, else the generated one in ./.headrace/key.
 
-    Example: `headrace chat "Write a haiku about rivers"`
+    Example: `headrace chat "Write a haiku about rivers"`, or `headrace chat < letter.txt`
     """
-    from headrace.operate.chat import run_chat
+    from headrace.operate.chat import message, run_chat
 
-    said = sys.stdin.read() if text == "-" else text
+    said = message(text, sys.stdin)
     sys.exit(run_chat(said, model=model, system=system, url=url, as_json=json))
 
 
@@ -234,7 +238,11 @@ def why(
 def main() -> None:
     """The console script."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a full disk can still be told
     except Setup as fault:
         from headrace.operate.faults import print_fault
 
@@ -244,8 +252,21 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone, as in `headrace ... | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()
         sys.exit(1)
+    except OSError as error:
+        from headrace.operate.faults import of_system, print_fault
+
+        refused = of_system(error)
+        print_fault(refused)
+        if error.filename is None:
+            _forget_output()
+        sys.exit(refused.exit_code)
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_an_event_is_proved(folder: Path, tmp_path: Path) -> None:
     assert "auth.refused" in done.stdout
     (tmp_path / "proof.json").write_text(proof.replace("auth.refused", "auth.allowed"))
     assert headrace(tmp_path, "audit", "check", "proof.json").returncode == 1
-    assert headrace(tmp_path, "audit", "check", "proof.json", "--key", "ab").returncode == 3
+    assert headrace(tmp_path, "audit", "check", "proof.json", "--key", "ab").returncode == 2
     (tmp_path / "proof.json").write_text("{}")
     assert headrace(tmp_path, "audit", "check", "proof.json").returncode == 3
     assert headrace(folder, "audit", "prove", "10000").returncode == 3

@@ -61,16 +61,18 @@ def executed(
 
 
 def run(
-    arguments: Sequence[str], folder: Path, env: Mapping[str, str]
+    arguments: Sequence[str], folder: Path, env: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """A command to its end, which is not checked; its tables are wide."""
     wide = {**_environment(folder, {"COLUMNS": "200"}), **env}
     with (
-        open(os.devnull, "rb") as nothing,
+        tempfile.TemporaryFile() as said_to_it,
         tempfile.TemporaryFile() as output,
         tempfile.TemporaryFile() as errors,
     ):
-        files = (nothing.fileno(), output.fileno(), errors.fileno())
+        said_to_it.write(stdin.encode())
+        said_to_it.seek(0)
+        files = (said_to_it.fileno(), output.fileno(), errors.fileno())
         process = fork(arguments, folder, wide, files)
         try:
             code = process.wait(PATIENCE_S)

@@ -36,7 +36,7 @@ from headrace.data.audit_verify import (
     prove,
     verify,
 )
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.operate.finding import find_config
 from headrace.operate.registry import user_name
 from headrace.operate.tables import tally, wide_console
@@ -53,8 +53,10 @@ def list_events(
     folder: Path, action: str | None, actor: str | None, limit: int, *, as_json: bool
 ) -> None:
     """Prints the last events that fit. Raises Setup."""
+    if limit < 1:
+        raise Misused(f"--limit cannot be {limit}.", "Write how many to show, 1 or more.")
     fitting = (e for e in events(folder) if _fits(e, action, actor))
-    last = deque(fitting, maxlen=max(limit, 0))
+    last = deque(fitting, maxlen=limit)
     if as_json:
         for event in last:
             print(json.dumps(event))
@@ -156,16 +158,19 @@ def _there(folder: Path) -> Iterator[None]:
 
 def print_proof(folder: Path, number: int) -> None:
     """Raises Setup."""
+    if number < 0:
+        raise Misused(f"There is no event {number}.", "`headrace audit list` shows their numbers.")
     print(encode_proof(prove(folder, number)).decode())
 
 
 def check_proof_file(file: Path, key: str | None) -> int:
     """Prints whether it holds; returns the exit code. Raises Setup."""
+    public = _key(key)
     try:
         proof = decode_proof(_read(file))
     except msgspec.MsgspecError:
         raise Setup(f"{file} is not a proof.", "`headrace audit prove N` prints one.") from None
-    problems = check_proof(proof, _key(key))
+    problems = check_proof(proof, public)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
@@ -211,15 +216,24 @@ def _held(path: Path) -> Checkpoint:
 def _key(given: str | None) -> str | None:
     if given is None:
         return None
-    text = given.strip()
+    text, hint = given.strip(), f"Give {PUBLIC_NAME}, or the 64 digits that it holds."
     if Path(text).is_file():
-        text = _read(Path(text)).decode("ascii", "replace").strip()
+        key = _public_key(_read(Path(text)).decode("ascii", "replace").strip())
+        if key is None:
+            raise Setup(f"There is no public key in {text}.", hint)
+    else:
+        key = _public_key(text)
+        if key is None:
+            raise Misused("This is neither a public key nor a file that holds one.", hint)
+    return key
+
+
+def _public_key(text: str) -> str | None:
+    """The text as it is compared, None if it is no key."""
     try:
-        if len(bytes.fromhex(text)) == 32:
-            return text.lower()
+        return text.lower() if len(bytes.fromhex(text)) == 32 else None
     except ValueError:
-        pass
-    raise Setup("This is not a public key.", f"Give {PUBLIC_NAME}, or the 64 digits that it holds.")
+        return None
 
 
 def _read(path: Path) -> bytes:

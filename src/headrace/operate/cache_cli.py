@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from headrace.errors import Setup
+from headrace.errors import Misused
 
 ConfigOption = Annotated[
     Path | None,
@@ -73,7 +73,7 @@ def purge(
 
     wish = {"partition": partition, "tag": tag, "call": call}
     if everything == any(wish.values()):
-        raise Setup(
+        raise Misused(
             "Say which answers: either --all, or some of --partition, --tag and --call.",
             "As in `headrace cache purge --partition tenant/acme --tag model=gpt-4o`.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from headrace.config.loading import Loaded
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.gateway.cache import explaining
 from headrace.gateway.cache.operating import CacheStats, Point, added, merged
 from headrace.operate.control_client import ask_workers
@@ -19,6 +20,7 @@ from headrace.operate.tables import tally, wide_console
 
 BAR = 30
 SHOWN = 60
+_PARTITION = re.compile(r"shared\Z|tenant/.|(team|key)/[^/]+/.")
 
 
 def show_stats(loaded: Loaded, *, as_json: bool) -> int:
@@ -117,6 +119,12 @@ def _print_judged(judged: Mapping[str, Any]) -> None:
 
 def drop_answers(loaded: Loaded, wish: Mapping[str, str | None], *, as_json: bool) -> int:
     """Drops answers in all workers; returns the exit code. Raises Setup."""
+    partition = wish.get("partition")
+    if partition and not _PARTITION.match(partition):
+        raise Misused(
+            f"{partition[:60]!r} is no partition.",
+            "Write shared, tenant/NAME, team/TENANT/NAME or key/TENANT/ID.",
+        )
     from headrace.operate.audited import tell  # the registry, which other commands do without
 
     said = {name: value for name, value in wish.items() if value}

@@ -19,7 +19,7 @@ from rich.table import Table
 from headrace.config.caching import CachePolicy
 from headrace.config.loading import Loaded
 from headrace.config.sharing import AnswerCachePolicy
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.gateway.cache.asking import Asked, asked
 from headrace.gateway.cache.decisions import Decision
 from headrace.gateway.cache.given_again import GivenAgain
@@ -124,7 +124,13 @@ def policy_for(loaded: Loaded, model: str | None, max_wrong_rate: float | None) 
         policy = found.cache
     if max_wrong_rate is None:
         return policy
-    return msgspec.structs.replace(policy, max_wrong_rate=max_wrong_rate)
+    settings = {**msgspec.to_builtins(policy), "max_wrong_rate": max_wrong_rate}
+    try:
+        return msgspec.convert(settings, CachePolicy)
+    except msgspec.ValidationError as error:
+        raise Misused(
+            f"--max-wrong-rate cannot be {max_wrong_rate:g}.", "Write 0.0001 to 0.5, as 0.01."
+        ) from error
 
 
 def rows_of(file: Path) -> Iterator[Row]:

@@ -7,13 +7,13 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from headrace.errors import Setup
+from headrace.errors import Misused, Setup
 from headrace.operate.own_key import stored_key
 from headrace.platform.http.client import HttpTransport
 from headrace.platform.http.messages import (
@@ -28,6 +28,27 @@ from headrace.platform.http.sse import EventSplitter
 
 TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=120.0, idle_s=120.0)
 LIMIT_BYTES = 16 * 1024 * 1024
+
+
+def message(text: str | None, stdin: TextIO | None) -> str:
+    """What is to be said: `text`, or all of `stdin` for `-`, and for nothing unless it is a
+    terminal: who forgot the text would wait there. Raises Misused."""
+    if text == "-" or (text is None and stdin is not None and not stdin.isatty()):
+        data = b"" if stdin is None else stdin.buffer.read()
+    else:
+        # What was no UTF-8 on the command line stands there as surrogates.
+        data = (text or "").encode(errors="surrogateescape")
+    try:
+        said = data.decode()
+    except UnicodeDecodeError as error:
+        raise Misused("The message is not text in UTF-8.", "Convert it, as by `iconv`.") from error
+    if not said.strip():
+        raise Misused(
+            "There is nothing to say.",
+            'Write it behind the command, as in `headrace chat "Hello"`, or pipe it in: '
+            "`headrace chat < letter.txt`.",
+        )
+    return said
 
 
 def run_chat(text: str, *, model: str | None, system: str | None, url: str, as_json: bool) -> int:
@@ -84,7 +105,8 @@ class _Gateway:
             if stored is None:
                 raise Setup(
                     "There is no key to call the gateway with.",
-                    "Set HEADRACE_KEY, or run this where `headrace serve` was started.",
+                    "Set HEADRACE_KEY, or run this where `headrace serve` was started, as the same "
+                    "user.",
                 )
             key = stored.reveal()
         self._key = key.strip().encode()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,11 +23,15 @@ def ask_workers(
     """Status and answer of each worker that runs. Raises Setup if there is none."""
     try:
         answers = ask_each(folder, method, target, body)
+        if not answers and folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "no sockets can be seen")
     except PermissionError as error:
         raise Setup(
             f"This user may not open the sockets in {folder}.",
             "Run it as the user that runs the gateway.",
         ) from error
+    except (OSError, ValueError) as error:
+        raise Setup("The gateway's workers do not answer.", "Try again shortly.") from error
     if not answers:
         raise Setup(
             f"No gateway runs with the store {folder}.",

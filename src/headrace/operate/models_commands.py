@@ -15,8 +15,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from headrace.errors import Misused
 from headrace.operate.tables import wide_console
-from headrace.services.local.catalogue import KNOWN, installed, known, models_folder, pulled
+from headrace.services.local.catalogue import KNOWN, installed, models_folder, pulled
 from headrace.services.local.pull import pull
 
 
@@ -58,7 +59,9 @@ def list_models(*, as_json: bool) -> None:
 
 def pull_model(name: str) -> None:
     """Fetches a model's files, unless a package brought them. Raises Setup."""
-    entry = known(name)
+    if name not in KNOWN:
+        raise Misused(f"No model {name[:60]!r} can be fetched.", f"Known are {', '.join(KNOWN)}.")
+    entry = KNOWN[name]
     if (here := installed(entry)) is not None:
         print("\n".join(str(path) for path in here.files.values()))
         return

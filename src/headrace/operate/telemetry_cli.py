@@ -8,10 +8,14 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from headrace.errors import Misused
+
 ConfigOption = Annotated[
     Path | None,
     Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
 ]
+
+SHORTEST_LOOK_S, LONGEST_LOOK_S = 0.2, 3600.0
 
 alerts_app = App(name="alerts", help="Who is told of what, and the same for Prometheus.")
 
@@ -75,4 +79,9 @@ def top(
     from headrace.operate.finding import find_config
     from headrace.operate.top import watch_gateway
 
-    watch_gateway(find_config(config), max(0.2, every), looks=2 if once else None)
+    if not SHORTEST_LOOK_S <= every <= LONGEST_LOOK_S:
+        raise Misused(
+            f"--every cannot be {every:g}.",
+            f"Write seconds from {SHORTEST_LOOK_S:g} to {LONGEST_LOOK_S:g}.",
+        )
+    watch_gateway(find_config(config), every, looks=2 if once else None)
