@@ -193,6 +193,9 @@ class Breaking:
     def snapshot(self) -> Any:
         return self._database.snapshot()
 
+    def faults(self) -> list[str]:
+        return self._database.faults()
+
     def exclusively(self, transaction: Any) -> None:
         self._database.exclusively(transaction)
 

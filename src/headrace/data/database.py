@@ -24,6 +24,10 @@ class NotMade(DatabaseAway):
     """It has no such table: what makes it has not come to it yet."""
 
 
+class DatabaseDamaged(DatabaseAway):
+    """What is read is no database any more, or a part of it is not. No time mends it."""
+
+
 class Words(Struct, frozen=True):
     """Where the two speak differently."""
 
@@ -66,6 +70,10 @@ class Database(Protocol):
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What is read in the block is of one moment."""
+        ...
+
+    def faults(self) -> list[str]:
+        """What it finds wrong with its own files, where it can look: all of them are read."""
         ...
 
     def exclusively(self, transaction: Transaction) -> None:

@@ -47,6 +47,8 @@ class Turn(Struct, frozen=True):
     orphans: int
     more: bool
     """There is more to be read at once."""
+    lost: int = 0
+    """Records whose numbers are missing in what was read."""
 
 
 class Drain:
@@ -85,7 +87,7 @@ class Drain:
             raise
 
     def _turn(self, calls: Open) -> Turn:
-        batch, orphans, more = Batch(), 0, False
+        batch, orphans, lost, more = Batch(), 0, 0, False
         files = dict(by_run(segments(self._folder)))
         known = [run.name for run in self._ledger.runs.values() if not run.ended]
         touched: set[tuple[int, int]] = set()
@@ -98,6 +100,7 @@ class Drain:
             if part.over:
                 orphans += self._orphans(run, calls, batch)
             if part.over or part.place != run.place:
+                lost += part.place.lost - run.place.lost
                 batch.moves.append((run, part.place, part.over))
                 more = more or part.more
         self._sort_open(calls, batch, touched)
@@ -106,7 +109,7 @@ class Drain:
             self._stored.difference_update(batch.closed)
             self._stored.update((run, intent.number) for run, intent in batch.opened)
         self._put_away(files)
-        return Turn(len(batch.rows), orphans, more)
+        return Turn(len(batch.rows), orphans, more, lost)
 
     def _read(self, run: Run, files: Sequence[Segment]) -> Part:
         if files:

@@ -72,6 +72,8 @@ class Ledger:
         self._chain = 0
         self._position = 0
         self._hash = b""
+        self.begun = False
+        """The store knew nothing of this chain."""
         self._open_day = 2**40
         """Days since 1970, as of the last look: days before this may have been added up."""
         self.runs: dict[str, Run] = {}
@@ -209,6 +211,7 @@ class Ledger:
         select = "SELECT chain, position, hash FROM ledger_chains WHERE name = ?"
         found = transaction.read(select, (self._chain_name,))
         if not found:
+            self.begun = True
             (last,) = transaction.read("SELECT COALESCE(MAX(chain), 0) FROM ledger_chains")[0]
             transaction.run(
                 "INSERT INTO ledger_chains (chain, name, position, hash) VALUES (?, ?, 0, ?)",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from headrace.data.database import Database, Row
+from headrace.data.database import Database, DatabaseDamaged, Row
 from headrace.data.ledger_rows import first_hash, next_hash, row_of
 from headrace.data.ledger_savings import CUT_OFF, GIVEN_AGAIN
 from headrace.data.ledger_sums import OfRows
@@ -50,6 +50,8 @@ class Report(Struct):
     """Records that never came out of the journal: files taken away, or a loss of power."""
     ends: list[ChainEnd] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    damaged: bool = False
+    """The database is not whole, so that some of it could not be read."""
 
     def found(self, text: str) -> None:
         if len(self.findings) < MOST_FINDINGS:
@@ -58,12 +60,17 @@ class Report(Struct):
 
 def verify(database: Database, folder: Path, on_rows: OnRows) -> Report:
     """`on_rows` is told of progress. Raises DatabaseAway."""
-    with database.snapshot():
-        return _verified(database, folder, on_rows)
-
-
-def _verified(database: Database, folder: Path, on_rows: OnRows) -> Report:
     report = Report()
+    try:
+        with database.snapshot():
+            _verify(database, folder, report, on_rows)
+    except DatabaseDamaged as damage:
+        report.damaged = True
+        report.findings.append(f"what comes after could not be read: {damage}")
+    return report
+
+
+def _verify(database: Database, folder: Path, report: Report, on_rows: OnRows) -> None:
     for chain, name, position, last in database.read(
         "SELECT chain, name, position, hash FROM ledger_chains ORDER BY chain"
     ):
@@ -75,7 +82,9 @@ def _verified(database: Database, folder: Path, on_rows: OnRows) -> Report:
         report.lost += int(lost or 0)
         report.found(f"run {name!r}: {lost!r} records were lost before they were read")
     _journal(database, folder, report)
-    return report
+    for fault in database.faults():
+        report.damaged = True
+        report.found(f"the database's file: {fault}")
 
 
 def _chain(database: Database, chain: int, end: ChainEnd, report: Report, on_rows: OnRows) -> None:

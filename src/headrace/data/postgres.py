@@ -65,6 +65,10 @@ class Postgres:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
 
+    def faults(self) -> list[str]:
+        """None: the server looks after its files itself."""
+        return []
+
     def exclusively(self, transaction: Transaction) -> None:
         transaction.read("SELECT pg_advisory_xact_lock(?)::text", (_LOCK,))
 

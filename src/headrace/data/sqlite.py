@@ -12,11 +12,14 @@ from pathlib import Path
 
 import apsw
 
-from headrace.data.database import DatabaseAway, NotMade, Row, Value, Words
+from headrace.data.database import DatabaseAway, DatabaseDamaged, NotMade, Row, Value, Words
 from headrace.errors import Setup
 
 LEAST_VERSION = 3_051_003
 BUSY_MS = 10_000
+MOST_FAULTS = 10
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
+"""What is told of a file that was overwritten or cut; texts of a ledger are UTF-8."""
 
 
 class Sqlite:
@@ -40,7 +43,7 @@ class Sqlite:
     def read(self, statement: str, values: Sequence[Value] = ()) -> list[Row]:
         try:
             return list(self._connected().execute(statement, values))
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise self._away(error) from error
 
     @contextmanager
@@ -55,7 +58,7 @@ class Sqlite:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise self._away(error) from error
 
     @contextmanager
@@ -65,11 +68,15 @@ class Sqlite:
             connection.execute("BEGIN")
             try:
                 yield
-            finally:
-                if connection.in_transaction:
+            finally:  # a fault within it closed the connection
+                if connection is self._connection and connection.in_transaction:
                     connection.execute("ROLLBACK")
         except apsw.Error as error:
             raise self._away(error) from error
+
+    def faults(self) -> list[str]:
+        told = [str(row[0]) for row in self.read(f"PRAGMA integrity_check({MOST_FAULTS})")]
+        return [] if told == ["ok"] else told
 
     def exclusively(self, transaction: object) -> None:
         """Transactions are, of one file."""
@@ -97,15 +104,17 @@ class Sqlite:
             self._connection = connection
         return self._connection
 
-    def _away(self, error: apsw.Error) -> DatabaseAway:
+    def _away(self, error: Exception) -> DatabaseAway:
         """A file that was moved or replaced needs a new connection; one costs little."""
         try:
             self.close()
         except apsw.Error:
             self._connection = None
-        made = not str(error).startswith("no such table")
-        away = DatabaseAway if made else NotMade
-        return away(f"{self._path}: {type(error).__name__}: {error}")
+        if isinstance(error, DAMAGE):
+            kind: type[DatabaseAway] = DatabaseDamaged
+        else:
+            kind = NotMade if str(error).startswith("no such table") else DatabaseAway
+        return kind(f"{self._path}: {type(error).__name__}: {error}")
 
 
 class _Transaction:

@@ -12,6 +12,8 @@ from headrace.config.loading import Loaded
 from headrace.data.database import DatabaseAway
 from headrace.data.ledger_verify import verify
 from headrace.errors import Setup
+from headrace.operate.faults import print_fault
+from headrace.operate.ledger_faults import remedy, unreadable
 from headrace.operate.tables import tally
 from headrace.operate.usage_commands import open_ledger
 
@@ -26,9 +28,7 @@ def verify_ledger(loaded: Loaded, *, as_json: bool) -> int:
                 kept, loaded.store_folder, lambda rows: status.update(f"Read {tally(rows, 'row')}")
             )
     except DatabaseAway as error:
-        raise Setup(
-            f"The ledger cannot be read: {error}.", "See that its database is up."
-        ) from error
+        raise unreadable(loaded, error) from error
     finally:
         kept.close()
     if as_json:
@@ -41,4 +41,8 @@ def verify_ledger(loaded: Loaded, *, as_json: bool) -> int:
         for finding in report.findings:
             print(json.dumps(finding, ensure_ascii=False)[1:-1])
         print("Something is wrong." if report.findings else "All of it fits.")
+    if report.damaged:
+        print_fault(
+            Setup("The ledger is damaged.", remedy(loaded.store_folder, loaded.config.store))
+        )
     return 1 if report.findings else 0

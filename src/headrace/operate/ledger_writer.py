@@ -23,11 +23,12 @@ from msgspec import Struct
 from headrace.config.exporting import AnyExport
 from headrace.config.pricing import OwnPrice
 from headrace.config.storing import Store
-from headrace.data.database import Database, DatabaseAway
+from headrace.data.database import Database, DatabaseAway, DatabaseDamaged
 from headrace.data.databases import database
 from headrace.data.draining import (
     CAUGHT_UP,
     Drain,
+    Turn,
     chain_name,
     remove_drained,
     sync_journal,
@@ -36,9 +37,11 @@ from headrace.data.draining import (
 )
 from headrace.data.export.exporting import Export, start
 from headrace.data.ledger import Ledger
+from headrace.data.segments import DRAINED, segments
 from headrace.errors import Setup
 from headrace.gateway.bounds import Bounds
 from headrace.gateway.own_prices import own_prices
+from headrace.operate.ledger_faults import PAGE, remedy
 from headrace.operate.sinks import sink_of
 from headrace.platform.logs import log_to_stderr
 from headrace.platform.secrets import Scrubber, Secret, Secrets
@@ -86,6 +89,8 @@ class Writer:
         self._ledger = Ledger(database, chain_name(self._folder))
         self._drain = Drain(self._folder, self._ledger, bounds_of(order).of_intent)
         self._exports = exports_of(order, chain_name(self._folder))
+        self._before = bool(segments(self._folder / DRAINED))
+        """Files were drained before this writer began."""
         self._away_since: float | None = None
         self._synced = self._cleaned = self._caught_up = 0.0
         self._backoff_s = 0.0
@@ -135,6 +140,7 @@ class Writer:
                 "calls were cut off, settled at their bound",
                 extra={"detail": f"{done.orphans} of a gateway that was killed"},
             )
+        self._tell_lost(done)
         if done.more:
             self._sync_journal(now)
         elif now - self._caught_up > CAUGHT_UP_EVERY_S:
@@ -142,6 +148,23 @@ class Writer:
             with contextlib.suppress(OSError):
                 (self._folder / CAUGHT_UP).touch()
         return done.more
+
+    def _tell_lost(self, done: Turn) -> None:
+        if done.lost:
+            text = (
+                f"{done.lost}: a file of the journal was damaged, taken away or lost with the "
+                "power. Their calls are in no row, or in one that was reckoned at its bound; "
+                "`headrace ledger verify` tells of them"
+            )
+            log.error("records of the journal are missing", extra={"detail": text})
+        if self._ledger.begun:
+            self._ledger.begun = False
+            if self._before:
+                text = (
+                    f"{self._folder / DRAINED} holds calls of an earlier one, which come back if "
+                    f"its files are moved up into {self._folder}: see {PAGE}"
+                )
+                log.warning("the ledger begins anew", extra={"detail": text})
 
     def _clean(self) -> None:
         """Raises DatabaseAway."""
@@ -153,7 +176,11 @@ class Writer:
     def _tell_away(self, away: DatabaseAway, now: float) -> None:
         if self._away_since is None:
             self._away_since = now
-            log.error("the store is away, the journal grows", extra={"cause": str(away)})
+            if isinstance(away, DatabaseDamaged):
+                extra = {"cause": str(away), "detail": remedy(self._folder, self._store)}
+                log.error("the ledger is damaged, the journal grows", extra=extra)
+            else:
+                log.error("the store is away, the journal grows", extra={"cause": str(away)})
         self._backoff_s = min(max(0.1, 2 * self._backoff_s), LONGEST_BACKOFF_S)
         self._sync_journal(now)
 

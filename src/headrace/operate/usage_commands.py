@@ -20,6 +20,7 @@ from headrace.data.databases import FILE_NAME, database, database_url
 from headrace.data.ledger_sums import COLUMN_OF, TAG, UnknownDimension
 from headrace.data.ledger_usage import Line, Reader, Usage
 from headrace.errors import Misused, Setup
+from headrace.operate.ledger_faults import unreadable
 from headrace.operate.tables import wide_console, width_of
 from headrace.platform.secrets import Secrets
 
@@ -94,11 +95,7 @@ def from_ledger(loaded: Loaded, asked: Asked, reader: Callable[[Database], Reade
             STEP_S.get(asked.period or "", 0),
         )
     except (DatabaseAway, UnknownDimension) as error:
-        raise Setup(
-            f"The ledger cannot be read: {error}.",
-            "See that its database is up and its file is whole; a gateway that starts makes tables "
-            "that are not there yet.",
-        ) from error
+        raise unreadable(loaded, error) from error
     finally:
         kept.close()
 
@@ -118,11 +115,11 @@ def open_ledger(loaded: Loaded) -> Database:
 def _instant(text: str, now: datetime) -> datetime:
     """`7d` ago, or a date or time; UTC where nothing else is said."""
     ago = _AGO.match(text)
-    if ago is not None:
-        return now - timedelta(seconds=int(ago[1]) * _UNIT_S[ago[2]])
     try:
+        if ago is not None:
+            return now - timedelta(seconds=int(ago[1]) * _UNIT_S[ago[2]])
         instant = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Misused(
             f"{text!r} is no time.", "Write 2026-11-24, 2026-11-24T12:00, or 7d for 7 days ago."
         ) from None
