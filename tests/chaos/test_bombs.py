@@ -20,6 +20,7 @@ from support.smuggling import CORPUS
 SLOW_CONNECTIONS = 2_000 if SOAK else 300
 GROWTH_LIMIT_BYTES = 64 * 1024 * 1024
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 server: {{header_timeout_s: 5, body_timeout_s: 5}}
 backends:
   up: {{provider: openai, url: "{url}/v1"}}

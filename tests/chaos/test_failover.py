@@ -19,7 +19,9 @@ from support.scripted import ScriptedThread, scripted_thread
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 CONFIG = """
-resilience: {{breaker: {{open_s: 2}}}}
+resilience:
+  breaker: {{open_s: 2}}
+  shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}
 backends:
   east: {{provider: openai, url: "{east}/v1", context_tokens: 8000}}
   west: {{provider: openai, url: "{west}/v1", context_tokens: 8000}}

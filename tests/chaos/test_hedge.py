@@ -24,7 +24,9 @@ ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 NEVER_MS = 60_000
 """Far longer than a test waits: what is answered was answered by the other."""
 CONFIG = """
-resilience: {{retry_budget: {{{budget}}}}}
+resilience:
+  retry_budget: {{{budget}}}
+  shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}
 backends:
   east: {{provider: openai, url: "{east}/v1", priced_as: openai/gpt-4o}}
   west: {{provider: openai, url: "{west}/v1", priced_as: openai/gpt-4o}}

@@ -27,6 +27,7 @@ DEADLINE_S = 4.0
 PATIENT_S = 8.0
 NOISE_S = 10.0
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 backends:
   east: {{provider: openai, url: "{east}/v1"}}
   west: {{provider: openai, url: "{west}/v1"}}

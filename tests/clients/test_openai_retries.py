@@ -22,6 +22,7 @@ from support.scripted import ScriptedThread
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 backends:
   east: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}
   west: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}

@@ -16,6 +16,7 @@ from support.scripted import ScriptedThread
 
 ACME, OTHER = "acme-key-0123456789abcdef", "other-key-0123456789abcdef"
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 keys:
   acme: {{secret: env:ACME, tenant: acme}}
   other: {{secret: env:OTHER, tenant: other}}

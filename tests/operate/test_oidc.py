@@ -24,6 +24,7 @@ from support.identity_provider import AUDIENCE, IdentityProvider, identity_provi
 from support.scripted import scripted_thread
 
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 server: {{drain_s: 2}}
 oidc:
   issuers:

@@ -21,6 +21,7 @@ from support.scripted import ScriptedThread
 from support.upstream_process import upstream_process
 
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 server: {{workers: {workers}, drain_s: 2}}
 keys: {{own: {{secret: env:OWN_KEY, team: search}}}}
 backends:

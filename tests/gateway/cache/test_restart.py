@@ -14,6 +14,7 @@ from support.gateway_process import running_gateway
 from support.scripted import scripted_thread
 
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 backends:
   up: {{provider: openai, url: "{url}/v1", priced_as: openai/gpt-4o}}
 models:

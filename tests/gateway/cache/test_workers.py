@@ -28,7 +28,8 @@ from support.gateway_process import Gateway, running_gateway
 from support.scripted import scripted_thread
 from support.valkey_process import valkey_process
 
-TENANTS = 50
+SOAK = os.environ.get("HEADRACE_SOAK") == "1"
+TENANTS = 50 if SOAK else 12
 NEAR = """
 server: {{workers: 2, drain_s: 2}}
 backends:
@@ -53,10 +54,9 @@ keys:
   t0: {{secret: env:T0, tenant: t0}}
 """
 SECRETS = {f"T{i}": f"sk-t{i}-0123456789abcdef" for i in range(TENANTS)}
-SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 FRUITS = ("mango", "kiwi", "papaya", "lychee", "quince")
 WAYS = ("How do I peel a {}?", "How can I peel a {}?", "How do I not peel a {}?")
-ASKERS, QUESTIONS = 4, 60
+ASKERS, QUESTIONS = 4, 60 if SOAK else 18
 
 
 class Asked(NamedTuple):
@@ -119,8 +119,9 @@ def test_what_one_worker_learnt_the_other_gives_and_both_count(gateway: Gateway)
     assert sums.saved_microusd == sum(row.saved_microusd for row in rows) > 0
 
 
-def test_fifty_tenants_that_ask_the_same_never_get_each_others_answers(gateway: Gateway) -> None:
-    """T24: the same questions and near ones, from all of them at once, in any order."""
+def test_tenants_that_ask_the_same_never_get_each_others_answers(gateway: Gateway) -> None:
+    """T24, with fifty of them in full: the same questions and near ones, from all of them at once,
+    in any order."""
     fruits = [f"{size} {fruit}" for size in ("large", "small") for fruit in FRUITS]
     some = [way.format(fruit) for fruit in (fruits if SOAK else fruits[:1]) for way in WAYS]
     wanted = [(question, tenant) for question in some for tenant in range(TENANTS)]
