@@ -25,7 +25,7 @@ def calls_us(folder: Path, calls: int) -> list[float]:
     emptied, zeros = bytearray(CACHE_BYTES), bytes(CACHE_BYTES)
     written, took = Journal(folder), []
     for number in range(calls):
-        intent, settlement = _records(written.next_seq, f"{number:024x}")
+        intent, settlement = records_of(written.next_seq, f"{number:024x}")
         emptied[:] = zeros
         began = time.thread_time_ns()
         written.append(intent)
@@ -35,7 +35,7 @@ def calls_us(folder: Path, calls: int) -> list[float]:
     return took
 
 
-def _records(seq: int, call: str) -> tuple[Intent, Settlement]:
+def records_of(seq: int, call: str) -> tuple[Intent, Settlement]:
     at_us = time.time_ns() // 1000
     intent = Intent(
         seq, seq, 1, at_us, call, "openai", "chat", "gpt-4o-mini", "bench", "default", "up",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from typing import Any
 
 import pytest
@@ -166,6 +168,14 @@ def test_others_are_replaced(offered: bytes | None) -> None:
     made = {correlation_id(offered) for _ in range(100)}
     assert len(made) == 100
     assert all(len(each) == 24 and each.isalnum() for each in made)
+
+
+def test_ids_that_are_made_later_sort_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's index of them is written at one end."""
+    seconds = itertools.count(1_790_000_000.5)
+    monkeypatch.setattr(time, "time", lambda: next(seconds))
+    made = [correlation_id(None) for _ in range(50)]
+    assert made == sorted(made)
 
 
 def test_headers() -> None:
