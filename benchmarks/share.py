@@ -96,10 +96,10 @@ def share(*, seconds: int = 20, redis: bool = False) -> int:
         with running(variant, upstream) as gateway:
             time.sleep(1.0)
             before = gateway.cpu_s_by_pid()
-            began = threading.Timer(1.0, _signal, (gateway, signal.SIGUSR1))
+            began = threading.Timer(1.0, signal_to, (gateway, signal.SIGUSR1))
             began.start()
             Measurement(gateway, plan, variant.name, problems).wrk(whole_request(1000), CASE)
-            _signal(gateway, signal.SIGUSR2)
+            signal_to(gateway, signal.SIGUSR2)
             time.sleep(1.0)
             after = gateway.cpu_s_by_pid()
         used = {pid: cpu - before.get(pid, 0.0) for pid, cpu in after.items()}
@@ -120,7 +120,7 @@ def share(*, seconds: int = 20, redis: bool = False) -> int:
     return 1 if problems else 0
 
 
-def _signal(gateway: Running, number: signal.Signals) -> None:
+def signal_to(gateway: Running, number: signal.Signals) -> None:
     """To those processes of the gateway that have a handler for it."""
     for pid in gateway.cpu_s_by_pid():
         with contextlib.suppress(OSError):
