@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 from headrace.errors import Setup
-from headrace.operate import child_process
-from headrace.operate.child_process import Backoff
 from headrace.operate.ledger_writer import LAST_WORK_S, WriterOrder, encode_order
+from headrace.platform import child_process
+from headrace.platform.child_process import Backoff
 
 log = logging.getLogger("headrace.ledger")
 

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 
 from headrace.errors import Setup
-from headrace.operate import child_process
-from headrace.operate.child_process import Backoff, stop_with_parent
+from headrace.platform import child_process
+from headrace.platform.child_process import Backoff, stop_with_parent
 
 READY = b"ready "
 """Before the port's number, on standard output."""

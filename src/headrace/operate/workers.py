@@ -11,9 +11,9 @@ import socket
 import msgspec
 
 from headrace.errors import Setup, cannot_listen
-from headrace.operate import child_process
-from headrace.operate.child_process import Backoff
 from headrace.operate.worker_process import READY, WorkerOrder, encode_order
+from headrace.platform import child_process
+from headrace.platform.child_process import Backoff
 
 log = logging.getLogger("headrace.workers")
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from headrace.config.backends import LocalBackend
 from headrace.errors import Setup
+from headrace.platform import child_process
 from headrace.platform.http.messages import Origin
 from headrace.services.local.catalogue import LocalModel, resolve
 from headrace.services.local.protocol import (
@@ -143,14 +144,10 @@ class ModelProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._logging = asyncio.create_task(self._keep_last_words(process.stderr))
-        # uvloop says RuntimeError of a pipe whose reader's end was seen already.
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            process.stdin.write(encode_line(self._order()) + b"\n")
-            await process.stdin.drain()
+        await child_process.give_order(process, encode_line(self._order()))
         while line := await process.stdout.readline():
             if not line.endswith(b"\n"):
                 break  # it was killed as it wrote this
@@ -200,12 +197,7 @@ class ModelProcess:
             return
         assert process.stdin is not None
         process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_S)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await child_process.ended(process, _STOP_S)
         await self._logging
 
 

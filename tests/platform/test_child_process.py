@@ -15,9 +15,9 @@ import uvloop
 
 from headrace.config.storing import Store
 from headrace.errors import Setup
-from headrace.operate import child_process
 from headrace.operate.ledger_process import LedgerProcess
 from headrace.operate.ledger_writer import WriterOrder
+from headrace.platform import child_process
 from support.gateway_process import children_that_run
 
 WRITER = "headrace.operate.ledger_writer"
