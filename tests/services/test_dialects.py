@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.errors import Reason, Refused
 from headrace.services.dialects import (
-    anthropic_answering,
     anthropic_asking,
-    openai_answering,
     openai_asked,
     openai_asking,
 )  # fmt: skip
@@ -115,32 +113,6 @@ def sent(body: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
-@settings(max_examples=COUNT, deadline=None)
-@given(conversations())
-def test_requests_by_way_of_openai(asked: Asked) -> None:
-    lost = Omissions("refuse", "OpenAI")
-    body = openai_asked.written(asked, "m", lost, "max_completion_tokens")
-    assert openai_asking.read(sent(body)) == asked
-    assert lost.headers() == b""
-
-
-@settings(max_examples=COUNT, deadline=None)
-@given(conversations())
-def test_requests_by_way_of_anthropic(asked: Asked) -> None:
-    lost = Omissions("refuse", "Anthropic")
-    body = anthropic_asking.written(asked, "m", lost, 1)
-    assert anthropic_asking.read(sent(body)) == asked
-
-
-@settings(max_examples=COUNT, deadline=None)
-@given(conversations())
-def test_requests_by_way_of_both(asked: Asked) -> None:
-    lost = Omissions("refuse", "the other")
-    there = openai_asking.read(sent(openai_asked.written(asked, "m", lost, "max_tokens")))
-    back = anthropic_asking.read(sent(anthropic_asking.written(there, "m", lost, 1)))
-    assert back == asked
-
-
 thoughts = st.builds(Thinking, texts, texts) | st.builds(Redacted, texts)
 answers = st.builds(
     Answered,
@@ -162,32 +134,6 @@ answers = st.builds(
     ),
     tier=st.just("standard"),
 )
-
-
-@settings(max_examples=COUNT, deadline=None)
-@given(answers)
-def test_answers_by_way_of_anthropic(answer: Answered) -> None:
-    read = anthropic_answering.read(msgspec.json.encode(anthropic_answering.written(answer)))
-    assert isinstance(read, Answered)
-    assert read.counts == (answer.counts or Counts())
-    read.counts = answer.counts
-    assert read == answer
-
-
-@settings(max_examples=COUNT, deadline=None)
-@given(answers)
-def test_answers_by_way_of_openai(answer: Answered) -> None:
-    body = openai_answering.written(answer)
-    read = openai_answering.read(msgspec.json.encode(body))
-    assert isinstance(read, Answered)
-    thoughts = [p for p in answer.parts if isinstance(p, Thinking | Redacted)]
-    kept = [p for p in answer.parts if p not in thoughts]
-    assert [p for p in read.parts if not isinstance(p, Thinking)] == kept
-    assert (read.finish, read.counts, read.tier) == (answer.finish, answer.counts, answer.tier)
-    # A client that sends the message back sends the thinking with its signatures.
-    again = openai_asking.read(sent({"messages": [body["choices"][0]["message"]]}))
-    assert again.turns[0].parts == answer.parts
-    assert again.others == []
 
 
 def test_a_signature_of_gemini_stays_away_from_anthropic() -> None:

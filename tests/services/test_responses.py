@@ -9,22 +9,17 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.responses import Response
 
 from headrace.errors import Reason, Refused
 from headrace.nouns import Operation
 from headrace.services.dialects import (
     anthropic_asking,
     openai_asked,
-    openai_asking,
-    responses_answering,
     responses_asking,
 )  # fmt: skip
 from headrace.services.dialects.neutral import (
-    Answered,
     Asked,
     Document,
-    Finish,
     Image,
     Part,
     Text,
@@ -37,7 +32,7 @@ from headrace.services.dialects.omissions import Omissions
 from headrace.services.dialects.responses_answering import Frame
 from headrace.services.responses_wire import DROPPED, read_whole, without_foreign_thinking
 from headrace.services.service import BadAnswer
-from services.test_dialects import COUNT, answers, conversations, json_values, sent
+from services.test_dialects import COUNT, json_values, sent
 from support.replies import call
 
 
@@ -129,25 +124,6 @@ def asked_for(asked: Asked) -> dict[str, Any]:
 
 
 @settings(max_examples=COUNT, deadline=None)
-@given(conversations())
-def test_requests(asked: Asked) -> None:
-    asked.stop = []  # which this API does not have
-    assert responses_asking.read(sent(asked_for(asked))) == asked
-
-
-@settings(max_examples=COUNT, deadline=None)
-@given(conversations())
-def test_requests_by_way_of_the_others(asked: Asked) -> None:
-    asked.stop = []
-    lost = Omissions("refuse", "the other")
-    read = responses_asking.read(sent(asked_for(asked)))
-    chat = openai_asking.read(sent(openai_asked.written(read, "m", lost, "max_tokens")))
-    back = anthropic_asking.read(sent(anthropic_asking.written(chat, "m", lost, 1)))
-    assert back == asked
-    assert lost.headers() == b""
-
-
-@settings(max_examples=COUNT, deadline=None)
 @given(st.dictionaries(st.sampled_from([
     "input", "instructions", "tools", "tool_choice", "text", "reasoning", "include", "metadata",
     "truncation", "service_tier", "top_logprobs",
@@ -189,21 +165,6 @@ def test_thinking_of_others_does_not_go_to_openai() -> None:
 
 
 # --- whole answers
-
-
-@settings(max_examples=COUNT, deadline=None)
-@given(answers)
-def test_answers(answer: Answered) -> None:
-    body = responses_answering.written(answer, frame())
-    Response.model_validate(body, strict=False)
-    read = read_whole(msgspec.json.encode(body))
-    reasons = {Finish.LENGTH: "max_output_tokens", Finish.REFUSED: "content_filter"}
-    assert read.finish == reasons.get(answer.finish, "completed")
-    assert read.usage == (None if answer.counts is None else answer.counts.usage)
-    # A client that sends the items back sends all that was said and thought.
-    again = responses_asking.read(sent({"input": body["output"]}))
-    assert again.turns == [Turn("assistant", answer.parts)]
-    assert again.others == []
 
 
 def test_what_is_no_response_is_no_answer() -> None:
