@@ -204,6 +204,24 @@ async def test_logs_in_over_tls(
             assert not link.up
 
 
+@pytest.mark.parametrize("password", ["s3cret-words", "wrong-words"])
+async def test_ends_whenever_it_is_told_to(tmp_path: Path, password: str) -> None:
+    """The client library takes a cancellation that comes while it connects for the end of its own
+    time: a gateway that was stopped just then never ended."""
+    random = Random(7)
+    with valkey_process(tmp_path, "--requirepass", "s3cret-words") as server:
+        address = RedisAddress.of(server.url, None, 0.5)
+        for _ in range(80):
+            link = RedisLink(address, lambda: (None, password), random)
+            link.listen("x", lambda _: None)
+            running = asyncio.create_task(link.run())
+            await asyncio.sleep(random.uniform(0.0, 0.015))
+            running.cancel()
+            _, going_on = await asyncio.wait([running], timeout=PATIENCE_S)
+            running.cancel()
+            assert not going_on
+
+
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(Setup, match=r"needs the package redis") as caught:

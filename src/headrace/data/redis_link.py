@@ -173,6 +173,7 @@ class RedisLink:
             try:
                 await self._session()
             except Exception as error:
+                _heed_cancellation()
                 self._tell_away(error)
                 if not isinstance(error, (*self._faults, RedisAway)):
                     log.exception("a fault of our own")
@@ -195,6 +196,7 @@ class RedisLink:
                 if self._channels:
                     await channels.subscribe(*self._channels)
                 wire = await self._wired(client)
+            _heed_cancellation()
             self._lost = asyncio.get_running_loop().create_future()
             self._client, self._wire = client, wire
             tasks = {self._lost, asyncio.create_task(self._beat(client))}
@@ -259,10 +261,12 @@ class RedisLink:
             await asyncio.sleep(BEAT_S)
             async with asyncio.timeout(self._address.timeout_s):
                 await client.ping()
+            _heed_cancellation()
 
     async def _hear(self, channels: Any) -> None:
         while True:
             message = await channels.get_message(timeout=60.0)
+            _heed_cancellation()
             if message is None:
                 continue
             heard = self._channels.get(message["channel"].decode("utf-8", "replace"))
