@@ -3,7 +3,8 @@
 Metrics, lines of the log and traces of 10 % are on and off in turns of 0.1 s in the same process,
 while it serves whole 1 KB calls on 32 connections: on a busy machine two processes one after the
 other differ by more than is asked for. CPU of the event loop's thread is told by turns; that of the
-threads that write comes from the calls of all turns in which they had something to write.
+threads that write, each by its own clock, comes from the calls of all turns in which they had
+something to write. `--before SOURCE` has another tree's `src` in turns with this one.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
 
 from benchmarks.bodies import whole_request
 from benchmarks.measure import Measurement, Plan, running
+from benchmarks.peers.base import REPO
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.share import signal_to
 from benchmarks.telemetry import CASE, collector
@@ -47,10 +50,15 @@ def counted(self, call, progress):
     calls[0] += 1
     settle(self, call, progress)
 
+def writing_s():
+    names = ("spans", "lines", "metrics")
+    found = [thread.ident for thread in threading.enumerate() if thread.name in names]
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(ident)) for ident in found)
+
 def turns():
     parts, observer = parts_of[0], parts_of[0].observer
     clock = time.pthread_getcpuclockid(threading.main_thread().ident)
-    turn, told, others = 0, {"on": [], "off": []}, time.process_time() - time.clock_gettime(clock)
+    turn, told, others = 0, {"on": [], "off": []}, writing_s()
     while not ended.is_set():
         turn += 1
         both = (("on", observer), ("off", None))
@@ -61,7 +69,7 @@ def turns():
             told[name].append((calls[0] - before, time.clock_gettime(clock) - began))
     parts.observer = observer
     time.sleep(1.5)  # for what waits to be written
-    told["others_s"] = time.process_time() - time.clock_gettime(clock) - others
+    told["others_s"] = writing_s() - others
     with open(os.path.join(FOLDER, "told.json"), "w") as file:
         json.dump(told, file)
 
@@ -72,17 +80,38 @@ signal.signal(signal.SIGUSR2, lambda *_: ended.set())
 
 
 @app.default
-def toggled(*, seconds: int = 20, only: tuple[str, ...] = ()) -> int:
+def toggled(
+    *, seconds: int = 20, rounds: int = 1, before: Path | None = None, only: tuple[str, ...] = ()
+) -> int:
     """CPU that telemetry adds to a call, in the loop's thread and in those that write.
 
     Args:
-        seconds: How long calls are made.
+        seconds: How long calls are made in each round.
+        rounds: Of each tree.
+        before: The `src` of another tree.
         only: Of `metrics`, `logs` and `traces`; all if none is named.
     """
     raise_file_limit()
     os.sched_setaffinity(0, load_cores())
-    plan = Plan(cases=(CASE,), case_s=seconds, open_loop_s=0.0, streams=0)
     problems: list[str] = []
+    trees = {"now": REPO / "src"} | ({} if before is None else {"before": before})
+    found: dict[str, list[_Told]] = {name: [] for name in trees}
+    for turn in range(rounds):
+        for name in list(trees) if turn % 2 else reversed(trees):
+            found[name].append(_measured(trees[name], seconds, only, problems))
+    for name, rounds_of in found.items():
+        print(f"{name}: {_summary(rounds_of)}")
+    print(*problems, sep="\n")
+    return 1 if problems else 0
+
+
+_Told = dict[str, Any]
+"""By "on" and "off" the calls and CPU seconds of each turn, and `others_s` of the threads that
+write."""
+
+
+def _measured(source: Path, seconds: int, only: tuple[str, ...], problems: list[str]) -> _Told:
+    plan = Plan(cases=(CASE,), case_s=seconds, open_loop_s=0.0, streams=0)
     with (
         tempfile.TemporaryDirectory() as name,
         whole_upstream(Path(name)) as upstream,
@@ -96,7 +125,8 @@ def toggled(*, seconds: int = 20, only: tuple[str, ...] = ()) -> int:
         wanted = ", ".join(parts[part] for part in only or parts)
         more = f"{UNSHED}telemetry: {{{wanted}}}\n"
         site = f"FOLDER, TURN_S = {name!r}, {_TURN_S}\n{_SITE}"
-        with running(Variant("toggled", site=site, more=more), upstream) as gateway:
+        variant = Variant("toggled", site=site, more=more, source=source)
+        with running(variant, upstream) as gateway:
             begin = threading.Timer(1.0, signal_to, (gateway, signal.SIGUSR1))
             begin.start()
             Measurement(gateway, plan, "toggled", problems).wrk(whole_request(1000), CASE)
@@ -105,22 +135,26 @@ def toggled(*, seconds: int = 20, only: tuple[str, ...] = ()) -> int:
             while not place.exists():
                 time.sleep(0.1)
             time.sleep(0.1)
-            told = json.loads(place.read_text())
+            told: _Told = json.loads(place.read_text())
+            return told
+
+
+def _summary(rounds: list[_Told]) -> str:
     pairs = [
         (1e6 * on_s / on, 1e6 * off_s / off)
+        for told in rounds
         for (on, on_s), (off, off_s) in zip(told["on"], told["off"], strict=True)
         if on and off
     ]
     added = statistics.median(on - off for on, off in pairs)
     off_us = statistics.median(off for _, off in pairs)
-    others_us = 1e6 * told["others_s"] / sum(calls for calls, _ in told["on"])
-    print(
+    calls = sum(calls for told in rounds for calls, _ in told["on"])
+    others_us = 1e6 * sum(told["others_s"] for told in rounds) / calls
+    return (
         f"{len(pairs)} pairs of turns: {off_us:.1f} us of the loop's thread with all off, "
-        f"{added:.1f} us more with all on ({added / off_us:.1%}); other threads {others_us:.1f} us",
-        *problems,
-        sep="\n",
+        f"{added:.1f} us more with all on ({added / off_us:.1%}); "
+        f"threads that write {others_us:.1f} us"
     )
-    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -29,8 +29,16 @@ resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
 class Variant(SourceTree):
     """This tree, with more or less in a call's way."""
 
-    def __init__(self, name: str, *, site: str = "", more: str = "", pool: int = 1) -> None:
-        super().__init__(name, REPO / "src", pool)
+    def __init__(
+        self,
+        name: str,
+        *,
+        site: str = "",
+        more: str = "",
+        pool: int = 1,
+        source: Path = REPO / "src",
+    ) -> None:
+        super().__init__(name, source, pool)
         self._site = site
         self._more = more
 

@@ -20,6 +20,7 @@ from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 
 CONFIG = """
+resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
 server: {{workers: {workers}, drain_s: 2}}
 admin: {{port: 0}}
 keys:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ReadSpan
 
-from headrace.gateway.telemetry.call_lines import CallLine, JsonCallLines
+from headrace.data.records import Settlement
+from headrace.gateway.telemetry.call_lines import as_json
+from headrace.gateway.telemetry.ended import Ended
 from headrace.platform.telemetry.lines import PIPE_BYTES, write_lines
 from headrace.platform.telemetry.otlp import encoded
 from headrace.platform.telemetry.protobuf import KeyValues
@@ -54,20 +56,25 @@ def test_a_secret_in_what_is_shared_is_taken_out() -> None:
     assert scrubbed(plain, scrub) is plain
 
 
-def line(at: float) -> CallLine:
-    return CallLine(at, "c" * 24, "chat", "m", "k", "t", 200, "complete", "upstream", 1, 2.5, 3, 4)
+def ended(at_us: int) -> Ended:
+    row = Settlement(1, 1, at_us, "c" * 24, "openai", "chat", "m", "k", "t", 200, "complete",
+                     "upstream", 1, 2500)  # fmt: skip
+    return row, 0xFF, 0
 
 
 def test_lines_have_their_instant_whatever_second_came_before() -> None:
-    written = JsonCallLines()
-    for at, text in (
-        (1_700_000_000.0, "2023-11-14T22:13:20.000+00:00"),
-        (1_700_000_000.9996, "2023-11-14T22:13:20.999+00:00"),
-        (1_700_000_001.0625, "2023-11-14T22:13:21.062+00:00"),
-        (1_699_999_999.5, "2023-11-14T22:13:19.500+00:00"),
-    ):
-        told = json.loads(written.of([line(at)]))
-        assert (told["event"], told["time"], told["took_ms"]) == ("call", text, 2.5)
+    instants = {
+        1_700_000_000_000_000: "2023-11-14T22:13:20.000+00:00",
+        1_700_000_000_999_600: "2023-11-14T22:13:20.999+00:00",
+        1_700_000_001_062_500: "2023-11-14T22:13:21.062+00:00",
+        1_699_999_999_500_000: "2023-11-14T22:13:19.500+00:00",
+    }
+    written = as_json([ended(at_us) for at_us in instants], lambda text: text)
+    told = [json.loads(line) for line in written.splitlines()]
+    assert [one["time"] for one in told] == list(instants.values())
+    assert {(one["event"], one["took_ms"], one["trace"]) for one in told} == {
+        ("call", 2.5, f"{0xFF:032x}")
+    }
 
 
 @pytest.mark.parametrize("size", [1, 300, PIPE_BYTES - 1, PIPE_BYTES, 3 * PIPE_BYTES])

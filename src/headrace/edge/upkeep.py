@@ -44,6 +44,7 @@ class Upkeep:
         assert self.overload is not None
         self.overload.observe(lag_s, memory_share)
         self._beats += 1
+        self._telemetry.beat()
         if self._telemetry.meters is not None:
             self._telemetry.meters.lag(lag_s)
         gate = self._gate()

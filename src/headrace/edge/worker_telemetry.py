@@ -19,7 +19,8 @@ from headrace.config.telemetry import (
 )
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
-from headrace.gateway.telemetry.call_lines import CallLine, JsonCallLines, as_text, scrubbed_lines
+from headrace.gateway.telemetry.call_lines import as_json, as_text
+from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.genai_metrics import GenAiMetrics, Observed
 from headrace.gateway.telemetry.genai_spans import CallSpans
 from headrace.gateway.telemetry.listening import Room
@@ -39,18 +40,18 @@ SPANS_EVERY_S = 1.0
 CALLS_IN_A_BATCH = 256
 COUNTED_EVERY_S = 1.0
 LINES_EVERY_S = 0.2
-LINES_IN_A_BATCH = 256
+LINES_IN_A_BATCH = 512
 LINES_QUEUED = 50_000
 """Whoever reads the log may stop for seconds."""
 STDERR = 2
+
+Scrub = Callable[[str], str]
 
 
 class WorkerTelemetry:
     """Nothing of it is there where the configuration wants none."""
 
-    def __init__(
-        self, config: Config, parts: Parts, secrets: Secrets, scrub: Callable[[str], str]
-    ) -> None:
+    def __init__(self, config: Config, parts: Parts, secrets: Secrets, scrub: Scrub) -> None:
         """Raises Setup for a secret that cannot be read, or an exporter that is not installed."""
         self._parts = parts
         self._worker = f"{os.getpid()}-{time.time_ns():x}"
@@ -61,22 +62,25 @@ class WorkerTelemetry:
         traces = config.telemetry.traces
         tracer = None if traces is None else self._tracer(traces, secrets, scrub)
         form = config.telemetry.logs
-        lines = (
-            None
-            if form is None
-            else self._lines(JsonCallLines().of if form == "json" else as_text, scrub)
-        )
+        lines = None if form is None else self._lines(as_json if form == "json" else as_text, scrub)
         wanted = config.telemetry.send_metrics
         measure = None if wanted is None else self._measuring(wanted, secrets, scrub)
+        self._observer: Observer | None = None
         if any(one is not None for one in (self.meters, tracer, lines, measure)):
-            parts.observer = Observer(self.meters, tracer, lines, measure)
+            parts.observer = self._observer = Observer(self.meters, tracer, lines, measure)
 
     def start(self) -> None:
         for spool in self._spools:
             spool.start()
 
+    def beat(self) -> None:
+        """Every now and then, from the event loop: what waits goes on its way."""
+        if self._observer is not None:
+            self._observer.hand_on()
+
     def stop(self) -> None:
-        """Hands on what waits, for a few seconds at most. Blocks."""
+        """Hands on what waits, for a few seconds at most, once no call runs. Blocks."""
+        self.beat()
         for spool in self._spools:
             spool.close()
         for exporter in self._exporters:
@@ -93,6 +97,7 @@ class WorkerTelemetry:
         """None if nothing is counted."""
         if self.meters is None:
             return None
+        self.beat()
         now = moment(self._parts, gate, time.monotonic(), time.time())
         now.most_wrong = self._most_wrong
         now.queues = {spool.name: len(spool) for spool in self._spools}
@@ -100,7 +105,7 @@ class WorkerTelemetry:
         counted.dropped = {spool.name: spool.dropped for spool in self._spools}
         return Snapshot(self._worker, counted, now)
 
-    def _tracer(self, traces: AnyTraces, secrets: Secrets, scrub: Callable[[str], str]) -> Tracer:
+    def _tracer(self, traces: AnyTraces, secrets: Secrets, scrub: Scrub) -> Tracer:
         exporter = exporter_of(traces, secrets, self._worker)
         room = Room() if traces.capture_content else None
         spans = CallSpans(scrub, traces.content_kib * 1024)
@@ -124,7 +129,7 @@ class WorkerTelemetry:
         )
 
     def _measuring(
-        self, wanted: OtlpMetrics, secrets: Secrets, scrub: Callable[[str], str]
+        self, wanted: OtlpMetrics, secrets: Secrets, scrub: Scrub
     ) -> Callable[[Observed], None]:
         now = time.monotonic()
         headers = {name: secrets.get(ref, now) for name, ref in wanted.headers.items()}
@@ -148,15 +153,17 @@ class WorkerTelemetry:
         return spool.put
 
     def _lines(
-        self, form: Callable[[list[CallLine]], bytes], scrub: Callable[[str], str]
-    ) -> Callable[[CallLine], None]:
-        def write(lines: list[CallLine]) -> None:
-            write_lines(STDERR, form(scrubbed_lines(lines, scrub)))
+        self,
+        form: Callable[[list[Ended], Callable[[str], str]], bytes],
+        scrub: Scrub,
+    ) -> Callable[[list[Ended]], None]:
+        def write(calls: list[Ended]) -> None:
+            write_lines(STDERR, form(calls, scrub))
 
         spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,
                       every_s=LINES_EVERY_S)  # fmt: skip
         self._spools.append(spool)
-        return spool.put
+        return spool.put_all
 
 
 def exporter_of(traces: AnyTraces, secrets: Secrets, instance: str) -> SpanExporter:

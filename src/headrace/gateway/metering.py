@@ -128,9 +128,9 @@ class Metering:
             return None
         return max(plain, dear) - cost
 
-    def settle(self, call: Call, progress: Progress, usage: Usage, now: float) -> None:
-        """The end of a call that had an intent, or was refused without one. `usage` is that of all
-        its attempts."""
+    def settle(self, call: Call, progress: Progress, usage: Usage, now: float) -> Settlement:
+        """The end of a call that had an intent, or was refused without one, as it is written.
+        `usage` is that of all its attempts."""
         journal, caller, target = self._journal, call.caller, progress.target
         seq, first, cost = journal.next_seq, progress.first_content_at, progress.cost_microusd
         if usage.source == "none":
@@ -183,6 +183,7 @@ class Metering:
             log.error("settlement not written", extra={"call": call.id, "cause": str(error)})
             if progress.number:  # what was never sent is told by the log alone
                 self._owed.append(settlement)
+        return settlement
 
     def write_owed(self) -> None:
         """Writes what had no room before. Raises OSError while there is none; a process that ends

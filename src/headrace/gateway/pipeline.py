@@ -222,7 +222,7 @@ class Pipeline:
         finally:
             plan.cancelled(time.monotonic())
             if progress.trace is not None:
-                progress.trace.attempts = plan.made()
+                progress.trace.plan = plan
             if progress.attempts != 1 or progress.troubles:
                 parts.stories.keep(call.id, plan.decisions)  # of others there is nothing to tell
                 if parts.observer is not None:
@@ -283,9 +283,9 @@ class Pipeline:
             tokens = used.input_tokens + used.output_tokens
             call.hold.settle(tokens, progress.cost_microusd or 0, now, time.time())
             call.hold = None
-        metering.settle(call, progress, used, now)
+        row = metering.settle(call, progress, used, now)
         if self.parts.observer is not None:
-            self.parts.observer.settled(call, progress, now)
+            self.parts.observer.settled(call, progress, used, row, now)
         if progress.troubles:
             _log(call, progress)
 

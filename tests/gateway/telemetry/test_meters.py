@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from headrace.gateway.progress import Progress
+from headrace.data.records import Settlement
+from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.history import History, flows_since, quantile
 from headrace.gateway.telemetry.meters import MOST_MODELS, OTHER, Meters
 from headrace.gateway.telemetry.snapshot import (
@@ -17,35 +20,29 @@ from headrace.gateway.telemetry.snapshot import (
     new_flow,
     total,
 )
-from headrace.nouns import Call, Caller, Dialect, Operation, Usage
 
 
-def call(model: str = "one", tenant: str = "default", stream: bool = False) -> Call:
-    return Call(
-        id="0" * 24,
-        dialect=Dialect.OPENAI,
-        operation=Operation.CHAT,
-        model=model,
-        body_model=model,
-        body=b"{}",
-        stream=stream,
-        wants_usage=False,
-        caller=Caller(key_id="k", tenant=tenant),
-        received_at=100.0,
-    )
-
-
-def settled(meters: Meters, one: Call, now: float = 101.0, **known: object) -> None:
-    progress = Progress(**known)  # type: ignore[arg-type]
-    meters.settled(one, progress, progress.usage_in_all(len(one.body)), now)
+def ended(model: str = "one", tenant: str = "default", **known: Any) -> Ended:
+    """A call that took a second, if nothing else is said."""
+    events = known.pop("events", 0)
+    row = Settlement(
+        **{
+            "seq": 1, "number": 1, "at_us": 1_700_000_000_000_000, "call": "0" * 24,
+            "dialect": "openai", "operation": "chat", "model": model, "key": "k",
+            "tenant": tenant, "status": 200, "finish": "complete", "answered_by": "nobody",
+            "attempts": 0, "latency_us": 1_000_000, **known,
+        }
+    )  # fmt: skip
+    return row, 0, events
 
 
 def test_names_that_clients_make_up_are_one_series() -> None:
     meters = Meters(most_tenants=3)
     meters.models = {"one"}
-    for number in range(500):
-        settled(meters, call(f"guess-{number}", f"tenant-{number}"), status=404, finish="refused")
-    settled(meters, call("one"), status=429, finish="refused", reason="rate_limit_exceeded")
+    meters.take(
+        [ended(f"guess-{n}", f"tenant-{n}", status=404, finish="refused") for n in range(500)]
+    )
+    meters.take([ended(status=429, finish="refused", reason="rate_limit_exceeded")])
     counted = meters.counted()
     assert {flow.model for flow in counted.flows} == {"one", OTHER}
     assert [use.tenant for use in counted.tenants] == ["tenant-0", "tenant-1", "tenant-2", OTHER]
@@ -62,17 +59,21 @@ def test_models_that_a_backend_takes_are_told_apart_while_they_are_few() -> None
 
 def test_a_stream_has_times() -> None:
     meters = Meters(most_tenants=1)
-    settled(
-        meters,
-        call(stream=True),
-        now=103.0,
-        status=200,
-        finish="complete",
-        first_content_at=101.0,
-        content_events=11,
-        usage=Usage(input_tokens=5, output_tokens=21, cached_tokens=4),
-        cost_microusd=7,
-        answered_by="shared",
+    meters.take(
+        [
+            ended(
+                stream=True,
+                latency_us=3_000_000,
+                ttft_us=1_000_000,
+                events=11,
+                usage_source="upstream",
+                cost_microusd=7,
+                answered_by="shared",
+                input_tokens=5,
+                output_tokens=21,
+                cached_tokens=4,
+            )
+        ]
     )
     (flow,) = meters.counted().flows
     assert flow.first_tokens.total == pytest.approx(1.0)
@@ -86,8 +87,8 @@ def test_workers_add_up_over_the_wire() -> None:
     """As they come from a socket, and without a change to the parts."""
     meters = Meters(most_tenants=5)
     meters.models = {"one", "two"}
-    settled(meters, call(), status=200, usage=Usage(input_tokens=3, output_tokens=2))
-    settled(meters, call("two"), status=500, finish="failed")
+    meters.take([ended(input_tokens=3, output_tokens=2, usage_source="upstream")])
+    meters.take([ended("two", status=500, finish="failed")])
     meters.lag(0.002)
     said = msgspec.json.encode(Snapshot("1", meters.counted(), Moment()))
     read = msgspec.convert(msgspec.json.decode(said), Snapshot, strict=False).counted

@@ -6,21 +6,20 @@ upstream. Names that a client chose are among them, so lines are scrubbed before
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
 
-from headrace.gateway.progress import Progress
-from headrace.nouns import Call, Usage
+from headrace.gateway.telemetry.ended import Ended
 
 
 class CallLine(Struct, gc=False, omit_defaults=True, tag_field="event", tag="call"):
     """Times are in milliseconds."""
 
     time: float | str
-    """Unix seconds; as text from when it is written as JSON."""
+    """Unix seconds; as text where it is written as JSON."""
     call: str
     """The correlation id."""
     operation: str
@@ -47,39 +46,34 @@ class CallLine(Struct, gc=False, omit_defaults=True, tag_field="event", tag="cal
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-def line_of(call: Call, progress: Progress, usage: Usage, now: float, unix: float) -> CallLine:
-    """`now` is monotonic seconds, `unix` Unix seconds."""
-    caller, target, first = call.caller, progress.target, progress.first_content_at
-    cost, trace = progress.cost_microusd, progress.trace
-    received = call.received_at
-    return CallLine(
-        unix,
-        call.id,
-        call.operation,
-        call.model,
-        caller.key_id,
-        caller.tenant,
-        progress.status,
-        progress.finish,
-        progress.answerer,
-        progress.attempts,
-        _ms(now - received),
-        usage.input_tokens,
-        usage.output_tokens,
-        None if cost is None else cost / 1e6,
-        _ms(first - received) if call.stream and first is not None else None,
-        None if target is None else target.name,
-        progress.reason,
-        caller.team,
-        caller.user,
-        call.stream,
-        None if trace is None else f"{trace.trace_id:032x}",
-    )
-
-
-def _ms(seconds: float) -> float:
-    """Milliseconds to two places; `round` takes five times as long."""
-    return int(seconds * 1e5 + 0.5) / 100
+def lines_of(calls: list[Ended], instants: Iterable[float | str]) -> list[CallLine]:
+    """In the same order. `instants` are those of their ends, as they are to be told."""
+    return [
+        CallLine(
+            at,
+            row.call,
+            row.operation,
+            row.model,
+            row.key,
+            row.tenant,
+            row.status,
+            row.finish,
+            row.answered_by,
+            row.attempts,
+            row.latency_us / 1000,
+            row.input_tokens,
+            row.output_tokens,
+            None if row.cost_microusd is None else row.cost_microusd / 1e6,
+            row.ttft_us / 1000 if row.stream and row.ttft_us is not None else None,
+            row.backend,
+            row.reason,
+            row.team,
+            row.user,
+            row.stream,
+            f"{trace_id:032x}" if trace_id else None,
+        )
+        for (row, trace_id, _), at in zip(calls, instants, strict=True)
+    ]
 
 
 def scrubbed_lines(lines: list[CallLine], scrub: Callable[[str], str]) -> list[CallLine]:
@@ -105,31 +99,24 @@ def _scrubbed(line: CallLine, scrub: Callable[[str], str]) -> CallLine:
     )
 
 
-class JsonCallLines:
-    """One object a line, as the other lines of the log are. For one thread."""
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
-
-    def of(self, lines: list[CallLine]) -> bytes:
-        """All of them, each ended by a line feed. Their times are texts from then on."""
-        for line in lines:
-            if not isinstance(line.time, str):
-                line.time = self._instant(line.time)
-        return _encode_lines(lines)
-
-    def _instant(self, unix_s: float) -> str:
-        second = int(unix_s)
-        if second != self._second:  # thousands of calls end in one second
-            self._second = second
-            self._text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        return f"{self._text}.{int((unix_s - second) * 1000):03d}+00:00"
+def as_json(calls: list[Ended], scrub: Callable[[str], str]) -> bytes:
+    """One object a line, as the other lines of the log are; each ended by a line feed."""
+    return _encode_lines(scrubbed_lines(lines_of(calls, _instants(calls)), scrub))
 
 
-def as_text(lines: list[CallLine]) -> bytes:
+def _instants(calls: list[Ended]) -> Iterator[str]:
+    known, text = -1, ""
+    for row, _, _ in calls:
+        second, us = divmod(row.at_us, 1_000_000)
+        if second != known:  # thousands of calls end in one second
+            known, text = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        yield f"{text}.{us // 1000:03d}+00:00"
+
+
+def as_text(calls: list[Ended], scrub: Callable[[str], str]) -> bytes:
     """For eyes, each line ended by a line feed."""
-    return b"".join([_seen(line) + b"\n" for line in lines])
+    lines = lines_of(calls, [row.at_us / 1e6 for row, _, _ in calls])
+    return b"".join([_seen(line) + b"\n" for line in scrubbed_lines(lines, scrub)])
 
 
 def _seen(line: CallLine) -> bytes:

@@ -1,23 +1,28 @@
 """Who is told of calls that end: one object that the pipeline knows, None if nobody wants to hear.
 
-Told from the event loop, so that each part does little there and the rest elsewhere.
+Told from the event loop. Of each call it keeps the row that the ledger has, too. Counting and lines
+follow for many calls at once: code that runs once in each call finds its memory cold every time,
+and costs a multiple of what it costs in a loop.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 
+from headrace.data.records import Settlement
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.gateway.steps import Go
-from headrace.gateway.telemetry.call_lines import CallLine, line_of
+from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.genai_metrics import Observed, observed
 from headrace.gateway.telemetry.listening import listened
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.trace import Trace
 from headrace.gateway.telemetry.tracing import Tracer
-from headrace.nouns import Call
+from headrace.nouns import Call, Usage
+
+AT_ONCE = 64
+"""Calls that wait at most until they are counted and their lines are on the way."""
 
 
 class Observer:
@@ -27,20 +32,21 @@ class Observer:
         self,
         meters: Meters | None,
         tracer: Tracer | None = None,
-        tell: Callable[[CallLine], None] | None = None,
+        tell: Callable[[list[Ended]], None] | None = None,
         measure: Callable[[Observed], None] | None = None,
     ) -> None:
-        """`tell` takes a line for each call, `measure` what is counted of one; neither may wait."""
+        """`tell` takes calls whose lines are to be written, `measure` what is counted of one;
+        neither may wait."""
         self._meters = meters
         self._tracer = tracer
+        self._slow_us = 0 if tracer is None else tracer.slow_us
         self._tell = tell
         self._measure = measure
+        self._ended: list[Ended] = []
         self.listens = tracer is not None and tracer.listens
         """What is said in calls is wanted."""
-
-    def begin(self, call: Call) -> Trace | None:
+        self.begin: Callable[[Call], Trace | None] = _none if tracer is None else tracer.begin
         """The beginning of a call, if it has one of its own."""
-        return None if self._tracer is None else self._tracer.begin(call)
 
     def listening(self, call: Call, reply: Reply, trace: Trace | None) -> Reply:
         """The reply to answer with, so that what is said is known at the call's end."""
@@ -49,19 +55,42 @@ class Observer:
         trace.listener = listened(call, reply)
         return reply if trace.listener is None else trace.listener
 
-    def settled(self, call: Call, progress: Progress, now: float) -> None:
-        """The end of a call, whatever it was. `now` is monotonic seconds."""
-        usage = progress.usage_in_all(len(call.body))
-        if self._meters is not None:
-            self._meters.settled(call, progress, usage, now)
+    def settled(
+        self, call: Call, progress: Progress, usage: Usage, row: Settlement, now: float
+    ) -> None:
+        """The end of a call, whatever it was, and the ledger's row of it. `usage` is that of all
+        its attempts; `now` is monotonic seconds."""
+        trace_id = 0
         if self._tracer is not None:
-            self._tracer.settled(call, progress, usage, now)
-        if self._tell is not None:
-            self._tell(line_of(call, progress, usage, now, time.time()))
+            trace = progress.trace or self._tracer.begin(call)
+            trace_id = trace.trace_id
+            if (
+                trace.sampled
+                or row.finish != "complete"
+                or row.status >= 400
+                or row.latency_us >= self._slow_us
+                or progress.troubles
+            ):  # of others, which are nearly all, nothing is kept
+                self._tracer.settled(call, trace, progress, usage, now)
         if self._measure is not None:
             found = observed(call, progress, usage, now)
             if found is not None:
                 self._measure(found)
+        ended = self._ended
+        ended.append((row, trace_id, progress.content_events))
+        if len(ended) >= AT_ONCE:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """What waits is counted, and its lines are on the way. To be called every now and then: of
+        few calls nobody should wait for the next."""
+        ended = self._ended
+        if ended:
+            self._ended = []
+            if self._meters is not None:
+                self._meters.take(ended)
+            if self._tell is not None:
+                self._tell(ended)
 
     def tried(self, attempts: Collection[Go]) -> None:
         """All attempts of a call that met with trouble."""
@@ -72,3 +101,7 @@ class Observer:
         """A request that never became a call."""
         if self._meters is not None:
             self._meters.refused(reason)
+
+
+def _none(call: Call) -> None:
+    """No call has a trace."""

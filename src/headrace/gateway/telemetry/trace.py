@@ -4,52 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
+from headrace.gateway.attempts import Attempts
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.listening import Listener
-from headrace.gateway.telemetry.trace_context import outgoing
+from headrace.gateway.telemetry.trace_context import Incoming, outgoing
 from headrace.platform.http.messages import Origin, WireRequest
 
 _SPAN = (1 << 64) - 1
 
 
-class Trace:
-    """One call's, made at its beginning."""
+class Trace(Struct):
+    """One call's, made before its beginning: `Tracer` has some ready."""
 
-    __slots__ = ("_propagates", "attempts", "listener", "parent_id", "sampled", "sent_to",
-                 "span_id", "state", "trace_id")  # fmt: skip
+    trace_id: int
+    span_id: int
+    sampled: bool
+    line: bytes
+    """The header for its first attempt, ended by CRLF; b"" if backends are told nothing."""
+    parent_id: int | None = None
+    state: bytes = b""
+    sent_to: tuple[tuple[Target, Origin], ...] = ()
+    """In the order in which they were asked: the first has the span after this one's, and so
+    on."""
+    plan: Attempts | None = None
+    """Set at the call's end; None if it had none."""
+    listener: Listener | None = None
+    """Where it is wanted, what is said is remembered here."""
 
-    def __init__(
-        self,
-        trace_id: int,
-        span_id: int,
-        parent_id: int | None,
-        sampled: bool,
-        state: bytes,
-        propagates: bool,
-    ) -> None:
-        self.trace_id = trace_id
-        self.span_id = span_id
-        self.parent_id = parent_id
-        self.sampled = sampled
-        self.state = state
-        self.attempts: Sequence[Go] = ()
-        """Of the call's plan, set at its end."""
-        self.sent_to: list[tuple[Target, Origin]] = []
-        """In the order in which they were asked: the first has the span after
-        this one's, and so on."""
-        self.listener: Listener | None = None
-        """Where it is wanted, what is said is remembered here."""
-        self._propagates = propagates
+    @property
+    def attempts(self) -> Sequence[Go]:
+        """Of the call's plan, once it is over."""
+        return () if self.plan is None else self.plan.made()
+
+    def join(self, caller: Incoming) -> None:
+        """It is a part of its caller's, before anything is sent."""
+        self.trace_id, self.parent_id = caller.trace_id, caller.span_id
+        self.sampled, self.state = caller.sampled, caller.state
+        if self.line:
+            self.line = self._line(1)
 
     def sent(self, target: Target, request: WireRequest) -> WireRequest:
         """The request as it is sent: with the span that it belongs to."""
-        self.sent_to.append((target, request.origin))
-        if not self._propagates:
+        before = self.sent_to
+        self.sent_to = (*before, (target, request.origin))
+        line = self.line
+        if not line:
             return request
-        span_id = attempt_id(self.span_id, len(self.sent_to))
-        lines = outgoing(self.trace_id, span_id, self.sampled, self.state)
-        return WireRequest(request.origin, request.head + lines, request.body, request.note)
+        if before:
+            line = self._line(len(before) + 1)
+        return WireRequest(request.origin, request.head + line, request.body, request.note)
+
+    def _line(self, number: int) -> bytes:
+        span_id = attempt_id(self.span_id, number)
+        return outgoing(self.trace_id, span_id, self.sampled, self.state)
 
 
 def attempt_id(span_id: int, number: int) -> int:

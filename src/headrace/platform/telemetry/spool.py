@@ -58,6 +58,14 @@ class Spool(Generic[T]):
         else:
             self.dropped += 1
 
+    def put_all(self, items: list[T]) -> None:
+        """Never waits. All of them, in order."""
+        room = self._most - len(self._items)
+        if len(items) > room:
+            self.dropped += len(items) - room
+            items = items[:room]
+        self._items.extend(items)
+
     def close(self) -> None:
         """Hands on what is queued, for `CLOSING_S` at most. Blocks."""
         self._stop.set()
