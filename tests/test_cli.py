@@ -6,6 +6,7 @@ import errno
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -21,8 +22,8 @@ from headrace.errors import Misused
 from headrace.operate.chat import message
 from headrace.operate.faults import of_system
 from support import commands
+from support.ambient import ambient
 
-SCRIPT = Path(sys.executable).with_name("headrace")
 CONFIG = """
 backends: {up: {provider: openai, url: "http://127.0.0.1:9/v1"}}
 models: {one: {pools: [[up]]}}
@@ -32,7 +33,11 @@ models: {one: {pools: [[up]]}}
 def headrace(
     *arguments: str, folder: Path, stdin: str | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    return run([str(SCRIPT), *arguments], folder, env, stdin)
+    """In a process of its own, of the code beside these tests: the console script may be made for
+    another checkout."""
+    return run(
+        [sys.executable, "-m", "headrace.cli", *arguments], folder, {**ambient(), **env}, stdin
+    )
 
 
 def run(
@@ -103,12 +108,36 @@ def test_help(command: str, tmp_path: Path) -> None:
      "usage --since 999999w", "usage --until 0", "savings --where team", "top --every 1e400",
      "top --every nan", "cache purge --partition tenants/acme", "keys rotate k --grace 9y",
      "cache replay calls.jsonl --max-wrong-rate 7", "admin key ann --ip 10.0.0.1/8",
-     "admin key ann --expires 2020-01-01"],
+     "admin key ann --expires 2020-01-01", "usage --csv --json", "config check a.yaml -c b.yaml",
+     "config show a.yaml --config b.yaml", "chat Hello --url nonsense", "chat Hello --url ftp://h/v1"],
 )  # fmt: skip
 def test_a_wrong_command_line(arguments: str, tmp_path: Path) -> None:
     done = answered(*arguments.split(), folder=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("keys create", "NAME is missing: `headrace keys create NAME`."),
+        ("cache why", "ASKED is missing: `headrace cache why ASKED`."),
+        ("serve --port", "--port needs a value behind it."),
+        ("config check a.yaml b.yaml", "`headrace config check` has no use for 'b.yaml'."),
+        ("config check a.yaml -c b.yaml", "Two files are named: a.yaml, and b.yaml by --config."),
+        ("savngs", 'Did you mean "savings"?'),
+    ],
+)
+def test_a_wrong_command_line_is_told_as_it_was_typed(
+    arguments: str, told: str, tmp_path: Path
+) -> None:
+    done = answered(*arguments.split(), folder=tmp_path)
+    assert done.returncode == 2
+    first, second, *rest = done.stderr.splitlines()
+    assert told in first
+    assert second
+    assert rest == []
+    assert done.stdout == ""
 
 
 def test_version(tmp_path: Path) -> None:
@@ -126,9 +155,13 @@ def test_config_commands(tmp_path: Path) -> None:
     shown = headrace("config", "show", folder=tmp_path)
     assert shown.returncode == 0
     assert "first_token_s" in shown.stdout  # with all defaults
+    (tmp_path / "other.yaml").write_text(CONFIG.replace("one", "other"))
+    for named in (["other.yaml"], ["-c", "other.yaml"]):
+        assert "other:" in answered("config", "show", *named, folder=tmp_path).stdout
     missing = headrace("config", "check", "nowhere.yaml", folder=tmp_path)
     assert missing.returncode == 3
-    assert "nowhere.yaml" in missing.stderr
+    assert 'There is no file "nowhere.yaml".' in missing.stderr
+    assert "--config" not in missing.stderr
     secret = CONFIG.replace('/v1"', '/v1", credential: "env:NO_SUCH_KEY"')
     (tmp_path / "headrace.yaml").write_text(secret)
     unset = headrace("config", "check", folder=tmp_path)
@@ -205,8 +238,6 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
 
 CHAT_FAULTS = {
     "nobody there": (["--url", "http://127.0.0.1:9/v1"], {"HEADRACE_KEY": "k"}, "headrace serve"),
-    "no URL": (["--url", "nonsense"], {"HEADRACE_KEY": "k"}, "is not a URL"),
-    "no port": (["--url", "http://h:99999/v1"], {"HEADRACE_KEY": "k"}, "is not a URL"),
     "no key": (["--url", "http://127.0.0.1:9/v1"], {}, "HEADRACE_KEY"),
     "a key of two lines": ([], {"HEADRACE_KEY": "one\ntwo"}, "HEADRACE_KEY"),
     "a key with an accent": ([], {"HEADRACE_KEY": "clé"}, "HEADRACE_KEY"),
@@ -271,6 +302,38 @@ def test_chat_with_what_is_no_gateway(
     assert done.returncode in (1, 3), done.stderr
     assert "gateway" in done.stderr or "broke off" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_chat_asks_where_the_configuration_listens(tmp_path: Path) -> None:
+    """And takes the key from its store, if no gateway runs there that could say where it is."""
+    more = "server: {host: 0.0.0.0, port: 9}\nstore: {folder: kept}\n"
+    (tmp_path / "named.yaml").write_text(CONFIG + more)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "key").write_text("hr_" + "k" * 40)
+    done = answered("chat", "Hi", "-c", "named.yaml", folder=tmp_path)
+    assert done.returncode == 3
+    assert "There is no gateway at http://127.0.0.1:9/v1" in done.stderr
+
+
+def test_chat_tells_an_answer_that_broke_off_from_a_gateway_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    def cut() -> None:
+        line, _ = server.accept()
+        with line:
+            line.recv(65536)
+            line.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\ndata: {}\n\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=cut)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        options = ["--url", url, "--model", "m"]
+        done = answered("chat", "Hi", *options, folder=tmp_path, HEADRACE_KEY="k")
+        thread.join()
+    assert done.returncode == 1
+    assert "The answer broke off" in done.stderr
+    assert "no gateway" not in done.stderr
 
 
 @pytest.mark.parametrize("kept", [b"\xff\xfe\x00", b"", b"hr_short"])

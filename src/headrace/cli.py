@@ -11,15 +11,15 @@ from cyclopts import App, Parameter
 
 from headrace import __version__
 from headrace.errors import Setup
-from headrace.operate import registry_cli
+from headrace.operate import command_line, registry_cli
 from headrace.operate.audit_cli import audit_app
 from headrace.operate.cache_cli import cache_app
 from headrace.operate.telemetry_cli import alerts_app, top
 from headrace.operate.usage_cli import ledger_app, savings, usage
 
 EXIT_CODES = """
-Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 3 the configuration or set-up
-has to be mended first; 130 interrupted.
+Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 3 something has to be there or
+mended first: the configuration, a running gateway, what the command names; 130 interrupted.
 """
 
 app = App(
@@ -28,6 +28,7 @@ app = App(
     help=f"One URL in front of every AI model you use.\n{EXIT_CODES}",
     help_format="markdown",
     default_parameter=Parameter(negative=()),
+    error_formatter=command_line.told,
 )
 config_app = App(name="config", help="Check, show and describe headrace.yaml.")
 models_app = App(name="models", help="Embedded models: what there is, and how to get it.")
@@ -52,6 +53,7 @@ for registry_app in (
     app.command(registry_app)
 app.register_install_completion_command()
 
+FileArgument = Annotated[Path | None, Parameter(help="The file; the same as --config.")]
 ConfigOption = Annotated[
     Path | None,
     Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
@@ -119,20 +121,29 @@ def chat(
     ] = None,
     system: Annotated[str | None, Parameter(help="System prompt.")] = None,
     url: Annotated[
-        str, Parameter(help="The gateway's base URL.", env_var="HEADRACE_URL")
-    ] = "http://127.0.0.1:8080/v1",
+        str | None,
+        Parameter(
+            help="The gateway's base URL; else that of the one which runs here.",
+            env_var="HEADRACE_URL",
+        ),
+    ] = None,
+    config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Ask a running gateway and stream the answer to the terminal.
 
-    The key is HEADRACE_KEY, else the generated one in ./.headrace/key.
+    The key is HEADRACE_KEY, else the generated one in the store's folder, `.headrace`.
 
     Example: `headrace chat "Write a haiku about rivers"`, or `headrace chat < letter.txt`
     """
     from headrace.operate.chat import message, run_chat
+    from headrace.operate.finding import find_config, gateway_url
 
     said = message(text, sys.stdin)
-    sys.exit(run_chat(said, model=model, system=system, url=url, as_json=json))
+    loaded = find_config(config)
+    where = gateway_url(loaded) if url is None else url
+    folder = loaded.store_folder
+    sys.exit(run_chat(said, model=model, system=system, url=where, folder=folder, as_json=json))
 
 
 @app.command
@@ -143,7 +154,7 @@ def version(*, json: JsonOption = False) -> None:
 
 @config_app.command
 def check(
-    file: Annotated[Path | None, Parameter(help="The file; the same as --config.")] = None,
+    file: FileArgument = None,
     *,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -153,17 +164,18 @@ def check(
     Prints each problem with its line and what to write instead. Exit code 3 if there is any.
     """
     from headrace.operate.config_commands import check_config
+    from headrace.operate.finding import named_once
 
-    sys.exit(check_config(file or config, as_json=json))
+    sys.exit(check_config(named_once(file, config), as_json=json))
 
 
 @config_app.command
-def show(*, config: ConfigOption = None) -> None:
+def show(file: FileArgument = None, *, config: ConfigOption = None) -> None:
     """Show the configuration in force with all defaults; secrets stay hidden."""
     from headrace.config.show import show as rendered
-    from headrace.operate.finding import find_config
+    from headrace.operate.finding import find_config, named_once
 
-    print(rendered(find_config(config)))
+    print(rendered(find_config(named_once(file, config))))
 
 
 @config_app.command

@@ -360,7 +360,7 @@ def test_the_file_is_looked_for_in_order(tmp_path: Path) -> None:
 
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     missing = tmp_path / "gone.yaml"
-    with pytest.raises(Setup, match="which --config names"):
+    with pytest.raises(Setup, match=r"There is no file .*gone.yaml\"\."):
         locate(missing, {}, tmp_path)
     with pytest.raises(Setup, match="which HEADRACE_CONFIG names"):
         locate(None, {"HEADRACE_CONFIG": str(missing)}, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -160,6 +161,10 @@ def test_top_shows_what_runs(upstream: ScriptedThread, tmp_path: Path) -> None:
         for _ in range(3):
             assert call(gateway, "one").status_code == 200
         done = headrace("top", "--once", "--every", "0.2", folder=tmp_path, env=ENV)
+        lines = headrace("top", "--once", "--json", "--every", "0.2", folder=tmp_path, env=ENV)
+        # Without a URL: the gateway took a free port, which is in no file.
+        asked = {**ENV, "HEADRACE_KEY": ENV["OWN_KEY"]}
+        said = headrace("chat", "Hello", "--model", "one", folder=tmp_path, env=asked)
     assert done.returncode == 0, done.stderr
     assert "calls/s" in done.stdout
     assert "1 worker\n" in re.sub(" +\n", "\n", done.stdout)
@@ -167,6 +172,14 @@ def test_top_shows_what_runs(upstream: ScriptedThread, tmp_path: Path) -> None:
     (line,) = [x.split() for x in done.stdout.splitlines() if x.startswith("one ")]
     assert line[1] == "up"
     assert line[-1] == "3"
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.strip()
+    told = json.loads(lines.stdout)
+    assert (told["workers"], told["running"], told["calls_per_s"]) == (1, 0, 0)
+    (model,) = [one for one in told["models"] if one["backend"] == "up"]
+    assert (model["model"], model["calls"], model["p95_ms"]) == ("one", 3, None)
+    up = next(one for one in told["backends"] if one["name"] == "up")
+    assert up["states"] == ["closed"]
 
 
 def test_nothing_is_counted_where_nobody_wants_it(upstream: ScriptedThread, tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ def locate(option: Path | None, environ: Mapping[str, str], folder: Path) -> Pat
     named = environ.get("HEADRACE_CONFIG", "").strip()
     if option is not None or named:
         path = option if option is not None else Path(named)
-        said_by = "--config" if option is not None else "HEADRACE_CONFIG"
+        said_by = "" if option is not None else ", which HEADRACE_CONFIG names"
         if not path.exists():
             raise Setup(
-                f"There is no file {quoted(str(path), 200)}, which {said_by} names.",
-                f"Correct {said_by}, or leave it out to use ./{DEFAULT_NAME} if there is one.",
+                f"There is no file {quoted(str(path), 200)}{said_by}.",
+                f"Correct the name, or leave it out to use ./{DEFAULT_NAME} if there is one.",
             )
         return path
     path = folder / DEFAULT_NAME

@@ -19,7 +19,6 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
-from headrace.config.schema import Server
 from headrace.gateway.fleet import BackendState
 from headrace.gateway.health import State, Transition
 from headrace.gateway.parts import Parts
@@ -131,12 +130,6 @@ class Control:
                 return 404, {"error": "no such call is remembered, or nothing was the matter"}
             return 200, list(decisions)
         return 404, {"error": f"There is nothing at {path[:80]}"}
-
-
-def local_url(server: Server, port: int) -> str:
-    """Without a path."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104
-    return f"{'https' if server.tls else 'http'}://{host}:{port}"
 
 
 def _told(backend: BackendState, now: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headrace.config.loading import Loaded, with_found
+from headrace.config.local_url import local_url
 from headrace.config.schema import Config, Server
 from headrace.config.watch import Watcher, needs_restart
 from headrace.data.budget_file import BudgetFile
@@ -25,7 +26,7 @@ from headrace.edge.audit_keeping import AuditKeeping
 from headrace.edge.backlog import Backlog
 from headrace.edge.config_in_force import in_force
 from headrace.edge.configured_runtime import ConfiguredRuntime
-from headrace.edge.control import Control, local_url
+from headrace.edge.control import Control
 from headrace.edge.kept_stores import close_stores, open_stores, share_answers
 from headrace.edge.overload import Overload
 from headrace.edge.registry_watch import RegistryWatch

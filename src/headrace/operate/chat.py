@@ -51,9 +51,11 @@ def message(text: str | None, stdin: TextIO | None) -> str:
     return said
 
 
-def run_chat(text: str, *, model: str | None, system: str | None, url: str, as_json: bool) -> int:
-    """Returns the exit code. Raises Setup if there is no gateway or key."""
-    return asyncio.run(_chat(_Gateway(url), text, model, system, as_json))
+def run_chat(
+    text: str, *, model: str | None, system: str | None, url: str, folder: Path, as_json: bool
+) -> int:
+    """Returns the exit code. `folder` is the store's. Raises Setup where gateway or key lack."""
+    return asyncio.run(_chat(_Gateway(url, folder), text, model, system, as_json))
 
 
 class _Model(Struct):
@@ -88,11 +90,11 @@ class _Event(Struct):
 class _Gateway:
     """A running gateway, as this command sees it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path) -> None:
         try:
             self.origin = Origin.of(url)
         except ValueError as error:
-            raise Setup(
+            raise Misused(
                 f"{url} is not a URL: {error}.", "Such as http://127.0.0.1:8080/v1"
             ) from error
         self.url = url
@@ -101,7 +103,7 @@ class _Gateway:
         self.kept_key = key is None
         """It is the generated one, which opens nothing once others were made."""
         if key is None:
-            stored = stored_key(Path(".headrace"))
+            stored = stored_key(folder)
             if stored is None:
                 raise Setup(
                     "There is no key to call the gateway with.",
@@ -135,13 +137,7 @@ async def _chat(
             messages.insert(0, {"role": "system", "content": system})
         body = msgspec.json.encode({"model": name, "messages": messages, "stream": not as_json})
         response = await wire.send(gateway.request(b"POST", "/chat/completions", body), TIMEOUTS)
-        with contextlib.closing(response):
-            if response.status != 200:
-                return _say_error(await response.read(LIMIT_BYTES), as_json)
-            if as_json:
-                print((await response.read(LIMIT_BYTES)).decode())
-                return 0
-            return await _print_stream(response)
+        return await _print_answer(response, as_json)
     except TransportError as error:
         raise Setup(
             f"There is no gateway at {gateway.url} ({error}).",
@@ -172,6 +168,20 @@ async def _first_model(wire: HttpTransport, gateway: _Gateway) -> str:
     if not names:
         raise Setup("The gateway does not list its models.", "Name one: `--model NAME`.")
     return next((n for n in names if "embed" not in n and "minilm" not in n), names[0])
+
+
+async def _print_answer(response: WireResponse, as_json: bool) -> int:
+    try:
+        with contextlib.closing(response):
+            if response.status != 200:
+                return _say_error(await response.read(LIMIT_BYTES), as_json)
+            if as_json:
+                print((await response.read(LIMIT_BYTES)).decode())
+                return 0
+            return await _print_stream(response)
+    except TransportError as error:
+        print(f"\nThe answer broke off ({error}).", file=sys.stderr)
+        return 1
 
 
 async def _print_stream(response: WireResponse) -> int:

@@ -17,11 +17,11 @@ from msgspec import Struct
 from headrace.config.backends import LocalBackend
 from headrace.config.limit_rules import counts_apart
 from headrace.config.loading import Loaded
+from headrace.config.local_url import local_url
 from headrace.config.problems import ConfigError
 from headrace.data.databases import database_url
 from headrace.data.registry.opening import open_registry
 from headrace.data.registry.rows import Unreachable, Wanted
-from headrace.edge.control import local_url
 from headrace.edge.worker import Worker
 from headrace.edge.worker_sockets import running
 from headrace.edge.worker_telemetry import measures

@@ -74,14 +74,16 @@ def top(
     config: ConfigOption = None,
     every: Annotated[float, Parameter(help="Seconds from one look to the next.")] = 2.0,
     once: Annotated[bool, Parameter(help="Print one look and end.")] = False,
+    json: Annotated[bool, Parameter(help="Print a line of JSON for each look.")] = False,
 ) -> None:
     """Watch a running gateway: calls a second, times, errors, cost by model and backend."""
     from headrace.operate.finding import find_config
-    from headrace.operate.top import watch_gateway
+    from headrace.operate.top import print_looks, watch_gateway
 
     if not SHORTEST_LOOK_S <= every <= LONGEST_LOOK_S:
         raise Misused(
             f"--every cannot be {every:g}.",
             f"Write seconds from {SHORTEST_LOOK_S:g} to {LONGEST_LOOK_S:g}.",
         )
-    watch_gateway(find_config(config), every, looks=2 if once else None)
+    shown = print_looks if json else watch_gateway
+    shown(find_config(config), every, looks=2 if once else None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -17,7 +19,7 @@ from headrace.config.loading import Loaded
 from headrace.edge.gathering import Gathered, Gatherer
 from headrace.errors import Setup
 from headrace.gateway.telemetry.history import flows_since, quantile
-from headrace.gateway.telemetry.snapshot import DURATIONS_S, Counted, Flow
+from headrace.gateway.telemetry.snapshot import DURATIONS_S, BackendNow, Counted, Flow
 from headrace.operate.tables import tally, wide_console
 
 _HEADS = 6
@@ -45,6 +47,59 @@ def watch_gateway(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
             before, at = gathered, now
     if looks is not None and not console.is_terminal:
         console.print()  # the last look stands there without an end of its line
+
+
+def print_looks(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
+    """The same as lines of JSON, one for each look but the first. Raises Setup."""
+    gatherer = Gatherer(loaded.store_folder)
+    before, at = _look(gatherer, loaded), time.monotonic()
+    for _ in itertools.count() if looks is None else range(looks - 1):
+        time.sleep(every_s)
+        gathered, now = _look(gatherer, loaded), time.monotonic()
+        print(json.dumps(figures(gathered, before.counted, now - at)), flush=True)
+        before, at = gathered, now
+
+
+def figures(gathered: Gathered, before: Counted, seconds: float) -> dict[str, Any]:
+    """One look for machines: rates are of these seconds, quantiles null where no call ended."""
+    moments = gathered.moments.values()
+    flows = flows_since(gathered.counted, before)
+    in_all = _in_all(gathered.counted)
+    return {
+        "calls_per_s": round(sum(map(_calls, flows)) / seconds, 3),
+        "running": sum(moment.running for moment in moments),
+        "usd_per_h": round(sum(flow.cost_microusd for flow in flows) / 1e6 / seconds * 3600, 6),
+        "workers": len(moments),
+        "models": [_figures_of(flow, in_all, seconds) for flow in flows],
+        "backends": [
+            {
+                "name": name,
+                "states": list(dict.fromkeys(one.state for one in seen)),
+                "running": sum(one.running for one in seen),
+                "limit": sum(one.limit for one in seen),
+                "failure_share": round(max(one.failure_share for one in seen), 4),
+            }
+            for name, seen in _by_backend(gathered).items()
+        ],
+    }
+
+
+def _figures_of(
+    flow: Flow, in_all: Mapping[tuple[str, str], int], seconds: float
+) -> dict[str, Any]:
+    calls = _calls(flow)
+    return {
+        "model": flow.model,
+        "backend": flow.backend or None,
+        "calls_per_s": round(calls / seconds, 3),
+        "failed_share": round(_failed(flow) / calls, 4) if calls else None,
+        "p50_ms": _ms(quantile(flow.durations, DURATIONS_S, 0.5)),
+        "p95_ms": _ms(quantile(flow.durations, DURATIONS_S, 0.95)),
+        "p99_ms": _ms(quantile(flow.durations, DURATIONS_S, 0.99)),
+        "first_token_p50_ms": _ms(quantile(flow.first_tokens, DURATIONS_S, 0.5)),
+        "tokens_per_s": round(_tokens(flow) / seconds, 1),
+        "calls": in_all[flow.model, flow.backend],
+    }
 
 
 def _look(gatherer: Gatherer, loaded: Loaded) -> Gathered:
@@ -75,7 +130,7 @@ def view(
     running = sum(moment.running for moment in moments)
     flows = flows_since(gathered.counted, before)
     spent = sum(flow.cost_microusd for flow in flows) / 1e6
-    calls = sum(sum(flow.statuses.values()) for flow in flows)
+    calls = sum(map(_calls, flows))
     head = Text(
         f"{calls / seconds:,.1f} calls/s   {running} running   "
         f"${spent / seconds * 3600:,.2f} an hour   {tally(len(gathered.moments), 'worker')}",
@@ -134,22 +189,20 @@ def _width(name: str, rows: list[Row]) -> int:
 def _flow_rows(flows: list[Flow], counted: Counted, seconds: float) -> list[Row]:
     """Those with most calls first."""
     rows: list[Row] = []
-    in_all = {(f.model, f.backend): sum(f.statuses.values()) for f in counted.flows}
-    for flow in sorted(flows, key=lambda f: (-sum(f.statuses.values()), f.model, f.backend)):
-        calls = sum(flow.statuses.values())
-        failed = sum(n for status, n in flow.statuses.items() if status == 429 or status >= 500)
-        tokens = flow.tokens.get("input", 0) + flow.tokens.get("output", 0)
+    in_all = _in_all(counted)
+    for flow in sorted(flows, key=lambda f: (-_calls(f), f.model, f.backend)):
+        calls = _calls(flow)
         took = flow.durations
         rows.append({
             "Model": flow.model if flow.model.isprintable() else ascii(flow.model),
             "Backend": flow.backend or "-",
             "Calls\n/s": f"{calls / seconds:,.1f}",
-            "Failed": f"{100 * failed / calls:.0f} %" if calls else "",
+            "Failed": f"{100 * _failed(flow) / calls:.0f} %" if calls else "",
             "P50": _time(quantile(took, DURATIONS_S, 0.5)),
             "P95": _time(quantile(took, DURATIONS_S, 0.95)),
             "P99": _time(quantile(took, DURATIONS_S, 0.99)),
             "First\ntoken": _time(quantile(flow.first_tokens, DURATIONS_S, 0.5)),
-            "Tokens\n/s": f"{tokens / seconds:,.0f}",
+            "Tokens\n/s": f"{_tokens(flow) / seconds:,.0f}",
             "Calls\nin all": f"{in_all[flow.model, flow.backend]:,}",
         })  # fmt: skip
     return rows
@@ -158,9 +211,7 @@ def _flow_rows(flows: list[Flow], counted: Counted, seconds: float) -> list[Row]
 def _backend_rows(gathered: Gathered) -> list[Row]:
     """Those first that some worker does not ask as usual."""
     rows: list[tuple[bool, Row]] = []
-    names = dict.fromkeys(b.name for m in gathered.moments.values() for b in m.backends)
-    for name in names:
-        seen = [b for m in gathered.moments.values() for b in m.backends if b.name == name]
+    for name, seen in _by_backend(gathered).items():
         states = dict.fromkeys(one.state for one in seen)
         rows.append((list(states) == ["closed"], {
             "Backend": name,
@@ -169,6 +220,35 @@ def _backend_rows(gathered: Gathered) -> list[Row]:
             "Failing": f"{100 * max(one.failure_share for one in seen):.0f} %",
         }))  # fmt: skip
     return [row for _, row in sorted(rows, key=itemgetter(0))]
+
+
+def _by_backend(gathered: Gathered) -> dict[str, list[BackendNow]]:
+    """How each fares in each worker."""
+    found: dict[str, list[BackendNow]] = {}
+    for moment in gathered.moments.values():
+        for backend in moment.backends:
+            found.setdefault(backend.name, []).append(backend)
+    return found
+
+
+def _in_all(counted: Counted) -> dict[tuple[str, str], int]:
+    return {(flow.model, flow.backend): _calls(flow) for flow in counted.flows}
+
+
+def _calls(flow: Flow) -> int:
+    return sum(flow.statuses.values())
+
+
+def _failed(flow: Flow) -> int:
+    return sum(n for status, n in flow.statuses.items() if status == 429 or status >= 500)
+
+
+def _tokens(flow: Flow) -> int:
+    return flow.tokens.get("input", 0) + flow.tokens.get("output", 0)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)
 
 
 def _time(seconds: float | None) -> str:

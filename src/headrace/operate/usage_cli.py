@@ -9,6 +9,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from headrace.errors import Misused
+
 ConfigOption = Annotated[
     Path | None,
     Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
@@ -53,6 +55,8 @@ def usage(
     from headrace.operate.finding import find_config
     from headrace.operate.usage_commands import Asked, show_usage
 
+    if csv and json:
+        raise Misused("--csv and --json are two forms.", "Ask for one of them.")
     asked = Asked(by or (), period, since, until, where or (), datetime.now(UTC))
     form = "json" if json else "csv" if csv else "table"
     sys.exit(show_usage(find_config(config), asked, form))
