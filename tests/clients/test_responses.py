@@ -318,7 +318,7 @@ class TestTranslated:
             "parallel_tool_calls": False,
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
+                "json_schema": {"name": "place", "schema": SCHEMA},
             },
             "reasoning_effort": "low",
             "max_tokens": 99,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import strategies as st
 
 from headrace.platform.http.sse import EventSplitter
 from headrace.services.dialects.anthropic_events import AnthropicEvents, AnthropicWriter
@@ -23,7 +21,6 @@ from headrace.services.dialects.neutral import (
     Ended,
     Finish,
     Finished,
-    Hidden,
     Said,
     Signed,
     Thought,
@@ -31,38 +28,6 @@ from headrace.services.dialects.neutral import (
 from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
 from headrace.services.service import BadAnswer
 from headrace.services.translated import TranslatedStream
-
-COUNT = 100_000 if os.environ.get("HEADRACE_SOAK") == "1" else 100
-
-texts = st.text(min_size=1, max_size=8)
-runs = st.lists(texts, min_size=1, max_size=4)
-logprobs = st.lists(
-    st.fixed_dictionaries(
-        {"token": texts, "logprob": st.floats(-9, 0), "bytes": st.lists(st.integers(0, 255))}
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> list[Delta]:
-    """An answer of thinking, text with log probabilities and calls, in parts."""
-    deltas: list[Delta] = [Began("id-1", "m")]
-    for _ in range(draw(st.integers(0, 2))):
-        if draw(st.booleans()):
-            deltas += [*map(Thought, draw(runs)), Signed(draw(texts))]
-        else:
-            deltas.append(Hidden(draw(texts)))
-    deltas += draw(st.lists(st.builds(Said, texts, st.none() | logprobs), max_size=4))
-    calls = draw(st.integers(0, 3))
-    for number in range(calls):
-        deltas.append(Called(number, f"call-{number}", draw(texts)))
-        deltas += [Arguments(number, text) for text in draw(runs)]
-    finish = Finish.TOOLS if calls else draw(st.sampled_from([Finish.STOP, Finish.LENGTH]))
-    numbers = st.integers(1, 10**6)
-    counts = Counts(draw(numbers) + 10**6, draw(numbers), draw(numbers), 0, draw(numbers))
-    return [*deltas, Finished(finish), Counted(counts), Ended()]
 
 
 def written(writer: Any, deltas: list[Delta]) -> bytes:
@@ -83,7 +48,7 @@ def read_deltas(events: Any, stream: bytes) -> list[Delta]:
                 counts = delta.counts or counts
                 out.append(Finished(delta.finish, delta.stop))
             elif isinstance(delta, Began):
-                out.append(Began(delta.id, delta.model))
+                out.append(Began(delta.id, delta.model, tier=delta.tier))
             else:
                 out.append(delta)
     if counts is not None:

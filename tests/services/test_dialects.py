@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -14,126 +14,22 @@ from hypothesis import strategies as st
 from headrace.errors import Reason, Refused
 from headrace.services.dialects import (
     anthropic_asking,
+    bedrock_asking,
     openai_asked,
     openai_asking,
+    responses_asking,
 )  # fmt: skip
-from headrace.services.dialects.neutral import (
-    Answered,
-    Asked,
-    Choice,
-    Counts,
-    Document,
-    Finish,
-    Image,
-    Part,
-    Redacted,
-    Text,
-    Thinking,
-    Tool,
-    ToolResult,
-    ToolUse,
-)  # fmt: skip
+from headrace.services.dialects.neutral import Asked
 from headrace.services.dialects.omissions import Omissions
+from services.generated_chats import json_values
 
 COUNT = 100_000 if os.environ.get("HEADRACE_SOAK") == "1" else 100
-
-texts = st.text(min_size=1, max_size=20)
-ids = st.from_regex(r"[a-zA-Z0-9_-]{1,20}", fullmatch=True)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=5,
-)
-objects = st.dictionaries(st.text(max_size=8), json_values, max_size=4)
-base64s = st.binary(min_size=1, max_size=12).map(msgspec.to_builtins)
-plain_texts = st.builds(Text, texts)
-images = st.builds(
-    Image, media_type=st.sampled_from(["image/png", "image/jpeg"]), data=base64s
-) | st.builds(Image, url=texts.map(lambda t: "https://example.com/" + t))
-documents = st.builds(
-    Document,
-    st.just("base64"),
-    base64s,
-    media_type=st.just("application/pdf"),
-    title=st.none() | texts,
-) | st.builds(Document, st.sampled_from(["text", "file"]), texts, title=st.none() | texts)
-results = st.builds(ToolResult, ids, st.lists(plain_texts, max_size=2))
-uses = st.builds(ToolUse, ids, ids, objects)
-user_parts: st.SearchStrategy[list[Part]] = st.builds(
-    lambda results, others: [*results, *others],
-    st.lists(results, max_size=2),
-    st.lists(plain_texts | images | documents, min_size=1, max_size=3),
-)
-assistant_parts: st.SearchStrategy[list[Part]] = st.builds(
-    lambda texts, uses: [*texts, *uses],
-    st.lists(plain_texts, min_size=1, max_size=2),
-    st.lists(uses, max_size=2),
-)
-tools = st.builds(
-    Tool, ids, st.none() | texts, st.just({"type": "object", "properties": {}}),
-    st.none() | st.booleans(),
-)  # fmt: skip
-
-
-@st.composite
-def conversations(draw: st.DrawFn) -> Asked:
-    """What both dialects can say."""
-    asked = Asked(
-        tools=draw(st.lists(tools, max_size=2)),
-        max_tokens=draw(st.integers(1, 10_000)),
-        temperature=draw(st.none() | st.floats(0, 1)),
-        top_p=draw(st.none() | st.floats(0, 1)),
-        stop=draw(st.lists(texts, max_size=4)),
-        schema=draw(st.none() | objects),
-        effort=draw(st.sampled_from([None, "low", "medium", "high", "xhigh"])),
-        user=draw(st.none() | texts),
-        tier=draw(st.sampled_from([None, "auto", "standard"])),
-        stream=draw(st.booleans()),
-    )
-    if asked.tools:
-        asked.choice = draw(
-            st.none()
-            | st.builds(Choice, st.sampled_from(["none", "any"]))
-            | st.builds(Choice, st.just("tool"), ids)
-        )
-        asked.one_call_at_most = draw(st.booleans()) and asked.choice != Choice("none")
-    asked.add("system", draw(st.lists(plain_texts, max_size=2)))
-    for i in range(draw(st.integers(1, 4))):
-        if i % 2:
-            asked.add("assistant", draw(assistant_parts))
-        else:
-            asked.add("user", draw(user_parts))
-        asked.add("system", draw(st.lists(plain_texts, max_size=1)) if i else [])
-    return asked
 
 
 def sent(body: dict[str, Any]) -> dict[str, Any]:
     """As the other end reads it."""
     read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return read
-
-
-thoughts = st.builds(Thinking, texts, texts) | st.builds(Redacted, texts)
-answers = st.builds(
-    Answered,
-    texts,
-    texts,
-    st.builds(
-        lambda thoughts, text, uses: [*thoughts, *text, *uses],
-        st.lists(thoughts, max_size=2),
-        st.lists(plain_texts, min_size=1, max_size=1),
-        st.lists(uses, max_size=2),
-    ),
-    st.sampled_from([Finish.STOP, Finish.LENGTH, Finish.TOOLS, Finish.REFUSED]),
-    counts=st.none()
-    | st.builds(
-        lambda new, out, cached, written, thought: Counts(
-            new + cached + written, out, cached, written, thought
-        ),
-        *[st.integers(0, 10**6)] * 5,
-    ),
-    tier=st.just("standard"),
-)
 
 
 def test_a_signature_of_gemini_stays_away_from_anthropic() -> None:
@@ -251,3 +147,66 @@ def test_members_of_parts_are_not_lost_in_silence() -> None:
     assert asked.others == ["messages[0].content[0].tomorrow"]
     asked = anthropic_asking.read({"messages": [{"role": "user", "content": [dict(part)]}]})
     assert asked.others == ["messages[0].content[0].tomorrow"]
+
+
+class TestWhatBothSay:
+    """Small cases of what the generated round trips found lost."""
+
+    NAMED: ClassVar[dict[str, Any]] = {
+        "name": "place", "description": "Where.", "schema": {"type": "object"}, "strict": False,
+    }  # fmt: skip
+
+    def chat(self, *messages: dict[str, Any], **members: Any) -> Asked:
+        said = [{"role": "user", "content": "Hi"}, *messages]
+        return openai_asking.read(sent({"messages": said, **members}))
+
+    def anthropic(self, asked: Asked) -> tuple[dict[str, Any], list[str]]:
+        lost = Omissions("drop", "Anthropic's API")
+        return anthropic_asking.written(asked, "m", lost, 7), list(lost.dropped)
+
+    def test_how_a_schema_is_named_and_whether_it_binds(self) -> None:
+        form = {"type": "json_schema", **self.NAMED}
+        by_chat = self.chat(
+            response_format={"type": "json_schema", "json_schema": dict(self.NAMED)}
+        )
+        by_responses = responses_asking.read(sent({"input": "Hi", "text": {"format": form}}))
+        for asked in (by_chat, by_responses):
+            lost = Omissions("refuse", "OpenAI")
+            body = openai_asked.written(asked, "m", lost, "max_tokens")
+            assert body["response_format"]["json_schema"] == self.NAMED
+            _, told = self.anthropic(asked)
+            assert told == ["response_format.json_schema.description"]
+            output = bedrock_asking.written(asked, "m", Omissions("refuse", "x"))["outputConfig"]
+            named = output["textFormat"]["structure"]["jsonSchema"]
+            assert (named["name"], named["description"]) == ("place", "Where.")
+
+    @pytest.mark.parametrize("tier", ["flex", "priority"])
+    def test_tiers_of_openais_apis(self, tier: str) -> None:
+        asked = responses_asking.read(sent({"input": "Hi", "service_tier": tier}))
+        body = openai_asked.written(asked, "m", Omissions("refuse", "OpenAI"), "max_tokens")
+        assert body["service_tier"] == tier
+        body, told = self.anthropic(asked)
+        assert "service_tier" not in body
+        assert told == ["service_tier"]
+
+    def test_citations_of_a_message_that_is_sent_back(self) -> None:
+        own = {"type": "char_location", "cited_text": "x", "document_index": 0}
+        cohere = {"start": 0, "end": 1, "text": "x", "sources": []}
+        message = {"role": "assistant", "content": "x", "citations": [own, cohere]}
+        body, told = self.anthropic(self.chat(message))
+        (block,) = body["messages"][1]["content"]
+        assert block["citations"] == [own]
+        assert told == ["messages.citations"]
+
+    def test_a_turn_of_which_nothing_is_left_is_none(self) -> None:
+        """Providers refuse a message without content."""
+        thought = {"role": "assistant", "content": None, "reasoning_content": "Hm"}
+        asked = self.chat(thought)
+        assert len(self.anthropic(asked)[0]["messages"]) == 1
+        lost = Omissions("drop", "x")
+        for body in (
+            openai_asked.written(asked, "m", lost, "max_tokens"),
+            bedrock_asking.written(asked, "m", lost),
+        ):
+            assert len(body["messages"]) == 1
+        assert list(lost.dropped) == ["messages.thinking"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import msgspec
@@ -17,22 +16,12 @@ from headrace.services.dialects import (
     openai_asked,
     responses_asking,
 )  # fmt: skip
-from headrace.services.dialects.neutral import (
-    Asked,
-    Document,
-    Image,
-    Part,
-    Text,
-    ToolResult,
-    ToolUse,
-    Turn,
-)  # fmt: skip
-from headrace.services.dialects.objects import given as members_given
 from headrace.services.dialects.omissions import Omissions
 from headrace.services.dialects.responses_answering import Frame
 from headrace.services.responses_wire import DROPPED, read_whole, without_foreign_thinking
 from headrace.services.service import BadAnswer
-from services.test_dialects import COUNT, json_values, sent
+from services.generated_chats import json_values
+from services.test_dialects import COUNT, sent
 from support.replies import call
 
 
@@ -43,84 +32,6 @@ def frame() -> Frame:
 
 
 # --- requests
-
-
-def _part(part: Part) -> dict[str, Any]:
-    match part:
-        case Text():
-            return {"type": "input_text", "text": part.text}
-        case Image():
-            url = part.url or f"data:{part.media_type};base64,{part.data}"
-            return members_given(type="input_image", image_url=url, detail=part.detail or "auto")
-        case Document(kind="file"):
-            return members_given(type="input_file", file_id=part.source, filename=part.title)
-        case Document(kind="text"):
-            data = "data:text/plain;base64," + base64.b64encode(part.source.encode()).decode()
-            return members_given(type="input_file", file_data=data, filename=part.title)
-        case Document():
-            data = f"data:{part.media_type};base64,{part.source}"
-            return members_given(type="input_file", file_data=data, filename=part.title)
-    raise AssertionError(part)
-
-
-def _items(turn: Turn) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = []
-    items: list[dict[str, Any]] = []
-    for part in turn.parts:
-        if isinstance(part, ToolResult):
-            output = [_part(inner) for inner in part.parts]
-            kind = "function_call_output"
-            items.append({"type": kind, "call_id": part.id, "output": output})
-        elif isinstance(part, ToolUse):
-            arguments = msgspec.json.encode(part.input).decode()
-            use = {"call_id": part.id, "name": part.name, "arguments": arguments}
-            items.append({"type": "function_call", "id": "fc_1", "status": "completed", **use})
-        elif turn.role == "assistant":
-            assert isinstance(part, Text)
-            said.append({"type": "output_text", "text": part.text, "annotations": []})
-        else:
-            said.append(_part(part))
-    message = {"role": "developer" if turn.role == "system" else turn.role, "content": said}
-    if turn.role == "assistant":
-        return [{"type": "message", "id": "msg_1", **message}, *items]
-    return [*items, *([message] if said else [])]
-
-
-def asked_for(asked: Asked) -> dict[str, Any]:
-    """A request of the Responses API, written independently of its reader."""
-    items = _items(Turn("system", asked.system)) if asked.system else []
-    for turn in asked.turns:
-        items += _items(turn)
-    form = None
-    if asked.schema is not None:
-        form = {"format": {"type": "json_schema", "name": "x", "schema": asked.schema}}
-    choice: Any = None
-    if asked.choice is not None:
-        words = {"none": "none", "any": "required"}
-        choice = words.get(asked.choice.kind) or {"type": "function", "name": asked.choice.name}
-    tools = [
-        members_given(
-            type="function", name=t.name, description=t.description, parameters=t.schema,
-            strict=t.strict,
-        )
-        for t in asked.tools
-    ]  # fmt: skip
-    return members_given(
-        model="m",
-        input=items,
-        max_output_tokens=asked.max_tokens,
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        text=form,
-        reasoning=None if asked.effort is None else {"effort": asked.effort, "summary": "auto"},
-        user=asked.user,
-        service_tier={"auto": "auto", "standard": "default"}.get(asked.tier or ""),
-        stream=asked.stream,
-        tools=tools or None,
-        tool_choice=choice,
-        parallel_tool_calls=False if asked.one_call_at_most else None,
-        store=False,
-    )
 
 
 @settings(max_examples=COUNT, deadline=None)

@@ -75,7 +75,12 @@ def output_of_deltas(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 assert event["content_index"] == len(item["content"])
                 item["content"].append(event["part"])
             case "response.output_text.delta":
-                item["content"][event["content_index"]]["text"] += event["delta"]
+                part = item["content"][event["content_index"]]
+                part["text"] += event["delta"]
+                part["logprobs"] += event["logprobs"]
+            case "response.content_part.done" if "citations" in event["part"]:
+                cited = event["part"]["citations"]
+                item["content"][event["content_index"]]["citations"] = cited
             case "response.refusal.delta":
                 item["content"][event["content_index"]]["refusal"] += event["delta"]
             case "response.function_call_arguments.delta":

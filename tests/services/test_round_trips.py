@@ -4,9 +4,10 @@ each kind."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from hypothesis import given, note, settings
@@ -29,26 +30,25 @@ from headrace.services.dialects.anthropic_events import AnthropicEvents, Anthrop
 from headrace.services.dialects.neutral import (
     Answered,
     Asked,
+    Cited,
     Counted,
-    Counts,
     Delta,
-    Finish,
     Finished,
     Hidden,
-    Redacted,
-    Said,
     Signed,
-    Thinking,
-    Thought,
-    Turn,
+    Text,
 )  # fmt: skip
 from headrace.services.dialects.omissions import Omissions
 from headrace.services.dialects.openai_events import OpenAIEvents, OpenAIWriter
 from headrace.services.dialects.responses_events import ResponsesWriter
 from headrace.services.responses_wire import ResponsesStreamReader, read_whole
-from services.test_dialect_events import read_deltas, streams, written
-from services.test_dialects import COUNT, answers, conversations, sent
-from services.test_responses import asked_for, frame
+from services import expressible
+from services.asked_by_clients import chat_of, response_of
+from services.expressible import Row
+from services.generated_chats import answers, conversations, streams
+from services.test_dialect_events import read_deltas, written
+from services.test_dialects import COUNT, sent
+from services.test_responses import frame
 from services.test_responses_events import events_of, output_of_deltas
 
 EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
@@ -56,56 +56,68 @@ EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 # --- requests
 
 
-def by_openai(asked: Asked) -> Asked:
-    lost = Omissions("refuse", "OpenAI")
+class Way(NamedTuple):
+    """There and back, and what does not come back. The names are what the client is told of."""
+
+    go: Callable[[Asked], tuple[Asked, set[str]]]
+    cannot: tuple[Row, ...]
+
+
+def _by_chat_client(asked: Asked) -> tuple[Asked, set[str]]:
+    said, _ = expressible.left_of(asked, expressible.CHAT_CLIENT)
+    return openai_asking.read(sent(chat_of(said))), set()
+
+
+def _by_responses_client(asked: Asked) -> tuple[Asked, set[str]]:
+    said, _ = expressible.left_of(asked, expressible.RESPONSES_CLIENT)
+    return responses_asking.read(sent(response_of(said))), set()
+
+
+def _by_openai(asked: Asked) -> tuple[Asked, set[str]]:
+    lost = Omissions("drop", "OpenAI")
     body = openai_asked.written(asked, "m", lost, "max_completion_tokens")
-    assert lost.headers() == b""
-    return openai_asking.read(sent(body))
+    return openai_asking.read(sent(body)), told(lost)
 
 
-def by_anthropic(asked: Asked) -> Asked:
-    lost = Omissions("refuse", "Anthropic")
-    body = anthropic_asking.written(asked, "m", lost, 1)
-    assert lost.headers() == b""
-    return anthropic_asking.read(sent(body))
+def _by_anthropic(asked: Asked) -> tuple[Asked, set[str]]:
+    lost = Omissions("drop", "Anthropic")
+    body = anthropic_asking.written(asked, "m", lost, 7)
+    return anthropic_asking.read(sent(body)), told(lost)
 
 
-def by_responses(asked: Asked) -> Asked:
-    return responses_asking.read(sent(asked_for(asked)))
+def told(lost: Omissions) -> set[str]:
+    """The last parts of the names in the header."""
+    return {name.rpartition(".")[2] for name in lost.dropped}
 
 
-def after_another(*ways: Callable[[Asked], Asked]) -> Callable[[Asked], Asked]:
-    def through(asked: Asked) -> Asked:
-        for way in ways:
-            asked = way(asked)
-        return asked
-
-    return through
-
-
-REQUESTS: dict[str, Callable[[Asked], Asked]] = {
-    "openai": by_openai,
-    "anthropic": by_anthropic,
-    "openai, then anthropic": after_another(by_openai, by_anthropic),
-    "anthropic, then openai": after_another(by_anthropic, by_openai),
+CHATS = Way(_by_chat_client, expressible.CHAT_CLIENT)
+RESPONSES = Way(_by_responses_client, expressible.RESPONSES_CLIENT)
+TO_OPENAI = Way(_by_openai, expressible.OPENAI)
+TO_ANTHROPIC = Way(_by_anthropic, expressible.ANTHROPIC)
+REQUESTS: dict[str, tuple[Way, ...]] = {
+    "a client of chats, Anthropic": (CHATS, TO_ANTHROPIC),
+    "a client of chats, a server of chats": (CHATS, TO_OPENAI),
+    "a client of Anthropic's, a server of chats": (TO_ANTHROPIC, TO_OPENAI),
+    "a client of responses, a server of chats": (RESPONSES, TO_OPENAI),
+    "a client of responses, Anthropic": (RESPONSES, TO_ANTHROPIC),
+    "a server of chats": (TO_OPENAI,),
+    "Anthropic": (TO_ANTHROPIC,),
 }
-WITHOUT_STOP: dict[str, Callable[[Asked], Asked]] = {
-    "responses": by_responses,
-    "responses, openai, anthropic": after_another(by_responses, by_openai, by_anthropic),
-}
-"""The Responses API has no stop sequences."""
 
 
 @settings(max_examples=COUNT, deadline=None)
 @given(conversations())
 def test_requests(asked: Asked) -> None:
-    unstopped = msgspec.structs.replace(asked, stop=[])
-    for ways, expected in ((REQUESTS, asked), (WITHOUT_STOP, unstopped)):
-        for name, way in ways.items():
-            note(f"by way of {name}")
-            given_in = deepcopy(expected)
-            assert way(given_in) == expected
-            assert given_in == expected, "a writer changed what it was given"
+    given_in = pickle.dumps(asked)
+    for name, ways in REQUESTS.items():
+        note(f"by way of {name}")
+        read = asked
+        for way in ways:
+            expected, names = expressible.expressible(read, way.cannot)
+            read, dropped = way.go(read)
+            assert read == expected
+            assert dropped == names
+    assert pickle.loads(given_in) == asked, "a writer changed what it was given"
 
 
 # --- whole answers
@@ -113,23 +125,16 @@ def test_requests(asked: Asked) -> None:
 
 def answered_by_anthropic(answer: Answered) -> None:
     read = anthropic_answering.read(msgspec.json.encode(anthropic_answering.written(answer)))
-    assert isinstance(read, Answered)
-    assert read.counts == (answer.counts or Counts())
-    read.counts = answer.counts
-    assert read == answer
+    assert read == expressible.anthropic_answer(answer)
 
 
 def answered_by_openai(answer: Answered) -> None:
     body = openai_answering.written(answer)
     read = openai_answering.read(msgspec.json.encode(body))
-    assert isinstance(read, Answered)
-    thoughts = [p for p in answer.parts if isinstance(p, Thinking | Redacted)]
-    kept = [p for p in answer.parts if p not in thoughts]
-    assert [p for p in read.parts if not isinstance(p, Thinking)] == kept
-    assert (read.finish, read.counts, read.tier) == (answer.finish, answer.counts, answer.tier)
-    # A client that sends the message back sends the thinking with its signatures.
+    assert read == expressible.chat_answer(answer)
+    # A client that sends the message back sends what OpenAI's own have no place for.
     again = openai_asking.read(sent({"messages": [body["choices"][0]["message"]]}))
-    assert again.turns[0].parts == answer.parts
+    assert again.turns == expressible.chat_sent_back(answer)
     assert again.others == []
 
 
@@ -137,17 +142,19 @@ def answered_by_responses(answer: Answered) -> None:
     body = responses_answering.written(answer, frame())
     Response.model_validate(body, strict=False)
     read = read_whole(msgspec.json.encode(body))
-    reasons = {Finish.LENGTH: "max_output_tokens", Finish.REFUSED: "content_filter"}
-    assert read.finish == reasons.get(answer.finish, "completed")
+    assert read.finish == (expressible.why_incomplete(answer.finish, answer.parts) or "completed")
     assert read.usage == (None if answer.counts is None else answer.counts.usage)
+    content = [part for item in body["output"] for part in item.get("content", ())]
+    told = [part["logprobs"] for part in content if part["type"] == "output_text"]
+    assert told == [part.logprobs or [] for part in answer.parts if isinstance(part, Text)]
     # A client that sends the items back sends all that was said and thought.
     again = responses_asking.read(sent({"input": body["output"]}))
-    assert again.turns == [Turn("assistant", answer.parts)]
+    assert again.turns == expressible.sent_back(answer)
     assert again.others == []
 
 
 @settings(max_examples=COUNT, deadline=None)
-@given(answers)
+@given(answers())
 def test_answers(answer: Answered) -> None:
     for way in (answered_by_anthropic, answered_by_openai, answered_by_responses):
         note(way.__name__)
@@ -157,25 +164,35 @@ def test_answers(answer: Answered) -> None:
 # --- streams
 
 
-def unlikely(deltas: list[Delta]) -> list[Delta]:
-    """Without log probabilities, which only OpenAI's chat streams have."""
-    return [Said(delta.text) if isinstance(delta, Said) else delta for delta in deltas]
-
-
 def streamed_by_anthropic(deltas: list[Delta]) -> None:
-    said = unlikely(deltas)
-    assert read_deltas(AnthropicEvents(), written(AnthropicWriter(), said)) == said
+    read = read_deltas(AnthropicEvents(), written(AnthropicWriter(), deltas))
+    assert read == expressible.anthropic_stream(deltas)
 
 
 def streamed_by_openai(deltas: list[Delta]) -> None:
-    """In whose streams thinking has no signature that could be sent back."""
-    thinking = (Thought, Signed, Hidden)
-    said: list[Delta] = [delta for delta in deltas if not isinstance(delta, thinking)]
-    assert read_deltas(OpenAIEvents(), written(OpenAIWriter(shows_usage=True), said)) == said
+    stream = written(OpenAIWriter(shows_usage=True), deltas)
+    assert read_deltas(OpenAIEvents(), stream) == expressible.chat_stream(deltas)
+    # What OpenAI's own streams have no place for, as a client puts it together.
+    blocks: dict[int, dict[str, Any]] = {}
+    citations: list[Any] = []
+    for _, data in EventSplitter().pairs(stream):
+        if data is None or data == b"[DONE]":
+            continue
+        for choice in msgspec.json.decode(data)["choices"]:
+            citations += choice["delta"].get("citations", ())
+            for block in choice["delta"].get("thinking_blocks", ()):
+                together = blocks.setdefault(block["index"], {"thinking": ""})
+                together["thinking"] += block.pop("thinking", "")
+                together |= block
+    assert citations == [delta.citation for delta in deltas if isinstance(delta, Cited)]
+    signed = [block["signature"] for block in blocks.values() if "signature" in block]
+    assert signed == [delta.signature for delta in deltas if isinstance(delta, Signed)]
+    hidden = [block["data"] for block in blocks.values() if "data" in block]
+    assert hidden == [delta.data for delta in deltas if isinstance(delta, Hidden)]
 
 
 def streamed_by_responses(deltas: list[Delta]) -> None:
-    events = events_of(written(ResponsesWriter(frame()), unlikely(deltas)))
+    events = events_of(written(ResponsesWriter(frame()), deltas))
     last = events[-1]["response"]
     done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     assert last["output"][:-1] == done[:-1]
@@ -183,20 +200,21 @@ def streamed_by_responses(deltas: list[Delta]) -> None:
         item.pop("status", None)
     assert output_of_deltas(events) == last["output"]
     finish = next(d for d in deltas if isinstance(d, Finished)).finish
-    expected = "response.incomplete" if finish is Finish.LENGTH else "response.completed"
-    assert events[-1]["type"] == expected
+    reason = expressible.why_incomplete(finish, deltas)
+    assert events[-1]["type"] == ("response.incomplete" if reason else "response.completed")
+    assert (last["incomplete_details"] or {"reason": None})["reason"] == reason
 
 
 def put_together_by_the_sdk(deltas: list[Delta]) -> None:
     state: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
-    for event in events_of(written(ResponsesWriter(frame()), unlikely(deltas))):
+    for event in events_of(written(ResponsesWriter(frame()), deltas)):
         state.handle_event(EVENTS.validate_python(event))
 
 
 def passed_through(deltas: list[Delta]) -> None:
     """Every byte; the end and the usage are known from the last event alone, and content from the
     first that has some."""
-    stream = written(ResponsesWriter(frame()), unlikely(deltas))
+    stream = written(ResponsesWriter(frame()), deltas)
     reader = ResponsesStreamReader()
     reads = [reader.read(event, data) for event, data in EventSplitter().pairs(stream)]
     assert b"".join(read.forward for read in reads) == stream

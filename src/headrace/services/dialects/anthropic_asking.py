@@ -90,6 +90,7 @@ def _read_output(members: dict[str, Any], asked: Asked) -> None:
     wanted = config.pop("format", None) or members.pop("output_format", None)
     if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
         asked.schema = object_of(wanted.get("schema"), "output_config.format.schema")
+        asked.schema_strict = True  # as all are here
     elif wanted is not None:
         asked.others.append("output_config.format")
     asked.others += rest(config, "output_config.")
@@ -205,8 +206,9 @@ def written(asked: Asked, model: str, lost: Omissions, max_tokens: int) -> dict[
         max_tokens=max_tokens if asked.max_tokens is None else asked.max_tokens,
         system=_write_content(asked.system, "system", lost) if asked.system else None,
         messages=[
-            {"role": turn.role, "content": _write_content(turn.parts, f"messages[{i}]", lost)}
+            {"role": turn.role, "content": content}
             for i, turn in enumerate(asked.turns)
+            if (content := _write_content(turn.parts, f"messages[{i}]", lost))
         ],
         temperature=_within(asked.temperature, lost),
         top_p=asked.top_p,
@@ -243,6 +245,8 @@ def _write_output(asked: Asked, lost: Omissions) -> dict[str, Any]:
         lost.lose("reasoning_effort")
         effort = tables.ANTHROPIC_EFFORTS[effort]
     wanted = None if asked.schema is None else {"type": "json_schema", "schema": asked.schema}
+    if asked.schema_description is not None:
+        lost.lose("response_format.json_schema.description")
     return given(effort=None if effort == "none" else effort, format=wanted)
 
 
@@ -277,7 +281,7 @@ def _write_content(parts: list[Part], where: str, lost: Omissions) -> Any:
 def _write_part(part: Part, where: str, lost: Omissions) -> dict[str, Any] | None:
     match part:
         case Text():
-            cache, cited = part.cache, part.citations
+            cache, cited = part.cache, _own_citations(part, where, lost)
             return given(type="text", text=part.text, cache_control=cache, citations=cited)
         case Image():
             if part.detail is not None:
@@ -320,6 +324,15 @@ def _write_part(part: Part, where: str, lost: Omissions) -> dict[str, Any] | Non
         case Foreign():
             lost.lose(part.name)
             return None
+
+
+def _own_citations(text: Text, where: str, lost: Omissions) -> list[Any] | None:
+    """Those in Anthropic's form: of another provider's the whole request would be refused."""
+    cited = text.citations or []
+    own = [c for c in cited if isinstance(c, dict) and str(c.get("type")).endswith("_location")]
+    if len(own) < len(cited):
+        lost.lose(f"{where}.citations")
+    return own or None
 
 
 def _image_source(image: Image) -> dict[str, Any]:

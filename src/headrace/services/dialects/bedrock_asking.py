@@ -61,8 +61,9 @@ def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
         lost.lose("service_tier")
     writer = _Parts(lost)
     messages = [
-        {"role": turn.role, "content": writer.parts(turn.parts, f"messages[{i}]")}
+        {"role": turn.role, "content": content}
         for i, turn in enumerate(asked.turns)
+        if (content := writer.parts(turn.parts, f"messages[{i}]"))
     ]
     return given(
         system=writer.parts(asked.system, "system") if asked.system else None,
@@ -108,7 +109,11 @@ def _output(asked: Asked, lost: Omissions) -> dict[str, Any]:
         effort = "low"
     wanted = None
     if asked.schema is not None:
-        schema = {"name": "answer", "schema": unparsed(asked.schema)}
+        schema = given(
+            name=asked.schema_name or "answer",
+            description=asked.schema_description,
+            schema=unparsed(asked.schema),
+        )
         wanted = {"type": "json_schema", "structure": {"jsonSchema": schema}}
     return given(textFormat=wanted, effort=None if effort == "none" else effort)
 

@@ -52,6 +52,8 @@ def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
     lost.lose_members(asked, _UNKNOWN_HERE)
     if asked.tier not in (None, "auto", "standard"):
         lost.lose("service_tier")
+    if asked.schema_description is not None:
+        lost.lose("response_format.json_schema.description")
     if asked.one_call_at_most and asked.tools:
         lost.lose("parallel_tool_calls")
     contents = _Contents(lost, signs=not model.startswith(("gemini-1", "gemini-2.0")))

@@ -144,6 +144,10 @@ class Asked(Struct):
     logit_bias: Json = None
     schema: Json = None
     """The JSON schema that the answer has to fit."""
+    schema_name: str | None = None
+    schema_description: str | None = None
+    schema_strict: bool | None = None
+    """The answer fits it in any case, where the schema is of the kind that this is possible for."""
     any_json: bool = False
     """The answer has to be a JSON object."""
     effort: str | None = None
@@ -152,7 +156,7 @@ class Asked(Struct):
     """Anthropic's object."""
     user: str | None = None
     tier: str | None = None
-    """auto or standard, or what only one dialect has."""
+    """auto, standard, flex or priority."""
     cache: Json = None
     stream: bool = False
     others: list[str] = field(default_factory=list)

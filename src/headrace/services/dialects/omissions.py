@@ -22,7 +22,7 @@ HARMLESS = frozenset(
         "prompt_cache_retention", "cache_control", "diagnostics",
         # of a conversation: what the text beside it says too, or what only its own provider reads
         "name", "is_error", "citations", "annotations", "thinking_blocks", "reasoning_content",
-        "eager_input_streaming", "input_examples", "title", "encrypted_content",
+        "eager_input_streaming", "input_examples", "title", "description", "encrypted_content",
         # litellm's note of what an answer held, most of which stands beside it too
         "provider_specific_fields",
     }

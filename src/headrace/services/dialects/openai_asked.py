@@ -91,7 +91,12 @@ def _write_format(asked: Asked) -> dict[str, Any] | None:
         return {"type": "json_object"}
     if asked.schema is None:
         return None
-    schema = {"name": "answer", "schema": asked.schema, "strict": True}
+    schema = given(
+        name=asked.schema_name or "answer",
+        description=asked.schema_description,
+        schema=asked.schema,
+        strict=asked.schema_strict,
+    )
     return {"type": "json_schema", "json_schema": schema}
 
 
@@ -114,14 +119,16 @@ def _write_tool(tool: Tool, where: str, lost: Omissions) -> dict[str, Any]:
 
 def _write_turn(turn: Turn, where: str, lost: Omissions) -> list[dict[str, Any]]:
     if turn.role == "assistant":
-        return [_write_assistant(turn.parts, where, lost)]
+        message = _write_assistant(turn.parts, where, lost)
+        return [message] if any(message[name] for name in message.keys() - {"role"}) else []
     messages: list[dict[str, Any]] = []
     waiting: list[Part] = []
 
     def flush() -> None:
         if waiting:
             content = _write_parts(waiting, where, lost)
-            messages.append({"role": turn.role, "content": content})
+            if content:
+                messages.append({"role": turn.role, "content": content})
             waiting.clear()
 
     for part in turn.parts:

@@ -104,10 +104,18 @@ def _read_format(members: dict[str, Any], asked: Asked) -> None:
     if kind == "json_object":
         asked.any_json = True
     elif kind == "json_schema":
-        described = object_of(wanted.get("json_schema"), "response_format.json_schema")
-        asked.schema = object_of(described.get("schema") or {}, "response_format.json_schema")
+        read_schema(wanted.get("json_schema"), "response_format.json_schema", asked)
     elif kind != "text":
         asked.others.append("response_format")
+
+
+def read_schema(described: Any, where: str, asked: Asked) -> None:
+    """What an answer has to fit, as any of OpenAI's APIs describes it."""
+    described = object_of(described, where)
+    asked.schema = object_of(described.get("schema") or {}, f"{where}.schema")
+    asked.schema_name = described.get("name")
+    asked.schema_description = described.get("description")
+    asked.schema_strict = described.get("strict")
 
 
 def _read_tools(members: dict[str, Any], asked: Asked) -> None:
@@ -146,10 +154,18 @@ def _read_message(message: dict[str, Any], where: str, asked: Asked) -> None:
         id = text_of(message.pop("tool_call_id", None), f"{where}.tool_call_id")
         asked.add("user", [ToolResult(id, parts)])
     elif role == "assistant":
+        _cite(message, parts)
         asked.add("assistant", [*_thoughts(message), *parts, *_calls(message, where)])
     else:
         asked.others.append(f"{where}.role")
     asked.others += rest(message, f"{where}.")
+
+
+def _cite(message: dict[str, Any], parts: list[Part]) -> None:
+    """Takes the citations that answers have beside their text, to that text."""
+    said = [part for part in parts if isinstance(part, Text)]
+    if said and isinstance(message.get("citations"), list):
+        said[-1].citations = message.pop("citations") or None
 
 
 def _thoughts(message: dict[str, Any]) -> list[Part]:

@@ -37,6 +37,7 @@ from headrace.services.dialects.openai_asking import (
     detail_of,
     document_in,
     image_at,
+    read_schema,
     read_user_and_tier,
 )
 from headrace.services.responses_wire import SEALED
@@ -110,7 +111,7 @@ def _read_text(members: dict[str, Any], asked: Asked) -> None:
     if kind == "json_object":
         asked.any_json = True
     elif kind == "json_schema":
-        asked.schema = object_of(form.get("schema") or {}, "text.format.schema")
+        read_schema(form, "text.format", asked)
     elif kind != "text":
         asked.others.append("text.format")
     asked.others += rest(wanted, "text.")

@@ -48,7 +48,9 @@ TO_ANTHROPIC_FINISH = _inverted(ANTHROPIC_FINISH)
 
 STANDARD = "standard"
 AUTO = "auto"
-OPENAI_TIERS = MappingProxyType({"auto": AUTO, "default": STANDARD})
+OPENAI_TIERS = MappingProxyType(
+    {"auto": AUTO, "default": STANDARD, "flex": "flex", "priority": "priority"}
+)
 ANTHROPIC_TIERS = MappingProxyType({"auto": AUTO, "standard_only": STANDARD})
 """Of requests. Other words each dialect has for itself alone."""
 TO_OPENAI_TIERS = _inverted(OPENAI_TIERS)
