@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +26,7 @@ from headrace.data.databases import database
 from headrace.data.ledger_usage import Usage
 from support import tool_servers
 from support.accounts import Account, accounts
-from support.gateway_process import Gateway, running_gateway
+from support.gateway_process import Gateway, children_that_run, running_gateway
 from support.tool_servers import HttpTools, http_tools
 
 ALL, SOME, NONE, FEW = (f"{name}-key-0123456789abcdef01" for name in ("all", "some", "none", "few"))
@@ -169,6 +172,24 @@ def test_without_a_good_key_nothing_is_told(gateway: Gateway) -> None:
         assert error["request_id"] == answer.headers["x-request-id"]
     assert httpx.get(url.replace("/mcp", "/")).status_code == 404
     assert httpx.get(url.replace("/mcp", "/healthz")).status_code == 200
+
+
+def test_after_a_kill_it_is_where_it_was(gateway: Gateway) -> None:
+    """Also where the port was a free one: clients were told of it when the gateway began."""
+    url = gateway.serving["tools_url"].replace("/mcp", "/healthz")
+    assert httpx.get(url).status_code == 200
+    [pid] = children_that_run(gateway.pid, "headrace.operate.mcp_process")
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + PATIENCE_S
+    while children_that_run(gateway.pid, "headrace.operate.mcp_process") in ([], [pid]):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            assert httpx.get(url).status_code == 200
+            break
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 async def test_arguments_are_bounded(gateway: Gateway) -> None:

@@ -62,10 +62,12 @@ class Administration:
 
     async def start(self) -> str:
         """Returns the URL when it serves. Raises Setup."""
-        port = await self._process.start(encode_order(self._order))
-        # Should it be started again, it is to be where it was.
-        self._process.order = encode_order(msgspec.structs.replace(self._order, port=port))
+        port = await self._process.start(self._order_at)
         return url_of(self._order.host, port, tls=self._order.certificate is not None)
+
+    def _order_at(self, port: int | None) -> bytes:
+        order = self._order if port is None else msgspec.structs.replace(self._order, port=port)
+        return encode_order(order)
 
     def first_key(self) -> Secret | None:
         """Makes a key if there is none, when somebody is there to be told. Raises Setup."""

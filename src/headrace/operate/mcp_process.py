@@ -1,4 +1,4 @@
-"""The port of tools as a process of its own. Its order is a worker's, and comes as a worker's does.
+"""The port of tools as a process of its own, and the order its parent gives it, by stdin.
 
 What serves it is imported here alone, in the process that needs it.
 """
@@ -10,16 +10,32 @@ import os
 import sys
 from functools import partial
 
+import msgspec
+from msgspec import Struct
+
 from headrace.errors import Setup
 from headrace.operate.port_process import listener, serves
-from headrace.operate.worker_process import WorkerOrder, decode_order, loaded_by
+from headrace.operate.worker_process import WorkerOrder, loaded_by
 from headrace.platform.logs import JsonLines, log_to_stderr
 from headrace.platform.secrets import Secret
 
 
+class ToolOrder(Struct, frozen=True):
+    """What the process is to serve."""
+
+    worker: WorkerOrder
+    """As a worker is told: the configuration, and what goes with it."""
+    port: int
+    """To listen on. The configuration's, or the one that it had when it was there before."""
+
+
+encode_order = msgspec.json.Encoder().encode
+decode_order = msgspec.json.Decoder(ToolOrder).decode
+
+
 def main() -> None:
     order = decode_order(sys.stdin.buffer.readline())
-    logs = log_to_stderr(order.log_level)
+    logs = log_to_stderr(order.worker.log_level)
     for library in ("mcp", "httpx2"):  # they tell of each request
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
@@ -29,7 +45,7 @@ def main() -> None:
         sys.exit(3)
 
 
-def _serve(order: WorkerOrder, logs: JsonLines) -> None:
+def _serve(told: ToolOrder, logs: JsonLines) -> None:
     import ssl
 
     import uvloop
@@ -39,12 +55,13 @@ def _serve(order: WorkerOrder, logs: JsonLines) -> None:
     require_sdk()
     from headrace.edge.mcp.server import ToolPort
 
+    order = told.worker
     loaded = loaded_by(order)
     key = None if order.generated_key is None else Secret(order.generated_key)
     mcp = loaded.config.mcp
     if mcp is None:
         raise Setup("There is no `mcp` in the configuration any more.")
-    on = listener(mcp.host, mcp.port, "The port for tools", "mcp.port")
+    on = listener(mcp.host, told.port, "The port for tools", "mcp.port")
 
     async def serve() -> None:
         available = order.local_available

@@ -29,15 +29,17 @@ class PortProcess:
         self._what = what
         self._log = log
         self._stop_grace_s = stop_grace_s
-        self.order = b""
-        """What each start is told."""
+        self._order = b""
+        """What the next start is told."""
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
-    async def start(self, order: bytes) -> int:
-        """Returns the port when it serves. Raises Setup."""
-        self.order = order
+    async def start(self, order: Callable[[int | None], bytes]) -> int:
+        """Returns the port when it serves. `order` gives what a start is told: none at first, then
+        the port that it had, for whoever was told of it looks for it there. Raises Setup."""
+        self._order = order(None)
         port = await self._spawn()
+        self._order = order(port)
         self._keeper = asyncio.create_task(self._keep(), name=self._what)
         return port
 
@@ -73,7 +75,7 @@ class PortProcess:
         process = await child_process.spawn(self._module)
         self._process = process
         assert process.stdout is not None
-        await child_process.give_order(process, self.order)
+        await child_process.give_order(process, self._order)
         line = await process.stdout.readline()
         if not line.startswith(READY):
             code = await process.wait()
