@@ -76,6 +76,39 @@ def test_who_makes_a_key_is_told(tmp_path: Path) -> None:
     assert "no price is known" in done.stderr
 
 
+def test_a_reload_that_takes_a_price_away_tells_whose_budgets_refuse(tmp_path: Path) -> None:
+    """Budgets of keys that were made by command stand in no file whose check would tell of them."""
+    text = CONFIG.format(url="http://127.0.0.1:9").partition("keys:")[0]
+    log, file = tmp_path / "log.jsonl", tmp_path / "headrace.yaml"
+    file.write_text(text)
+    first, second, dear, gone = (
+        json.loads(run(("keys", "create", name, "--json", *more), tmp_path, ENV).stdout)["key"][
+            "id"
+        ]
+        for name, more in (
+            ("first", ("--monthly-usd", "5", "--model", "gpt")),
+            ("second", ("--monthly-usd", "9", "--model", "gpt")),
+            ("dear", ("--monthly-usd", "5", "--model", "llama")),
+            ("gone", ("--monthly-usd", "5", "--model", "gpt")),
+        )
+    )
+    run(("keys", "revoke", gone), tmp_path, ENV)
+    with running_gateway(text, tmp_path, ENV):
+        until(lambda: bool(told(log)))
+        assert [line["detail"].partition(":")[0] for line in told(log)] == [
+            f"budgets of the key {dear}"
+        ]
+        file.write_text(text.replace(", priced_as: openai/gpt-4o", ""))
+        until(lambda: len(told(log)) == 3)
+    (warning,) = [line["detail"] for line in told(log)[1:] if '"gpt" (at known)' in line["detail"]]
+    who, _, what = warning.partition(": ")
+    assert set(who.removeprefix("budgets of ").split(", ")) == {
+        f"the key {first}",
+        f"the key {second}",
+    }
+    assert 'prices: {"gpt": {input' in what
+
+
 HEAD = """
 backends:
   own: {provider: openai, url: "http://10.0.0.7:8000/v1"}

@@ -49,7 +49,7 @@ from headrace.gateway.shedding import Shedder
 from headrace.gateway.stories import Stories
 from headrace.gateway.telemetry.snapshot import Snapshot
 from headrace.gateway.token_assembly import KeyStore
-from headrace.gateway.unpriced_budgets import unpriced_budgets
+from headrace.gateway.unpriced_budgets import unpriced_budgets, unpriced_in_registry
 from headrace.gateway.written_units import written_units
 from headrace.platform.http.certificates import server_context
 from headrace.platform.http.client import HttpTransport
@@ -174,6 +174,7 @@ class Worker:
         self._telemetry.start()
         self._control.url = local_url(server_config, port)
         await self._open_control()
+        self._tell_unpriced_keys()
         try:
             ready.set_result(port)
             await self._stopping.wait()
@@ -294,9 +295,15 @@ class Worker:
             await self._shared.catch_up()
         for warning in (*loaded.warnings, *unpriced_budgets(loaded)):
             log.warning("configuration", extra={"detail": str(warning)})
+        self._tell_unpriced_keys()
         for field in needs_restart(self._loaded.config, loaded.config):
             log.warning("restart needed", extra={"detail": f"{field} changes at the next start"})
         log.info("configuration reloaded", extra={"detail": str(loaded.source)})
+
+    def _tell_unpriced_keys(self) -> None:
+        """Budgets of the registry stand in no file whose check would tell of them."""
+        for warning in unpriced_in_registry(self._config, self._registry.keyring.budgets()):
+            log.warning("configuration", extra={"detail": warning})
 
     async def _keep(self, fault: Setup) -> None:
         log.error("configuration not taken up, the old one goes on", extra={"detail": str(fault)})

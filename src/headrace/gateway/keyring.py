@@ -8,11 +8,12 @@ thousand keys take little memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 
+from headrace.allowances import BudgetRule
 from headrace.data.registry.records import KeyRecord, UnitRecord, key_of, unit_of
 from headrace.data.registry.rows import Row
 from headrace.gateway.callers import Known, known_by_record, under
@@ -138,6 +139,21 @@ class Keyring:
             for units in (self._units, self._written)
             if (unit := units.get((kind, tenant, name))) is not None
         ]
+
+    def budgets(self) -> Iterator[tuple[str, frozenset[str] | None, BudgetRule]]:
+        """The registry's own, of whoever is not refused: whose each is, in words; the models that
+        its calls can be for, None for all; and the budget."""
+        for unit in self._units.values():
+            models = None if unit.models is None else frozenset(unit.models)
+            for rule in () if unit.suspended else unit.budgets:
+                yield f"the {unit.kind} {unit.name!r}", models, rule
+        for key_id, digests in self._digests.items():
+            known = self.known[digests[0]] if digests else None
+            if known is None or not known.caller.budgets:
+                continue
+            if known.conditions is None or known.conditions.refusal is None:
+                for rule in known.caller.budgets:
+                    yield f"the key {key_id}", known.caller.models, rule
 
     def _settle_own(self) -> None:
         """Puts the configuration's keys under what is above them now."""

@@ -40,6 +40,31 @@ def unpriced_budgets(loaded: Loaded) -> list[Problem]:
     return sorted(findings.warnings, key=lambda p: (p.line, p.column))
 
 
+def unpriced_in_registry(
+    config: Config, budgets: Iterable[tuple[str, Names, BudgetRule]]
+) -> list[str]:
+    """The same for budgets that stand in no file, each with whose it is and the models that it can
+    be for: a sentence for each set of models without a price."""
+    found = [(whose, names, rule) for whose, names, rule in budgets if needs_price(rule)]
+    if not found:
+        return []
+    unpriced = UnpricedModels(config)
+    known: dict[Names, dict[str, list[str]]] = {}
+    told: dict[str, dict[str, None]] = {}
+    for whose, own, rule in found:
+        names = _both(own, _listed(rule.only.get("model")))
+        if names not in known:  # many keys are for the same models
+            known[names] = unpriced.of(names)
+        if models := known[names]:
+            told.setdefault(f"{unpriced.told(models)}. {unpriced.remedy(models)}", {})[whose] = None
+    return [f"budgets of {_first(list(who))}: {sentence}" for sentence, who in told.items()]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join((*names[:MOST_NAMED], *((f"{more:,} more",) if more > 0 else ())))
+
+
 def needs_price(rule: BudgetRule) -> bool:
     """Whether it refuses what it knows no price of."""
     return rule.usd is not None and rule.stop and rule.unpriced == "refuse"
