@@ -125,6 +125,8 @@ def test_a_wrong_command_line(arguments: str, tmp_path: Path) -> None:
         ("serve --port", "--port needs a value behind it."),
         ("config check a.yaml b.yaml", "`headrace config check` has no use for 'b.yaml'."),
         ("config check a.yaml -c b.yaml", "Two files are named: a.yaml, and b.yaml by --config."),
+        ("serve --port many", "--port takes a whole number, not 'many'."),
+        ("top --every soon", "--every takes a number, not 'soon'."),
         ("savngs", 'Did you mean "savings"?'),
     ],
 )
@@ -158,6 +160,9 @@ def test_config_commands(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(CONFIG.replace("one", "other"))
     for named in (["other.yaml"], ["-c", "other.yaml"]):
         assert "other:" in answered("config", "show", *named, folder=tmp_path).stdout
+    told = json.loads(answered("config", "show", "--json", "other.yaml", folder=tmp_path).stdout)
+    assert (told["source"], list(told["config"]["models"])) == ("other.yaml", ["other"])
+    assert told["config"]["server"]["port"] == 8080  # with all defaults
     missing = headrace("config", "check", "nowhere.yaml", folder=tmp_path)
     assert missing.returncode == 3
     assert 'There is no file "nowhere.yaml".' in missing.stderr

@@ -52,7 +52,7 @@ class BudgetRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: str | None = None
     """Shown in refusals and alerts; leave out for a name made of the rest."""
     per: Dimension | list[Dimension]
-    """What is counted apart; see `limits.per`."""
+    """What is counted apart: one of gateway, tenant, team, user, key, ip, model, or several."""
     only: dict[str, str | list[str]] = field(default_factory=dict)
     """Which calls it is for; see `limits.only`."""
     usd: Usd | None = None

@@ -170,12 +170,15 @@ def check(
 
 
 @config_app.command
-def show(file: FileArgument = None, *, config: ConfigOption = None) -> None:
+def show(
+    file: FileArgument = None, *, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Show the configuration in force with all defaults; secrets stay hidden."""
-    from headrace.config.show import show as rendered
+    from headrace.config import show as shown
     from headrace.operate.finding import find_config, named_once
 
-    print(rendered(find_config(named_once(file, config))))
+    loaded = find_config(named_once(file, config))
+    print(shown.as_json(loaded) if json else shown.show(loaded))
 
 
 @config_app.command

@@ -8,6 +8,12 @@ import yaml
 from headrace.config.loading import Loaded
 
 
+def as_json(loaded: Loaded) -> str:
+    """The same for machines, with `source`: the file, null where there is none."""
+    source = None if loaded.source is None else str(loaded.source)
+    return msgspec.json.encode({"source": source, "config": loaded.config}).decode()
+
+
 def show(loaded: Loaded) -> str:
     """YAML with every default and left-out model filled in, which `load` reads back as the same.
 

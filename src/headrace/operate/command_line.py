@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+from cyclopts import CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 from rich.text import Text
+
+_KINDS: dict[type | None, str] = {int: "a whole number", float: "a number"}
 
 
 def told(error: CycloptsError) -> Text:
@@ -23,4 +25,8 @@ def _problem(error: CycloptsError, command: str) -> str:
             name = argument.name.lstrip("-").upper()
             return f"{name} is missing: `{command} {name}`."
         return f"{error.keyword or argument.name} needs a value behind it."
+    kind = _KINDS.get(error.target_type) if isinstance(error, CoercionError) else None
+    if isinstance(error, CoercionError) and kind is not None and error.token is not None:
+        named = error.token.keyword or (error.argument.name if error.argument else "It")
+        return f"{named} takes {kind}, not {error.token.value!r}."
     return str(error)
