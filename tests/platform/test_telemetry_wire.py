@@ -24,7 +24,7 @@ TEXTS = ["", "a", "é" * 40, "x" * 100, "x" * 112, "x" * 130, "y" * 40_000]
 
 
 def span(own: dict[str, Value], shared: Shared, name: str = "chat m") -> Span:
-    return Span(name, SpanKind.SERVER, 5, 6, None, True, 7, 8, own, shared=shared)
+    return Span(name, SpanKind.SERVER, 5, 6, None, True, 7, 8, own, shared=(shared,))
 
 
 def read(one: Span, known: KeyValues) -> ReadSpan:

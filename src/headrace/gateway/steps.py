@@ -11,8 +11,8 @@ from headrace.gateway.fleet import BackendState
 from headrace.gateway.health import Permit
 
 
-class Move(enum.Enum):
-    """Why a backend is asked."""
+class Move(enum.StrEnum):
+    """Why a backend is asked. Strings, for an `Enum` is hashed in Python."""
 
     FIRST = "first"
     RETRY = "retry"

@@ -36,11 +36,18 @@ _PROVIDERS = {
 """Ours, where the conventions have another name."""
 _FINE = frozenset({"ok", "running", "lost", "cancelled"})
 _PARTS = (
-    ("gen_ai.usage.cache_read.input_tokens", "cached_tokens"),
-    ("gen_ai.usage.cache_creation.input_tokens", "cache_write_tokens"),
-    ("gen_ai.usage.reasoning.output_tokens", "reasoning_tokens"),
-    ("gen_ai.usage.audio.input_tokens", "audio_input_tokens"),
-    ("gen_ai.usage.audio.output_tokens", "audio_output_tokens"),
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.reasoning.output_tokens",
+    "gen_ai.usage.audio.input_tokens",
+    "gen_ai.usage.audio.output_tokens",
+)
+_counts_of_parts = attrgetter(
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
 )
 
 
@@ -61,6 +68,7 @@ class CallSpans:
         """The call's first, then those of its attempts in order."""
         trace, call, progress = kept.trace, kept.call, kept.progress
         state, own = trace.state.decode("ascii"), _own(kept)
+        told = Shared({"headrace.call.id": call.id, **_usage(kept.usage)})
         if kept.said is not None:
             own |= content_of(call.operation, kept.said, self._content_bytes, self._scrub)
         yield Span(
@@ -75,14 +83,13 @@ class CallSpans:
             attributes=own,
             failed=failed(progress),
             trace_state=state,
-            shared=self._of_call(kept),
+            shared=(self._of_call(kept), told),
         )
         last = len(trace.sent_to)
         for number, (go, (target, origin)) in enumerate(_asked(kept), 1):
             ended = kept.ended if go is None or go.ended is None else go.ended
-            its_own: dict[str, Value] = {"headrace.call.id": call.id}
-            if number == last and target is progress.target:
-                its_own |= _usage(kept.usage)
+            ends_it = number == last and target is progress.target
+            its_own = told if ends_it else Shared({"headrace.call.id": call.id})
             yield Span(
                 name=_name(call, target.model or call.model),
                 kind=SpanKind.CLIENT,
@@ -92,10 +99,10 @@ class CallSpans:
                 parent_is_remote=False,
                 start_ns=_unix_ns(kept, call.received_at if go is None else go.began),
                 end_ns=_unix_ns(kept, ended),
-                attributes=its_own,
+                attributes={},
                 failed=go is not None and go.result not in _FINE,
                 trace_state=state,
-                shared=self._of_attempt(call, go, target, origin),
+                shared=(self._of_attempt(call, go, target, origin), its_own),
             )
 
     def _of_call(self, kept: Kept) -> Shared:
@@ -171,15 +178,15 @@ def _call_attributes(kept: Kept, limit: bytes) -> dict[str, Value]:
 
 
 def _own(kept: Kept) -> dict[str, Value]:
-    """What is the call's alone."""
+    """What is the call's alone, and of none of its attempts."""
     call, progress = kept.call, kept.progress
-    found: dict[str, Value] = {"headrace.call.id": call.id}
+    found: dict[str, Value] = {}
     if call.stream and progress.first_content_at is not None:
         first_s = progress.first_content_at - call.received_at
         found["gen_ai.response.time_to_first_chunk"] = round(first_s, 6)
     if progress.cost_microusd is not None:
         found["headrace.cost_usd"] = progress.cost_microusd / 1_000_000
-    return found | _usage(kept.usage)
+    return found
 
 
 def _attempt_attributes(
@@ -212,10 +219,9 @@ def _usage(usage: Usage) -> dict[str, Value]:
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
     }
-    for name, field in _PARTS:
-        count = getattr(usage, field)
-        if count:
-            found[name] = count
+    counts = _counts_of_parts(usage)
+    if any(counts):
+        found |= {name: count for name, count in zip(_PARTS, counts, strict=True) if count}
     return found
 
 

@@ -84,14 +84,14 @@ class Tracer:
         return trace
 
     def _make_ready(self) -> None:
-        random, threshold, propagates = self._random, self._threshold, self._propagates
+        random, threshold, ready = self._random, self._threshold, self._ready
         for _ in range(MADE_AT_ONCE):
             trace_id, span_id = random(128) or 1, random(64) or 1
             sampled = trace_id & _LOW < threshold
             line = b""
-            if propagates:
+            if self._propagates:
                 line = outgoing(trace_id, attempt_id(span_id, 1), sampled, b"")
-            self._ready.append(Trace(trace_id, span_id, sampled, line))
+            ready.append(Trace(trace_id, span_id, sampled, line))
 
     def settled(
         self, call: Call, trace: Trace, progress: Progress, usage: Usage, now: float

@@ -4,7 +4,7 @@ OpenTelemetry's protocol has them here."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from headrace.platform.telemetry.spans import Shared, Value
 
@@ -12,11 +12,11 @@ _DOUBLE = struct.Struct("<Bd").pack
 
 
 class KeyValues:
-    """Attributes as `KeyValue`s. What it was given before is not made again: most texts of one
-    batch are alike. For one batch, so that it holds no more than that."""
+    """Attributes as `KeyValue`s. Names, and what spans share, are not made again. For one batch, so
+    that it holds no more than that."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, str], bytes] = {}
+        self._texts: dict[tuple[int, str], bytes] = {}
         self._names: dict[str, bytes] = {}
         self._shared: dict[Shared, bytes] = {}
 
@@ -27,29 +27,29 @@ class KeyValues:
             made = self._shared[shared] = b"".join(self.fields(shared.values, number))
         return made
 
-    def fields(self, values: Mapping[str, Value], number: int) -> Iterable[bytes]:
-        """Each in a field of that number, which is at most 15 and always the same."""
-        texts = self._texts
+    def text(self, number: int, value: str) -> bytes:
+        """A field of text that comes often."""
+        made = self._texts.get((number, value))
+        if made is None:
+            made = self._texts[number, value] = text(number, value)
+        return made
+
+    def fields(self, values: Mapping[str, Value], number: int) -> list[bytes]:
+        """Each in a field of that number, which is at most 15."""
+        made, names = [], self._names
         for name, value in values.items():
             if isinstance(value, str):
-                made = texts.get((name, value))
-                if made is None:
-                    made = _key_value(number, self._name(name), text(1, value))
-                    texts[name, value] = made
-                yield made
-                continue
-            if isinstance(value, bool):
+                any_value = text(1, value)
+            elif isinstance(value, bool):
                 any_value = b"\x10\x01" if value else b"\x10\x00"
             elif isinstance(value, int):
                 any_value = b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
             else:
                 any_value = _DOUBLE(0x21, float(value))
-            yield _key_value(number, self._name(name), any_value)
-
-    def _name(self, name: str) -> bytes:
-        made = self._names.get(name)
-        if made is None:
-            made = self._names[name] = text(1, name)
+            named = names.get(name)
+            if named is None:
+                named = names[name] = text(1, name)
+            made.append(_key_value(number, named, any_value))
         return made
 
 
@@ -64,7 +64,11 @@ def _key_value(number: int, name: bytes, any_value: bytes) -> bytes:
 
 def text(number: int, value: str) -> bytes:
     """A field of text."""
-    return field(number, value.encode("utf-8", "replace"))
+    data = value.encode("utf-8", "replace")
+    size = len(data)
+    if size < 0x80:
+        return b"%c%c%b" % (number << 3 | 2, size, data)
+    return field(number, data)
 
 
 def field(number: int, data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -12,8 +12,8 @@ from msgspec import Struct
 Value = str | int | float | bool
 
 
-class SpanKind(enum.Enum):
-    """As OpenTelemetry has them."""
+class SpanKind(enum.StrEnum):
+    """As OpenTelemetry has them. Strings, for an `Enum` is hashed in Python."""
 
     SERVER = "server"
     CLIENT = "client"
@@ -27,9 +27,6 @@ class Shared:
 
     def __init__(self, values: dict[str, Value]) -> None:
         self.values = values
-
-
-NOTHING: Final = Shared({})
 
 
 class Span(Struct, frozen=True):
@@ -47,18 +44,21 @@ class Span(Struct, frozen=True):
     """Its own; see `shared`."""
     failed: bool = False
     trace_state: str = ""
-    shared: Shared = NOTHING
+    shared: tuple[Shared, ...] = ()
 
     @property
     def all_attributes(self) -> dict[str, Value]:
-        return self.shared.values | self.attributes
+        found: dict[str, Value] = {}
+        for shared in self.shared:
+            found |= shared.values
+        return found | self.attributes
 
 
 def scrubbed(spans: list[Span], scrub: Callable[[str], str]) -> list[Span]:
     """Without secrets in names that clients chose. One search for all texts of all spans, since
     most have none, and a look at each only where there was something."""
     texts: list[str] = []
-    for shared in {span.shared for span in spans}:
+    for shared in {shared for span in spans for shared in span.shared}:
         texts += [value for value in shared.values.values() if isinstance(value, str)]
     for span in spans:
         texts += (span.name, span.trace_state)
@@ -76,7 +76,7 @@ def _scrubbed(span: Span, scrub: Callable[[str], str]) -> Span:
     }
     state = "" if scrub(span.trace_state) != span.trace_state else span.trace_state
     return msgspec.structs.replace(
-        span, name=scrub(span.name), trace_state=state, attributes=attributes, shared=NOTHING
+        span, name=scrub(span.name), trace_state=state, attributes=attributes, shared=()
     )
 
 
