@@ -112,7 +112,6 @@ CLIENTS = {
 }
 NO_JSON_MODE = "the provider has no JSON mode"
 NO_FORCED_TOOL = "the provider cannot be told that a tool must be called"
-NO_SINGLE_TOOL = "the provider cannot be told that no other tool be called with it"
 LOST = {
     (feature, client, provider): why
     for client, provider, why in (
@@ -121,17 +120,11 @@ LOST = {
         ("instructor, tools", "Ollama", NO_FORCED_TOOL),
         ("instructor, responses", "Ollama", NO_FORCED_TOOL),
         ("instructor, anthropic", "Ollama", NO_FORCED_TOOL),
-        ("instructor, anthropic", "Google", NO_SINGLE_TOOL),
-        ("instructor, anthropic", "AWS Bedrock", NO_SINGLE_TOOL),
-        ("instructor, anthropic", "Cohere", NO_SINGLE_TOOL),
     )
     for feature in OF_TYPES
 } | {
     ("types of answers", "litellm, anthropic", "Ollama"): NO_FORCED_TOOL,
-    **{
-        ("types of answers", "ai, @ai-sdk/anthropic", provider): NO_SINGLE_TOOL
-        for provider in ("Google", "AWS Bedrock", "Cohere", "Ollama")
-    },
+    ("types of answers", "ai, @ai-sdk/anthropic", "Ollama"): NO_FORCED_TOOL,
 }
 """What is refused, by feature, client and provider, and why."""
 CELLS = [

@@ -333,18 +333,18 @@ def streams(draw: st.DrawFn) -> list[Delta]:
         if choose.once_in(3):
             deltas.append(Hidden(choose.text()))
         else:
-            deltas += [*map(Thought, choose.texts(1, 3)), Signed(choose.text())]
-    for _ in range(choose.upto(4)):
+            deltas += [*map(Thought, choose.texts(1, 2)), Signed(choose.text())]
+    for _ in range(choose.upto(3)):
         likely = _likely(choose) if choose.once_in(4) else None
         deltas.append(Said(choose.text(), likely))
         if choose.once_in(5):
             deltas.append(Cited(choose.of(CITATIONS)))
     if choose.once_in(6):
         deltas += map(Refusing, choose.texts(1, 2))
-    calls = choose.upto(3)
+    calls = choose.upto(2)
     for number in range(calls):
         deltas.append(Called(number, f"call-{number}", choose.of(NAMES)))
-        deltas += [Arguments(number, text) for text in choose.texts(1, 3)]
+        deltas += [Arguments(number, text) for text in choose.texts(1, 2)]
     finish = Finish.TOOLS if calls else choose.of(list(Finish))
     stop = choose.text() if finish is Finish.STOP_SEQUENCE else None
     return [*deltas, Finished(finish, stop), Counted(_counts(choose)), Ended()]

@@ -15,11 +15,12 @@ from headrace.errors import Reason, Refused
 from headrace.services.dialects import (
     anthropic_asking,
     bedrock_asking,
+    one_call,
     openai_asked,
     openai_asking,
     responses_asking,
 )  # fmt: skip
-from headrace.services.dialects.neutral import Asked
+from headrace.services.dialects.neutral import Asked, Part, Redacted, Text, Thinking, ToolUse
 from headrace.services.dialects.omissions import Omissions
 from services.generated_chats import json_values
 
@@ -210,3 +211,35 @@ class TestWhatBothSay:
         ):
             assert len(body["messages"]) == 1
         assert list(lost.dropped) == ["messages.thinking"]
+
+
+class TestOneCallAtMost:
+    """By the gateway, where the provider cannot be told."""
+
+    def test_who_wants_it(self) -> None:
+        chat: dict[str, Any] = {"messages": [], "tools": []}
+        wishes = [
+            ({**chat, "parallel_tool_calls": False}, True),
+            ({**chat, "parallel_tool_calls": True}, False),
+            ({**chat, "tool_choice": {"type": "any", "disable_parallel_tool_use": True}}, True),
+            ({**chat, "tool_choice": {"type": "any", "disable_parallel_tool_use": False}}, False),
+            ({**chat, "tool_choice": "auto", "user": "parallel_tool_calls"}, False),
+            (chat, False),
+        ]
+        for body, wanted in wishes:
+            assert one_call.is_wanted(json.dumps(body).encode()) is wanted, body
+
+    def test_what_is_left_of_an_answer(self) -> None:
+        first, second = ToolUse("a", "f", {}), ToolUse("b", "f", {})
+        thoughts: list[Part] = [Thinking("1", "s"), Redacted("2")]
+        more: list[Part] = [Thinking("3", "t"), Redacted("4")]
+        said = Text("x")
+        cases: list[tuple[list[Part], list[Part]]] = [
+            ([said], [said]),
+            ([*thoughts, said, first], [*thoughts, said, first]),
+            ([*thoughts, first, *more, second, said], [*thoughts, first]),
+            ([first, said, second], [first, said]),
+            (thoughts, thoughts),
+        ]
+        for parts, kept in cases:
+            assert one_call.first_call(list(parts)) == kept

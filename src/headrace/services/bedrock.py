@@ -18,7 +18,8 @@ from headrace.services.aws_signing import Sign
 from headrace.services.dialects import bedrock_answering, bedrock_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.omissions import Omissions, Policy
-from headrace.services.interpreted import InterpretedService, OwnEvents
+from headrace.services.dialects.one_call import OwnEvents
+from headrace.services.interpreted import InterpretedService
 
 _encode = msgspec.json.Encoder().encode
 

@@ -22,8 +22,9 @@ from headrace.services.dialects import anthropic_asking, google_answering, googl
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
 from headrace.services.dialects.omissions import Omissions, Policy
+from headrace.services.dialects.one_call import OwnEvents
 from headrace.services.embedding_list import openai_list, texts_of
-from headrace.services.interpreted import InterpretedService, OwnEvents
+from headrace.services.interpreted import InterpretedService
 from headrace.services.service import BadAnswer, WholeRead
 
 METHODS = {

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin, WireRequest, encode_head
+from headrace.services.dialects import one_call
 from headrace.services.dialects.clients import CLIENTS, Writer
-from headrace.services.dialects.neutral import Answered, Asked, Delta
+from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.omissions import Omissions, Policy
+from headrace.services.dialects.one_call import OwnEvents
 from headrace.services.openai import common_headers
 from headrace.services.service import EventRead, Service, Splitter, StreamReader, WholeRead
 from headrace.services.translated import TranslatedStream, read_whole
 
 _objects = msgspec.json.Decoder(dict[str, Any])
-
-
-class OwnEvents(Protocol):
-    """Reads a stream of the provider's own format."""
-
-    def read(self, data: bytes) -> list[Delta]:
-        """What an event says. Raises BadAnswer."""
-        ...
-
-    def end(self) -> list[Delta] | None:
-        """What the end of the bytes says; None if it comes too early."""
-        ...
-
-    def splitter(self) -> Splitter: ...
 
 
 class InterpretedService(Service):
@@ -73,10 +61,16 @@ class InterpretedService(Service):
         return replace(request, note=told) if told else request
 
     def stream_reader(self, call: Call) -> StreamReader:
-        return InterpretedStream(self._events(call), CLIENTS[call.operation].writer(call))
+        events = self._events(call)
+        if one_call.is_wanted(call.body):
+            events = one_call.FirstCall(events)
+        return InterpretedStream(events, CLIENTS[call.operation].writer(call))
 
     def read_whole(self, call: Call, body: bytes) -> WholeRead:
-        return read_whole(self._answered(call, body), call)
+        read = self._answered(call, body)
+        if isinstance(read, Answered) and one_call.is_wanted(call.body):
+            read.parts = one_call.first_call(read.parts)
+        return read_whole(read, call)
 
     def _name(self, call: Call) -> str:
         """The provider's name of the model."""

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 has (`thinking`, `top_k`) goes into `additionalModelRequestFields`, to Claude alone.
 
 Cannot be said: `seed`, penalties, `logit_bias`, log probabilities, JSON without a schema, a choice
-of no tool, at most one call, images and documents by URL (but for S3), stored files.
+of no tool, images and documents by URL (but for S3), stored files.
 """
 
 from __future__ import annotations
@@ -130,8 +130,6 @@ def _metadata(asked: Asked, lost: Omissions) -> dict[str, str] | None:
 def _tools(asked: Asked, lost: Omissions) -> dict[str, Any] | None:
     if not asked.tools:
         return None
-    if asked.one_call_at_most:
-        lost.lose("parallel_tool_calls")
     tools: list[dict[str, Any]] = []
     for tool in asked.tools:
         tools.append({"toolSpec": _tool(tool)})

@@ -2,7 +2,7 @@
 
 https://docs.cohere.com/v2/reference/chat. A choice of one tool is said by sending that tool alone
 and demanding a call. Cannot be said: log probabilities (they come in another form), `logit_bias`,
-end users, cache marks, service tiers, degrees of effort, at most one call, documents but as text.
+end users, cache marks, service tiers, degrees of effort, documents but as text.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
         lost.lose("service_tier")
     if asked.schema_description is not None:
         lost.lose("response_format.json_schema.description")
-    if asked.one_call_at_most and asked.tools:
-        lost.lose("parallel_tool_calls")
     messages: list[dict[str, Any]] = []
     if asked.system:
         messages.append({"role": "system", "content": _content(asked.system, "system", lost)})

@@ -9,7 +9,7 @@ thinking and thought signatures. Two things have another place there:
 - An image or document by URL is fetched by Google, which takes public HTTPS URLs.
 
 Cannot be said: log probabilities (they come in another form), `logit_bias`, marks for caches, end
-users, at most one call, system messages after the first turn, stored files of other providers.
+users, system messages after the first turn, stored files of other providers.
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ def written(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
         lost.lose("service_tier")
     if asked.schema_description is not None:
         lost.lose("response_format.json_schema.description")
-    if asked.one_call_at_most and asked.tools:
-        lost.lose("parallel_tool_calls")
     contents = _Contents(lost, signs=not model.startswith(("gemini-1", "gemini-2.0")))
     for i, turn in enumerate(asked.turns):
         contents.add(turn, f"messages[{i}]")
