@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from operate.test_keys import until
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 
@@ -65,6 +66,7 @@ def test_lines_for_eyes(upstream: ScriptedThread, tmp_path: Path) -> None:
     text = CONFIG.format(url=upstream.url, workers=1, form="text")
     with running_gateway(text, tmp_path, ENV) as gateway:
         call = post(gateway, "gpt-4o\n200 forged").headers["x-request-id"]
+        until(lambda: call in (tmp_path / "log.jsonl").read_text())  # without another call
     said = (tmp_path / "log.jsonl").read_text()
     (line,) = [x for x in said.splitlines() if call in x]
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} 200 complete chat 'gpt-4o\\n200 forged' by up ", line)
