@@ -14,6 +14,7 @@ from headrace.errors import Setup
 from headrace.operate import command_line, registry_cli
 from headrace.operate.audit_cli import audit_app
 from headrace.operate.cache_cli import cache_app
+from headrace.operate.command_line import whole_number
 from headrace.operate.telemetry_cli import alerts_app, top
 from headrace.operate.usage_cli import ledger_app, savings, usage
 
@@ -66,8 +67,12 @@ def serve(
     *,
     config: ConfigOption = None,
     host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
-    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.")] = None,
-    workers: Annotated[int | None, Parameter(help="Processes that serve the port.")] = None,
+    port: Annotated[
+        int | None, Parameter(converter=whole_number, help="Port to listen on; 0 takes a free one.")
+    ] = None,
+    workers: Annotated[
+        int | None, Parameter(converter=whole_number, help="Processes that serve the port.")
+    ] = None,
     log_level: Annotated[str, Parameter(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     json: JsonOption = False,
 ) -> None:

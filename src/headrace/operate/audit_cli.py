@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from headrace.operate.command_line import whole_number
+
 audit_app = App(name="audit", help="The log of what administrators did and who was refused.")
 
 ConfigOption = Annotated[
@@ -29,7 +31,7 @@ def list_events(
     *,
     action: Annotated[str | None, Parameter(help="Only such as `keys` or `keys.create`.")] = None,
     actor: Annotated[str | None, Parameter(help="Only by this one.")] = None,
-    limit: Annotated[int, Parameter(help="The last so many.")] = 50,
+    limit: Annotated[int, Parameter(converter=whole_number, help="The last so many.")] = 50,
     folder: FolderOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -103,7 +105,9 @@ def erase(
 
 @audit_app.command
 def prove(
-    number: Annotated[int, Parameter(help="The event's number, `n` in the list.")],
+    number: Annotated[
+        int, Parameter(converter=whole_number, help="The event's number, `n` in the list.")
+    ],
     *,
     folder: FolderOption = None,
     config: ConfigOption = None,

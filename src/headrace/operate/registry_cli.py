@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from headrace.operate.command_line import whole_number
+
 if TYPE_CHECKING:
     from headrace.config.loading import Loaded
 
@@ -33,8 +35,12 @@ Operations = Annotated[
 ]
 Expires = Annotated[str | None, Parameter(help="When it ends: 30d, 2030-12-31, or an instant.")]
 Tags = Annotated[list[str] | None, Parameter(name="--tag", help="NAME=WORD, to sort calls by.")]
-PerMinute = Annotated[int | None, Parameter(help="Calls in a minute; 0 for no limit.")]
-TokensPerMinute = Annotated[int | None, Parameter(help="Tokens in a minute; 0 for no limit.")]
+PerMinute = Annotated[
+    int | None, Parameter(converter=whole_number, help="Calls in a minute; 0 for no limit.")
+]
+TokensPerMinute = Annotated[
+    int | None, Parameter(converter=whole_number, help="Tokens in a minute; 0 for no limit.")
+]
 MonthlyUsd = Annotated[
     str | None, Parameter(help="US dollars in a calendar month; 0 for no budget.")
 ]
