@@ -277,7 +277,8 @@ class Pipeline:
     def settle(self, call: Call, progress: Progress) -> None:
         """The end of a call, whatever it was."""
         metering = self.parts.metering
-        metering.price(call, progress)
+        if not progress.priced:  # as an answer is before its head leaves
+            metering.price(call, progress)
         now, used = time.monotonic(), progress.usage_in_all(len(call.body))
         if call.hold is not None:  # what was reserved becomes what was used
             tokens = used.input_tokens + used.output_tokens

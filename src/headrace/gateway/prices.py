@@ -128,8 +128,10 @@ class Price(Struct, frozen=True):
         if usage.output_tokens:
             if rates.output is None or rates.reasoning is None:
                 return None
-            reasoning = min(usage.reasoning_tokens, usage.output_tokens)
-            total += (usage.output_tokens - reasoning) * rates.output + reasoning * rates.reasoning
+            total += usage.output_tokens * rates.output
+            if usage.reasoning_tokens:
+                reasoning = min(usage.reasoning_tokens, usage.output_tokens)
+                total += reasoning * (rates.reasoning - rates.output)
         return -(-total // self.scale)
 
     def of_text(self, input_tokens: int, output_tokens: int) -> int | None:
@@ -147,6 +149,15 @@ class Price(Struct, frozen=True):
                 return None
             total += output_tokens * rates.output
         return -(-total // self.scale)
+
+    @property
+    def line(self) -> tuple[int, int, int, int] | None:
+        """What `of_text` reckons by, where that is the same for every call: for a request, a token
+        of input and one of output, over a scale. None where it is not."""
+        rates = self.rates
+        if self.tiers or not self.by_tokens or rates.output is None or rates.reasoning is None:
+            return None
+        return self.per_request, rates.input, rates.output, self.scale
 
     def _is_text(self, usage: Usage) -> bool:
         """Nothing of it has a price by another unit."""
@@ -221,6 +232,8 @@ class Quote(Struct, frozen=True):
     price: Price | None
     until: float
     """Unix time in seconds when to look again; some prices change by date or time of day."""
+    line: tuple[int, int, int, int] | None = None
+    """See `Price.line`."""
 
 
 class PriceBook:
@@ -273,6 +286,9 @@ class PriceBook:
         quote = self._quotes.get(seller)
         if quote is None or self._clock() >= quote.until:
             quote = self._quote(*seller)
+        if quote.line is not None:  # of nearly every price: what each call would look up again
+            request, asked, answered, scale = quote.line
+            return -(-(request + input_tokens * asked + output_tokens * answered) // scale)
         return None if quote.price is None else quote.price.of_text(input_tokens, output_tokens)
 
     def context_window(self, provider: str, model: str) -> int | None:
@@ -309,10 +325,11 @@ class PriceBook:
         if own is None and provider == LOCAL:
             own = FREE
         if own is not None or found is None:
-            return Quote(found, own, float("inf"))
+            return Quote(found, own, float("inf"), None if own is None else own.line)
         price = Price.of_row(found.price_at(datetime.datetime.fromtimestamp(now, datetime.UTC)))
         fixed = isinstance(found.prices, PriceRow)
-        return Quote(found, price, float("inf") if fixed else (now // MINUTE_S + 1) * MINUTE_S)
+        until = float("inf") if fixed else (now // MINUTE_S + 1) * MINUTE_S
+        return Quote(found, price, until, None if price is None else price.line)
 
     def _own_price(self, provider: str, model: str, found: ModelRow | None) -> Price | None:
         """That of the name as it is, else of the model that it is known to mean."""

@@ -245,11 +245,11 @@ def _answer_tokens(call: Call) -> int | None:
     """The most that all answers of a call may have; None if nobody says."""
     if call.operation in _WITHOUT_ANSWER:
         return 0
-    newer, usual = call.max_completion_tokens, call.max_tokens
-    most = None if newer is NO_MEMBER else number(newer)
-    other = None if usual is NO_MEMBER else number(usual)
-    if most is None or (other is not None and other > most):
-        most = other
+    most = None if call.max_tokens is NO_MEMBER else number(call.max_tokens)
+    if call.max_completion_tokens is not NO_MEMBER:
+        newer = number(call.max_completion_tokens)
+        if most is None or (newer is not None and newer > most):
+            most = newer
     if most is None or not call.n:
         return most
     choices = number(call.n)
