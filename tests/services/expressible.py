@@ -8,6 +8,7 @@ row touches survives exactly.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from headrace.services.dialects.neutral import (
     Answered,
     Asked,
+    Choice,
     Cited,
     Counts,
     Delta,
@@ -85,7 +87,7 @@ def _says(value: Any) -> bool:
     return value is not None and value is not False and value != []
 
 
-_EMPTY = {"stop", "any_json", "one_call_at_most"}
+_EMPTY = {"stop", "any_json", "one_call_at_most", "stream"}
 
 
 def put(name: str, old: Any, new: Any) -> Change:
@@ -255,6 +257,97 @@ def _linked(part: Document) -> bool:
     return part.kind == "url"
 
 
+def _addressed(part: Image) -> bool:
+    return part.url is not None
+
+
+def _elsewhere(part: Document) -> bool:
+    return part.kind in ("url", "file")
+
+
+def _unfit_for_metadata(asked: Asked) -> bool:
+    fit = re.fullmatch(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}", asked.user or "x")
+    if fit is None:
+        asked.user = None
+    return fit is None
+
+
+def _no_tool_chosen(asked: Asked) -> bool:
+    found = asked.choice is not None and asked.choice.kind == "none"
+    if found:
+        asked.choice = None
+    return found
+
+
+def _described_or_not(asked: Asked) -> bool:
+    for tool in asked.tools:
+        tool.description = tool.description or None
+    return False
+
+
+def _no_effort(asked: Asked) -> bool:
+    effort, asked.effort = asked.effort, None
+    off = (asked.thinking or {}).get("type") == "disabled"
+    if effort == "none" and asked.thinking is None:
+        asked.thinking = {"type": "disabled"}
+        return False
+    return effort is not None and not off
+
+
+def _budgeted(asked: Asked) -> bool:
+    if asked.thinking == {"type": "adaptive"}:
+        asked.thinking = {"type": "enabled"}
+    return False
+
+
+def _sent_alone(asked: Asked) -> bool:
+    choice = asked.choice
+    if choice is not None and choice.kind == "tool":
+        asked.tools = [tool for tool in asked.tools if tool.name == choice.name]
+        asked.choice = Choice("any")
+    return False
+
+
+def _strict_together(asked: Asked) -> bool:
+    strict = any(tool.strict for tool in asked.tools)
+    for tool in asked.tools:
+        tool.strict = None
+    if strict:
+        asked.tools[0].strict = True
+    return False
+
+
+def _no_plain_text(part: Document) -> bool:
+    return part.kind != "text" or part.cited
+
+
+def _results_first(asked: Asked) -> bool:
+    for turn in asked.turns:
+        turn.parts.sort(key=lambda part: not isinstance(part, ToolResult))
+        for part in turn.parts:
+            if isinstance(part, ToolResult):
+                text = "".join(inner.text for inner in part.parts if isinstance(inner, Text))
+                part.parts = [Text(text)] if text else []
+    return False
+
+
+def _as_text(asked: Asked) -> bool:
+    for turn in asked.turns:
+        turn.parts = [
+            Text(p.source if isinstance(p, Document) else p.text)
+            if isinstance(p, Document | Refusal) else p
+            for p in turn.parts
+        ]  # fmt: skip
+    return False
+
+
+def _thought_together(parts: list[Part]) -> list[Part]:
+    thought = "".join(p.text for p in parts if isinstance(p, Thinking))
+    calls = [p for p in parts if isinstance(p, ToolUse)]
+    said = [p for p in parts if not isinstance(p, Thinking | ToolUse)]
+    return [*([Thinking(thought)] if thought else []), *said, *calls]
+
+
 _SAID_OF_NONE = "the client's own API has no such member"
 
 ANTHROPIC: tuple[Row, ...] = (
@@ -302,6 +395,76 @@ OPENAI: tuple[Row, ...] = (
     Row(None, assistants(_as_a_message), "a message's members have no order"),
 )  # fmt: skip
 """Chat completions, as providers take them."""
+
+BEDROCK: tuple[Row, ...] = (
+    *(
+        Row(name, unset(name), "no such member")
+        for name in (
+            "seed", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty",
+            "logit_bias",
+        )
+    ),
+    Row("json_object", unset("any_json"), "JSON has a schema"),
+    Row("cache_control", unset("cache"), "marks stand at parts"),
+    Row("service_tier", put("tier", "flex", None), "not sent"),
+    Row("service_tier", put("tier", "priority", None), "not sent"),
+    Row(None, put("tier", "auto", None), "what is not said is the provider's choice"),
+    Row("temperature", _lukewarm, "the scale goes to 1"),
+    Row("reasoning_effort", put("effort", "minimal", "low"), "no such word"),
+    Row(None, _thinks_not, "thinking that is disabled is no effort"),
+    Row("user", _unfit_for_metadata, "values have few letters"),
+    Row(None, _named, "schemas must have a name"),
+    Row(None, unset("schema_strict"), "all schemas are strict"),
+    Row(None, unset("one_call_at_most"), "the gateway keeps to it"),
+    Row("tool_choice", _no_tool_chosen, "no such choice"),
+    Row(None, _tools_have_schemas, "tools must have a schema: this one says nothing"),
+    Row(None, _described_or_not, "a description is not empty"),
+    Row("detail", marks("detail", Image), "no such member"),
+    Row("file_id", without(Image, such=_stored), "images are bytes"),
+    Row("file_id", results_without(Image, such=_stored), "images are bytes"),
+    Row("image_url", without(Image, such=_addressed), "images are bytes, or on S3"),
+    Row("image_url", results_without(Image, such=_addressed), "images are bytes, or on S3"),
+    Row("document", without(Document, such=_elsewhere), "documents are bytes"),
+    Row("document", results_without(Document, such=_elsewhere), "documents are bytes"),
+    Row(None, marks("title", Document), "it becomes a name of few letters"),
+    Row("citations", marks("citations", Text), "no such member in requests"),
+    Row("thinking", without(Thinking, such=_unsigned), "its provider knows it by this"),
+    Row(None, assistants(_refusals_as_text), "a refusal is text there"),
+    Row(None, unset("stream"), "another operation"),
+)  # fmt: skip
+"""Bedrock's Converse, for a model of Anthropic's."""
+
+COHERE: tuple[Row, ...] = (
+    *(
+        Row(name, unset(name), "no such member")
+        for name in ("logprobs", "top_logprobs", "logit_bias", "user")
+    ),
+    Row("service_tier", put("tier", "flex", None), "no such member"),
+    Row("service_tier", put("tier", "priority", None), "no such member"),
+    Row(None, unset("tier"), "the usual one is had without a word"),
+    Row("description", unset("schema_description"), "schemas have none but their own"),
+    Row(None, unset("schema_name", "schema_strict"), "schemas are strict, and have no names"),
+    Row("reasoning_effort", _no_effort, "a budget of tokens, or none"),
+    Row(None, _budgeted, "adaptive thinking is thinking"),
+    Row(None, unset("one_call_at_most"), "the gateway keeps to it"),
+    Row(None, _sent_alone, "the tool that is chosen is sent alone"),
+    Row("cache_control", unset("cache"), "caches need no marks"),
+    Row("image", results_without(Image), "results are text"),
+    Row("document", results_without(Document), "results are text"),
+    Row("cache_control", marks("cache"), "caches need no marks"),
+    Row(None, _tools_have_schemas, "tools must have a schema: this one says nothing"),
+    Row(None, _strict_together, "all tools are strict or none"),
+    Row("is_error", marks("error", ToolResult, value=False), "results say it in their text"),
+    Row("image", without(Image, such=_stored), "images are URLs or bytes"),
+    Row("document", without(Document, such=_no_plain_text), "documents are text"),
+    Row("title", marks("title", Document), "documents are text"),
+    Row("citations", marks("citations", Text), "no such member in requests"),
+    Row("thinking", without(Redacted), "thoughts are text"),
+    Row(None, _results_first, "results are messages of their own"),
+    Row(None, _as_text, "documents and refusals are text there"),
+    Row(None, assistants(_thought_together), "a message has one thought, and no order"),
+)  # fmt: skip
+"""Cohere's API, version 2."""
 
 CHAT_CLIENT: tuple[Row, ...] = (
     Row(None, _named, "schemas must have a name"),

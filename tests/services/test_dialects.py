@@ -15,6 +15,8 @@ from headrace.errors import Reason, Refused
 from headrace.services.dialects import (
     anthropic_asking,
     bedrock_asking,
+    cohere_asking,
+    google_asking,
     one_call,
     openai_asked,
     openai_asking,
@@ -211,6 +213,21 @@ class TestWhatBothSay:
         ):
             assert len(body["messages"]) == 1
         assert list(lost.dropped) == ["messages.thinking"]
+
+
+@pytest.mark.parametrize("write", [google_asking.written, cohere_asking.written])
+def test_marks_within_results_are_told(write: Any) -> None:
+    use = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    text = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [text]}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result]},
+    ]
+    lost = Omissions("by_meaning", "x")
+    write(anthropic_asking.read(sent({"messages": messages})), "gemini-3", lost)
+    assert lost.headers() == b"x-headrace-dropped: messages.cache_control\r\n"
 
 
 class TestOneCallAtMost:

@@ -20,6 +20,8 @@ from headrace.platform.http.sse import EventSplitter
 from headrace.services.dialects import (
     anthropic_answering,
     anthropic_asking,
+    bedrock_asking,
+    cohere_asking,
     openai_answering,
     openai_asked,
     openai_asking,
@@ -44,6 +46,7 @@ from headrace.services.dialects.responses_events import ResponsesWriter
 from headrace.services.responses_wire import ResponsesStreamReader, read_whole
 from services import expressible
 from services.asked_by_clients import chat_of, response_of
+from services.asked_of_providers import of_bedrock, of_cohere
 from services.expressible import Row
 from services.generated_chats import answers, conversations, streams
 from services.test_dialect_events import read_deltas, written
@@ -85,6 +88,17 @@ def _by_anthropic(asked: Asked) -> tuple[Asked, set[str]]:
     return anthropic_asking.read(sent(body)), told(lost)
 
 
+def _by_bedrock(asked: Asked) -> tuple[Asked, set[str]]:
+    lost = Omissions("drop", "Bedrock")
+    body = bedrock_asking.written(asked, "anthropic.m", lost)
+    return expressible.normal(of_bedrock(sent(body))), told(lost)
+
+
+def _by_cohere(asked: Asked) -> tuple[Asked, set[str]]:
+    lost = Omissions("drop", "Cohere")
+    return of_cohere(sent(cohere_asking.written(asked, "m", lost))), told(lost)
+
+
 def told(lost: Omissions) -> set[str]:
     """The last parts of the names in the header."""
     return {name.rpartition(".")[2] for name in lost.dropped}
@@ -94,6 +108,8 @@ CHATS = Way(_by_chat_client, expressible.CHAT_CLIENT)
 RESPONSES = Way(_by_responses_client, expressible.RESPONSES_CLIENT)
 TO_OPENAI = Way(_by_openai, expressible.OPENAI)
 TO_ANTHROPIC = Way(_by_anthropic, expressible.ANTHROPIC)
+TO_BEDROCK = Way(_by_bedrock, expressible.BEDROCK)
+TO_COHERE = Way(_by_cohere, expressible.COHERE)
 REQUESTS: dict[str, tuple[Way, ...]] = {
     "a client of chats, Anthropic": (CHATS, TO_ANTHROPIC),
     "a client of chats, a server of chats": (CHATS, TO_OPENAI),
@@ -102,6 +118,8 @@ REQUESTS: dict[str, tuple[Way, ...]] = {
     "a client of responses, Anthropic": (RESPONSES, TO_ANTHROPIC),
     "a server of chats": (TO_OPENAI,),
     "Anthropic": (TO_ANTHROPIC,),
+    "Bedrock": (TO_BEDROCK,),
+    "Cohere": (TO_COHERE,),
 }
 
 

@@ -129,7 +129,8 @@ def _assistant(parts: list[Part], where: str, lost: Omissions) -> dict[str, Any]
 
 
 def _result(result: ToolResult, where: str, lost: Omissions) -> dict[str, Any]:
-    content = "".join(text.text for text in texts_of(result, where, lost))
+    blocks = [_block(text, where, lost) for text in texts_of(result, where, lost)]
+    content = "".join(block["text"] for block in blocks if block is not None)
     return {"role": "tool", "tool_call_id": result.id, "content": content}
 
 

@@ -210,7 +210,7 @@ class _Contents:
         files: list[dict[str, Any]] = []
         for part in result.parts:
             if isinstance(part, Text):
-                texts.append(part.text)
+                texts += [text["text"] for text in _texts([part], where, self._lost)]
             elif isinstance(part, Image | Document):
                 files.append(self._part(part, where) or {})
             else:
