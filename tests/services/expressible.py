@@ -19,6 +19,7 @@ from headrace.services.dialects.neutral import (
     Asked,
     Choice,
     Cited,
+    Counted,
     Counts,
     Delta,
     Document,
@@ -510,8 +511,14 @@ def of_one_side(turn: Turn) -> list[list[Part]]:
 # --- answers
 
 
+def unheard(counts: Counts) -> Counts:
+    """Only OpenAI's chats tell how many tokens were audio."""
+    return replace(counts, audio_input=0, audio_output=0)
+
+
 def anthropic_answer(answer: Answered) -> Answered:
-    """A message: tells no log probabilities, says refusals as text, and always counts."""
+    """A message: tells no log probabilities, says refusals as text, and always counts, audio as all
+    else."""
     parts: list[Part] = []
     for part in answer.parts:
         match part:
@@ -521,7 +528,7 @@ def anthropic_answer(answer: Answered) -> Answered:
                 parts.append(Text(part.text))
             case _:
                 parts.append(part)
-    counts = answer.counts or Counts()
+    counts = unheard(answer.counts or Counts())
     return replace(answer, parts=parts, counts=counts)
 
 
@@ -577,7 +584,8 @@ def why_incomplete(finish: Finish, parts: Sequence[Part | Delta]) -> str | None:
 
 
 def anthropic_stream(deltas: list[Delta]) -> list[Delta]:
-    """No log probabilities; refusals are text."""
+    """No log probabilities; refusals are text; tokens of audio are as all others."""
+    deltas = [Counted(unheard(d.counts)) if isinstance(d, Counted) else d for d in deltas]
     return [Said(d.text) if isinstance(d, Said | Refusing) else d for d in deltas]
 
 

@@ -284,7 +284,11 @@ def _counts(choose: Choices) -> Counts:
     """Tokens of every kind."""
     cached, written, thought = (choose.upto(1) and choose.number() for _ in range(3))
     new, said = choose.number(), choose.number()
-    return Counts(new + cached + written, said + thought, cached, written, thought)
+    heard, spoken = (choose.once_in(4) and choose.number() for _ in range(2))
+    return Counts(
+        new + cached + written + heard, said + thought + spoken, cached, written, thought,
+        int(heard), int(spoken),
+    )  # fmt: skip
 
 
 def _likely(choose: Choices) -> list[Any]:

@@ -16,13 +16,23 @@ from headrace.services.dialects import (
     anthropic_asking,
     bedrock_asking,
     cohere_asking,
+    google_answering,
     google_asking,
     one_call,
+    openai_answering,
     openai_asked,
     openai_asking,
     responses_asking,
 )  # fmt: skip
-from headrace.services.dialects.neutral import Asked, Part, Redacted, Text, Thinking, ToolUse
+from headrace.services.dialects.neutral import (
+    Answered,
+    Asked,
+    Part,
+    Redacted,
+    Text,
+    Thinking,
+    ToolUse,
+)
 from headrace.services.dialects.omissions import Omissions
 from services.generated_chats import json_values
 
@@ -260,3 +270,26 @@ class TestOneCallAtMost:
         ]
         for parts, kept in cases:
             assert one_call.first_call(list(parts)) == kept
+
+
+def test_tokens_of_audio_are_told_and_counted() -> None:
+    """They have a price of their own."""
+    body = {
+        "candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": "STOP"}],
+        "usageMetadata": {
+            "promptTokenCount": 9,
+            "candidatesTokenCount": 7,
+            "promptTokensDetails": [
+                {"modality": "TEXT", "tokenCount": 4}, {"modality": "AUDIO", "tokenCount": 5},
+            ],
+            "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 6}],
+        },
+    }  # fmt: skip
+    answer = google_answering.read(json.dumps(body).encode(), "id")
+    assert isinstance(answer, Answered)
+    assert answer.counts is not None
+    usage = answer.counts.usage
+    assert (usage.audio_input_tokens, usage.audio_output_tokens) == (5, 6)
+    told = openai_answering.written(answer)["usage"]
+    assert told["prompt_tokens_details"]["audio_tokens"] == 5
+    assert told["completion_tokens_details"]["audio_tokens"] == 6

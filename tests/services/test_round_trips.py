@@ -47,7 +47,7 @@ from headrace.services.responses_wire import ResponsesStreamReader, read_whole
 from services import expressible
 from services.asked_by_clients import chat_of, response_of
 from services.asked_of_providers import of_bedrock, of_cohere
-from services.expressible import Row
+from services.expressible import Row, unheard
 from services.generated_chats import answers, conversations, streams
 from services.test_dialect_events import read_deltas, written
 from services.test_dialects import COUNT, sent
@@ -161,7 +161,7 @@ def answered_by_responses(answer: Answered) -> None:
     Response.model_validate(body, strict=False)
     read = read_whole(msgspec.json.encode(body))
     assert read.finish == (expressible.why_incomplete(answer.finish, answer.parts) or "completed")
-    assert read.usage == (None if answer.counts is None else answer.counts.usage)
+    assert read.usage == (None if answer.counts is None else unheard(answer.counts).usage)
     content = [part for item in body["output"] for part in item.get("content", ())]
     told = [part["logprobs"] for part in content if part["type"] == "output_text"]
     assert told == [part.logprobs or [] for part in answer.parts if isinstance(part, Text)]
@@ -238,7 +238,7 @@ def passed_through(deltas: list[Delta]) -> None:
     assert b"".join(read.forward for read in reads) == stream
     assert [read.terminal for read in reads] == [False] * (len(reads) - 1) + [True]
     (counts,) = [delta.counts for delta in deltas if isinstance(delta, Counted)]
-    assert reads[-1].usage == counts.usage
+    assert reads[-1].usage == unheard(counts).usage
     assert not any(read.content for read in reads[:2])
 
 

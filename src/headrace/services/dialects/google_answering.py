@@ -90,12 +90,19 @@ class _Candidate(Struct, rename="camel"):
     index: int = 0
 
 
+class _OfModality(Struct, rename="camel"):
+    modality: str = ""
+    token_count: int | None = None
+
+
 class _Usage(Struct, rename="camel"):
     prompt_token_count: int | None = None
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
+    prompt_tokens_details: list[_OfModality] | None = None
+    candidates_tokens_details: list[_OfModality] | None = None
 
     @property
     def counts(self) -> Counts:
@@ -106,7 +113,13 @@ class _Usage(Struct, rename="camel"):
             self.cached_content_token_count or 0,
             0,
             thought,
+            _audio(self.prompt_tokens_details),
+            _audio(self.candidates_tokens_details),
         )
+
+
+def _audio(details: list[_OfModality] | None) -> int:
+    return sum(one.token_count or 0 for one in details or () if one.modality == "AUDIO")
 
 
 class _Feedback(Struct, rename="camel"):

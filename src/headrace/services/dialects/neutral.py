@@ -193,6 +193,8 @@ class Counts(Struct):
     cached: int = 0
     cache_written: int = 0
     reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
 
     @property
     def usage(self) -> Usage:
@@ -201,6 +203,8 @@ class Counts(Struct):
             self.output,
             self.cached,
             self.reasoning,
+            self.audio_input,
+            self.audio_output,
             cache_write_tokens=self.cache_written,
         )
 

@@ -62,10 +62,12 @@ class _Choice(Struct):
 class _InputDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _OutputDetails(Struct):
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class UsageRead(Struct):
@@ -84,6 +86,8 @@ class UsageRead(Struct):
             of_input.cached_tokens or 0,
             of_input.cache_write_tokens or 0,
             of_output.reasoning_tokens or 0,
+            of_input.audio_tokens or 0,
+            of_output.audio_tokens or 0,
         )
 
 
@@ -209,11 +213,15 @@ def finish_members(ending: Answered | Ending) -> dict[str, Any]:
 
 def usage(counts: Counts) -> dict[str, Any]:
     """The usage object."""
-    written = counts.cache_written or None
+    written, heard = counts.cache_written or None, counts.audio_input or None
     return {
         "prompt_tokens": counts.input,
         "completion_tokens": counts.output,
         "total_tokens": counts.input + counts.output,
-        "prompt_tokens_details": given(cached_tokens=counts.cached, cache_write_tokens=written),
-        "completion_tokens_details": {"reasoning_tokens": counts.reasoning},
+        "prompt_tokens_details": given(
+            cached_tokens=counts.cached, cache_write_tokens=written, audio_tokens=heard
+        ),
+        "completion_tokens_details": given(
+            reasoning_tokens=counts.reasoning, audio_tokens=counts.audio_output or None
+        ),
     }
