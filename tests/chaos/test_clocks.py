@@ -25,7 +25,9 @@ from support.wall_clock import DAY_S, WallClock
 
 PATIENCE_S = 30.0
 CONFIG = """
-resilience: {{breaker: {{open_s: 4, open_cap_s: 4, open_jitter: 0}}}}
+resilience:
+  breaker: {{open_s: 4, open_cap_s: 4, open_jitter: 0}}
+  shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}
 backends:
   failing: {{provider: openai, url: "{url}/v1"}}
   throttled: {{provider: openai, url: "{url}/v1"}}

@@ -48,8 +48,9 @@ COLLAPSE_SHARE = 0.6
 """Below it overload takes the gateway down with it, whatever else this machine does."""
 LIVES_MEDIAN_S = 0.5
 LIVES_WITHIN_S = 3.0
-"""50 ms is the aim, and on a quiet machine it takes 6, at most 43. This one may be busy with other
-things. When health checks waited behind streams it took 1 to 1.8 s, at most 6 to 9."""
+"""50 ms is the aim, and on a quiet machine it takes 15 to 17, at most 34 to 122. This one may be
+busy with other things. When health checks waited behind streams it took 1 to 1.8 s, at most 6 to
+9."""
 CONFIG = """
 keys:
   batch: {{secret: env:KEY_BATCH, priority: batch}}

@@ -7,21 +7,18 @@ from collections import deque
 
 from headrace.gateway.parts import Parts
 from headrace.platform.http.server import HttpServer, Shed
-from headrace.platform.http.turns import BYTES_A_LONG_TURN, BYTES_A_TURN, Turns
 from headrace.platform.pressure import LAGS_KEPT, lasting_lag_s
 
 log = logging.getLogger("headrace.worker")
 
 
 class Overload:
-    """Of one worker. While calls are to be refused `server` sheds by `shed`, and answers are
-    relayed in longer `turns`."""
+    """Of one worker. `server` sheds by `shed` while calls are to be refused."""
 
-    def __init__(self, parts: Parts, shed: Shed, server: HttpServer, turns: Turns) -> None:
+    def __init__(self, parts: Parts, shed: Shed, server: HttpServer) -> None:
         self._parts = parts
         self._shed = shed
         self._server = server
-        self._turns = turns
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
 
     def observe(self, lag_s: float, memory_share: float | None) -> None:
@@ -29,7 +26,6 @@ class Overload:
         self._lags.append(lag_s)
         level = self._parts.shedder.observe(lasting_lag_s(self._lags), memory_share)
         self._server.shed_by(self._shed if level else None)
-        self._turns.bytes_a_turn = BYTES_A_LONG_TURN if level else BYTES_A_TURN
 
     def tell(self, span_s: float) -> None:
         """Once in `span_s` seconds: calls that are refused so make no line and no row each, which

@@ -138,7 +138,6 @@ class Worker:
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
         backlog = Backlog(loaded.store_folder, loaded.config.store, self._parts.metering)
         self._upkeep = Upkeep(self._parts, self._journal, backlog, self._telemetry, self._gate)
-        self._turns = wire.turns
         self._gauge = PressureGauge(self._upkeep.beat, Memory(), wait_s=wire.turns.wait_s)
         self._control = Control(
             self._parts, loaded.store_folder, self._snapshot, self._telemetry.meters,
@@ -164,7 +163,7 @@ class Worker:
         except OSError as error:
             server.abort()
             raise cannot_listen(server_config.host, server_config.port, error) from error
-        self._upkeep.overload = Overload(self._parts, self._app.shed, server, self._turns)
+        self._upkeep.overload = Overload(self._parts, self._app.shed, server)
         watching = self._watch()
         rotating = asyncio.create_task(self._take_up_rotated(), name="secrets")
         auditing = asyncio.create_task(self._audit.run(), name="audit")

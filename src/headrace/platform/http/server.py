@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
 
+from headrace.platform.http.bursts import Bursts
 from headrace.platform.http.exchange import Answer, Exchange, Interrupted, Request
 from headrace.platform.http.limits import ServerLimits, Violation
 from headrace.platform.http.listener import Listener
@@ -48,6 +49,8 @@ class HttpServer:
         self.date_line = b""
         self.shed: Shed | None = None
         """Set by `shed_by`."""
+        self.bursts: Bursts | None = None
+        """While load is shed."""
         self._listeners: list[asyncio.Server | Listener] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self.loop = asyncio.get_running_loop()
@@ -78,6 +81,8 @@ class HttpServer:
         self.shed = shed
         if not began_or_ended:
             return
+        self._end_bursts()
+        self.bursts = None if shed is None else Bursts(self.loop)
         for listener in self._listeners:
             if not isinstance(listener, Listener):
                 continue
@@ -103,6 +108,7 @@ class HttpServer:
     async def drain(self, limit_s: float) -> int:
         """Stops accepting, lets running calls finish within `limit_s`, interrupts the rest with
         `Interrupted.DRAIN` and closes. Returns how many had to be interrupted."""
+        self._end_bursts()
         self.draining = True
         for listener in self._listeners:
             listener.close()
@@ -116,6 +122,12 @@ class HttpServer:
         await self._until(lambda: not self.connections, DRAIN_GRACE_S)
         self.abort()
         return interrupted
+
+    def _end_bursts(self) -> None:
+        """From now on each request is taken when it comes."""
+        if self.bursts is not None:
+            bursts, self.bursts = self.bursts, None
+            bursts.take()
 
     async def _until(self, done: Callable[[], bool], limit_s: float) -> None:
         end = self.loop.time() + limit_s

@@ -98,7 +98,18 @@ class ServerConnection(asyncio.Protocol):
         del self._parser  # it holds our methods: breaks the cycle
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        bursts = self.server.bursts
+        if (
+            bursts is None
+            or self._incoming is not None
+            or self.exchange is not None
+            or not bursts.hold(self, data)
+        ):
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """What has come, in the order in which it came."""
+        if self._refused or not self._open:
             return
         if self._owed_bytes:
             self._take_body(data)
@@ -144,7 +155,7 @@ class ServerConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._incoming = self._refusal = None
         self._reading_head, self._head_bytes = True, 0
-        self.data_received(plain)
+        self.take(plain)
         return True
 
     def eof_received(self) -> bool:

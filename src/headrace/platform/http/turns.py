@@ -15,10 +15,6 @@ from collections.abc import Callable
 
 BYTES_A_TURN = 32 * 1024
 """Relayed in one turn of the loop, in large pieces: 1 to 3 ms of work."""
-BYTES_A_LONG_TURN = 128 * 1024
-"""The same while calls are refused. Each turn looks at all sockets, and what it finds there runs
-out of caches that the streams have filled: so more is found at once, and the streams are put aside
-less often. 5 to 12 ms of work."""
 
 Step = Callable[[], int]
 """Relays a piece and returns its bytes."""
@@ -27,11 +23,9 @@ Step = Callable[[], int]
 class Turns:
     """Belongs to one event loop."""
 
-    __slots__ = ("_left", "_planned", "_waiting", "bytes_a_turn")
+    __slots__ = ("_left", "_planned", "_waiting")
 
     def __init__(self) -> None:
-        self.bytes_a_turn = BYTES_A_TURN
-        """From the next turn on."""
         self._waiting: deque[tuple[Step, float]] = deque()
         self._left = BYTES_A_TURN
         self._planned = False
@@ -61,7 +55,7 @@ class Turns:
     def _begin(self) -> None:
         """A turn of the loop begins."""
         self._planned = False
-        self._left = self.bytes_a_turn
+        self._left = BYTES_A_TURN
         waiting = self._waiting
         while waiting and self._left > 0:
             step, _ = waiting.popleft()
