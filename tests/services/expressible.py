@@ -351,7 +351,7 @@ def _thought_together(parts: list[Part]) -> list[Part]:
 
 _SAID_OF_NONE = "the client's own API has no such member"
 
-ANTHROPIC: tuple[Row, ...] = (
+_OF_CHATS_ALONE: tuple[Row, ...] = (
     *(
         Row(name, unset(name), "no such member")
         for name in (
@@ -360,6 +360,11 @@ ANTHROPIC: tuple[Row, ...] = (
         )
     ),
     Row("json_object", unset("any_json"), "JSON has a schema"),
+)  # fmt: skip
+"""What neither Anthropic nor Bedrock can say."""
+
+ANTHROPIC: tuple[Row, ...] = (
+    *_OF_CHATS_ALONE,
     Row("description", unset("schema_description"), "schemas have none but their own"),
     Row(None, _nothing_of_schemas, "all schemas are strict, and have no names"),
     Row(None, _tools_have_schemas, "tools must have a schema: this one says nothing"),
@@ -398,14 +403,7 @@ OPENAI: tuple[Row, ...] = (
 """Chat completions, as providers take them."""
 
 BEDROCK: tuple[Row, ...] = (
-    *(
-        Row(name, unset(name), "no such member")
-        for name in (
-            "seed", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty",
-            "logit_bias",
-        )
-    ),
-    Row("json_object", unset("any_json"), "JSON has a schema"),
+    *_OF_CHATS_ALONE,
     Row("cache_control", unset("cache"), "marks stand at parts"),
     Row("service_tier", put("tier", "flex", None), "not sent"),
     Row("service_tier", put("tier", "priority", None), "not sent"),
