@@ -2,7 +2,8 @@
 
 Measured by how late the event loop is and how much memory is in use. A level is entered at its
 threshold and left at half of its lag, or a tenth below its share of memory, so that it does not
-flutter. Lag has no time to hold beyond that: a loop that has caught up can work.
+flutter. Lag has no time to hold beyond that: a loop that has caught up can work. Where no call is
+in flight it was not calls that made it late, and to refuse one gains nothing.
 """
 
 from __future__ import annotations
@@ -53,25 +54,22 @@ class Shedder:
         self._for_all = capacity - round(capacity * policy.critical_share)
         self._rng = rng
         self.level = Level.CALM
+        self._by_lag = Level.CALM
+        self._by_memory = Level.CALM
         self.refused = 0
         """Calls, since whoever tells of it set this to 0."""
 
     def observe(self, lag_s: float, memory_share: float | None) -> Level:
         """Takes a measurement: seconds that the loop is late, and memory in use as a share of its
         limit, None if that cannot be known. Returns the level from now on."""
-        policy, lag_ms = self._policy, lag_s * 1000
-        level = Level.CALM
-        for step, most_lag_ms, most_memory in (
-            (Level.BATCH, policy.batch_lag_ms, policy.batch_memory_share),
-            (Level.ALL_BUT_CRITICAL, policy.all_lag_ms, policy.all_memory_share),
-        ):
-            if self.level >= step:  # entered: it is left below the threshold
-                most_lag_ms *= LAG_LEFT
-                most_memory *= MEMORY_LEFT
-            if lag_ms > most_lag_ms or (memory_share is not None and memory_share > most_memory):
-                level = step
-        self.level = level
-        return level
+        policy = self._policy
+        self._by_lag = _level(
+            self._by_lag, lag_s * 1000, (policy.batch_lag_ms, policy.all_lag_ms), LAG_LEFT
+        )
+        most = policy.batch_memory_share, policy.all_memory_share
+        self._by_memory = _level(self._by_memory, memory_share or 0.0, most, MEMORY_LEFT)
+        self.level = max(self._by_lag, self._by_memory)
+        return self.level
 
     def admit(self, priority: Priority, in_flight: int) -> None:
         """Raises Refused(OVERLOADED). `in_flight` counts the calls before this one."""
@@ -84,13 +82,24 @@ class Shedder:
         """Whether a call may go on. `in_flight` as for `admit`."""
         if priority is Priority.CRITICAL:
             return in_flight < self._capacity
-        return in_flight < self._for_all and priority >= self.level
+        level = self.level if in_flight else self._by_memory
+        return in_flight < self._for_all and priority >= level
 
     def turn_away(self) -> float:
         """Counts a call that is refused. Returns the seconds after which to come back."""
         policy = self._policy
         self.refused += 1
         return self._rng.uniform(policy.retry_after_least_s, policy.retry_after_most_s)
+
+
+def _level(now: Level, measured: float, most: tuple[float, float], left: float) -> Level:
+    """By one measurement, whose `most` are those for batch and for all but critical calls. What is
+    entered is left at the share `left` of that."""
+    entered = Level.CALM
+    for step, threshold in zip((Level.BATCH, Level.ALL_BUT_CRITICAL), most, strict=True):
+        if measured > (threshold * left if now >= step else threshold):
+            entered = step
+    return entered
 
 
 def overloaded(retry_after_s: float | None = None) -> Refused:

@@ -86,6 +86,23 @@ def test_whoever_sends_more_is_waited_for_no_longer(run: Run) -> None:
 
 @on_both_loops
 @pytest.mark.usefixtures("patient")
+def test_whoever_asks_whether_it_lives_does_not_wait(run: Run) -> None:
+    async def scene() -> None:
+        async with held(2) as (served, lines):
+            line = await asyncio.open_connection("127.0.0.1", served.port)
+            line[1].write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            await answered([line])
+            line[1].close()
+            assert [exchange.target for exchange in served.seen] == [b"/healthz"]
+            assert waiting(served) == 2
+            served.server.shed_by(None)
+            await answered(lines)
+
+    run(scene())
+
+
+@on_both_loops
+@pytest.mark.usefixtures("patient")
 def test_a_request_that_comes_in_pieces(run: Run) -> None:
     async def scene() -> None:
         async with held(0) as (served, _):
