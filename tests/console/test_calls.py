@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import httpx
@@ -73,6 +74,14 @@ def test_the_story_of_a_call(world: World, troubled: str) -> None:
     assert page.count("<b>east</b>") >= 2
     assert '<svg class="spans"' in page
     assert "got 200" in page
+
+
+def test_a_refusal_is_told_in_the_clients_words(world: World) -> None:
+    answer = world.call("larg")
+    said = answer.json()["error"]["message"].partition(" (request id")[0]
+    page = world.person("viewer").look(f"/console/calls/{in_ledger(world, answer)}").text
+    assert f"refused: {said}" in html.unescape(page)
+    assert "No backend was asked" not in page
 
 
 def test_what_is_not_there_is_told(world: World) -> None:

@@ -18,6 +18,7 @@ from headrace.data.ledger_calls import CallRow
 from headrace.edge.admin.called import CallPage
 from headrace.edge.admin.live import CallStory
 from headrace.gateway.administration.faults import Denied, Why
+from headrace.gateway.step_words import IN_WORDS
 
 PERIODS = {"1": "The last hour", "24": "The last day", "168": "7 days", "720": "30 days"}
 TEXTS = {"call": "Request id", "key": "Key", "model": "Model", "team": "Team", "tenant": "Tenant",
@@ -25,15 +26,6 @@ TEXTS = {"call": "Request id", "key": "Key", "model": "Model", "team": "Team", "
 PAGE = 50
 KEPT_DAYS = 90
 """A call's own page looks back so far."""
-STEPS = {
-    "first": "asked first",
-    "retry": "asked again",
-    "failover": "asked instead",
-    "probe": "asked to see whether it is well",
-    "context_fallback": "asked for its larger window",
-    "resume": "asked to go on",
-    "hedge": "asked beside",
-}
 
 
 class Step(Struct, frozen=True):
@@ -132,18 +124,20 @@ def steps_of(call: CallRow | None, story: CallStory | None) -> list[Step]:
         return []
     good = call.finish == "complete"
     return [
-        Step(0.0, call.latency_us / 1e6, "asked", call.backend, call.reason or call.finish,
-             "good" if good else "bad")
+        Step(0.0, call.latency_us / 1e6, "asked", call.backend,
+             (call.reason or call.finish).replace("_", " "), "good" if good else "bad")
     ]  # fmt: skip
 
 
 def _step(told: Mapping[str, Any]) -> Step:
     did, why = told["did"], told.get("why", "")
-    attempted = did in STEPS
+    attempted = did in IN_WORDS
     level = "warn"
     if attempted:
         level = "good" if why in ("ok", "answered", "success", "running") else "bad"
-    return Step(told["at_s"], told.get("took_s"), STEPS.get(did, did), told.get("backend"), why,
+    if did != "refused":  # that is a sentence, which may name a parameter
+        why = why.replace("_", " ")
+    return Step(told["at_s"], told.get("took_s"), IN_WORDS.get(did, did), told.get("backend"), why,
                 level)  # fmt: skip
 
 
