@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,6 +32,39 @@ def server() -> Iterator[PostgresProcess]:
 def missing(gateway: Gateway) -> list[str]:
     told: list[str] = httpx.get(f"{gateway.root}/readyz", timeout=20).json()["missing"]
     return told
+
+
+def test_who_watches_sees_that_the_server_is_away(
+    upstream: ScriptedThread, server: PostgresProcess, tmp_path: Path
+) -> None:
+    env = {"STORE_URL": server.new_database("headrace").reveal(), "OWN_KEY": "o" * 40}
+    text = CONFIG.format(url=upstream.url) + "admin: {port: 0, key: env:OWN_ADMIN}\n"
+    own = "3f9c1a7e5b2d8046c9e1f7a3b5d20864"
+    with running_gateway(text, tmp_path, env | {"OWN_ADMIN": own}) as gateway:
+        url = str(gateway.serving["admin_url"])
+
+        def admin(method: str, path: str, key: str, **more: Any) -> httpx.Response:
+            headers = {"authorization": f"Bearer {key}"}
+            return httpx.request(method, url + path, headers=headers, timeout=30, **more)
+
+        made = admin("POST", "/v1/admin-keys", own, json={"name": "ops", "role": "operator"})
+        key = made.json()["secret"]
+        assert admin("GET", "/metrics", key).status_code == 200
+        server.kill()
+        until(lambda: admin("GET", "/v1/keys", own).status_code == 503)
+        for path in ("/metrics", "/v1/backends", "/v1/alerts"):
+            assert admin("GET", path, key).status_code == 200, path
+        refused = admin("POST", "/v1/backends/up/isolate", key)
+        assert refused.status_code == 503
+        assert "Until it can" in refused.json()["error"]["message"]
+        assert admin("GET", "/metrics", made.json()["key"]["id"]).status_code == 503
+        assert admin("POST", "/v1/backends/up/isolate", own).status_code == 200
+        told = headrace("keys", "list", folder=tmp_path, env=env | {"OWN_ADMIN": own})
+        assert told.returncode == 3
+        assert "Connection refused" in told.stderr
+        assert "See that the database server is up" in told.stderr
+        server.start_again()
+        until(lambda: admin("POST", "/v1/backends/up/restore", key).status_code == 200)
 
 
 @pytest.mark.soak

@@ -140,6 +140,11 @@ def postgres_url_fault(url: str) -> tuple[str, str] | None:
     what, parts = _split(url)
     if parts is None:
         return what, example
+    if parts.scheme in ("env", "file"):
+        return (
+            "this names where a secret stands, and a URL is expected",
+            f"For a whole URL that stands there write `url_secret:` with {quoted(url, 120)}.",
+        )
     if parts.scheme not in ("postgresql", "postgres"):
         return "this is not the URL of a PostgreSQL server", example
     if parts.password is not None:

@@ -16,7 +16,7 @@ from headrace.data.registry.records import UnitRecord
 from headrace.errors import Setup
 from headrace.gateway.administration.admin_keys import AdminKeys
 from headrace.gateway.administration.desk import Desk
-from headrace.gateway.administration.faults import Denied
+from headrace.gateway.administration.faults import Denied, Why
 from headrace.gateway.administration.grants import Grant, Role
 from headrace.gateway.administration.keys import Keys
 from headrace.gateway.administration.units import Units
@@ -38,6 +38,11 @@ class Registry:
         """`url` is of the server that the registry is on; without one it is in the folder.
         `written` are the tenants, teams and users of the configuration. Raises Setup."""
         self._rows = open_registry(folder, url)
+        self._hint = (
+            f"See that the folder {folder} can be written and its disk is not full."
+            if url is None
+            else "See that the database server is up, and that `store` names it rightly."
+        )
         try:
             self._audit = AuditLog(folder)
         except OSError as error:
@@ -73,6 +78,8 @@ class Registry:
         self._rows.close()
         self._audit.close()
         if isinstance(fault, Denied):
+            if fault.why is Why.UNAVAILABLE and isinstance(fault.__cause__, OSError):
+                raise Setup(f"Nothing was done: {fault.__cause__}.", self._hint) from fault
             raise Setup(fault.detail) from fault
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from msgspec import MsgspecError, Struct
+from msgspec.structs import replace
 
 from headrace.config.terms import networks_of
 from headrace.data.audit import AuditSink
@@ -21,6 +22,10 @@ from headrace.gateway.callers import is_from
 from headrace.platform.secrets import Secret
 
 PAGE = 500
+KNOWN_FOR_S = 86_400.0
+"""So long keys may see what there is, while the registry cannot be read."""
+ASKED_AGAIN_S = 2.0
+"""After the registry could not be read: a server that is silent takes seconds to fail."""
 CONFIGURED = "config:admin"
 LEAST_LENGTH = 32
 LEAST_LETTERS = 12
@@ -48,7 +53,11 @@ class _Proved(Struct, frozen=True):
 
 
 class Gate:
-    """Looks keys up by digest; reads them anew when the registry has changed."""
+    """Looks keys up by digest; reads them anew when the registry has changed.
+
+    While the registry cannot be read, a key that was good when it last could may see and not
+    change: whoever watches the gateway sees that its database is away.
+    """
 
     def __init__(
         self,
@@ -64,6 +73,8 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._revision = -1
+        self._read_unix_s = 0.0
+        self._away_until_unix_s = 0.0
         self._known: dict[bytes, _Proved] = {}
         self._refusals = Refusals()
 
@@ -81,10 +92,13 @@ class Gate:
             raise _refused("Send your admin key as `Authorization: Bearer hra_...`.")
         data = credential.encode("utf-8", "surrogatepass")
         wanted = digest(data)
-        proved = self._current().get(wanted)
+        if self._own is not None and wanted == self._own:  # digests: nobody can come near one
+            return Grant(actor=CONFIGURED, role=Role.ADMIN, ip=ip)
+        away = self._brought_up_to_date()
+        proved = self._known.get(wanted)
         if proved is None:
-            if self._own is not None and wanted == self._own:  # digests: nobody can come near one
-                return Grant(actor=CONFIGURED, role=Role.ADMIN, ip=ip)
+            if away is not None:
+                raise away
             if credential.startswith("hr_"):
                 raise _refused("This is a key for calls. Administration needs one of `hra_...`.")
             if is_mistyped(data, ADMIN):
@@ -95,20 +109,33 @@ class Gate:
             raise _refused("This admin key has expired.")
         if record.ip_ranges is not None and not is_from(ip, networks_of(record.ip_ranges)):
             raise _refused("This admin key may not be used from your address.")
-        return grant_of(record, ip)
+        grant = grant_of(record, ip)
+        if away is None:
+            return grant
+        return replace(grant, role=Role.VIEWER, withheld=_SEES_ALONE)
 
-    def _current(self) -> dict[bytes, _Proved]:
-        try:
-            with self._lock:
+    def _brought_up_to_date(self) -> Denied | None:
+        """What to tell where only what was known before can be gone by; None if all is known.
+        Raises Denied if nothing is, or for too long."""
+        now = self._clock()
+        with self._lock:
+            known = self._revision >= 0 and now - self._read_unix_s < KNOWN_FOR_S
+            if known and now < self._away_until_unix_s:
+                return _unreadable()
+            try:
                 revision = self._rows.revision()
                 if revision != self._revision:
                     self._known = self._read()
                     self._revision = revision
-                return self._known
-        except (OSError, MsgspecError) as error:
-            raise Denied(
-                Why.UNAVAILABLE, "The registry cannot be read just now. The log says why."
-            ) from error
+            except (OSError, MsgspecError) as error:
+                denied = _unreadable()
+                denied.__cause__ = error
+                if not known or isinstance(error, MsgspecError):
+                    raise denied from error
+                self._away_until_unix_s = now + ASKED_AGAIN_S
+                return denied
+            self._read_unix_s = now
+            return None
 
     def _read(self) -> dict[bytes, _Proved]:
         known: dict[bytes, _Proved] = {}
@@ -140,6 +167,16 @@ class Gate:
                 self._audit.append(event)
         except OSError as error:
             raise Denied(Why.UNAVAILABLE, "The audit log cannot be written just now.") from error
+
+
+_SEES_ALONE = (
+    "The registry cannot be read just now. Until it can, keys may see what there is and change "
+    "nothing."
+)
+
+
+def _unreadable() -> Denied:
+    return Denied(Why.UNAVAILABLE, "The registry cannot be read just now. The log says why.")
 
 
 def _refused(detail: str) -> Denied:

@@ -45,10 +45,14 @@ class Grant(Struct, frozen=True, kw_only=True):
     ip_ranges: tuple[str, ...] | None = None
     ip: str = ""
     """The address that this wish came from."""
+    withheld: str | None = None
+    """Why the role is less than was granted, for who needs more just now."""
 
     def need(self, role: Role) -> None:
-        """Raises Denied(FORBIDDEN)."""
+        """Raises Denied(FORBIDDEN), or UNAVAILABLE where the role is less for a while."""
         if self.role < role:
+            if self.withheld is not None:
+                raise Denied(Why.UNAVAILABLE, self.withheld)
             raise Denied(
                 Why.FORBIDDEN,
                 f"This needs the role {role.word}; yours is {self.role.word}.",
