@@ -1,8 +1,8 @@
 """What embedding a question costs, alone and with fifteen others: `python -m benchmarks.embedding`.
 
 The graph that the embedder builds (`services/local/minilm.py`) beside the one in the model's file,
-in turns, on one thread; the figures are that thread's CPU, by text. Then how far the two are apart:
-the cosine of each question's two vectors, and what that does to the cosine of two questions.
+in turns, on one thread; the figures are CPU of the process, by text. Then how far the two are
+apart: the cosine of each question's two vectors, and what that does to the cosine of two questions.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class OwnGraph:
 
 def cpu_ms(work: Callable[[list[str]], object], texts: list[str]) -> float:
     """By text."""
-    began = time.thread_time()
+    began = time.process_time()
     work(texts)
-    return (time.thread_time() - began) * 1000 / len(texts)
+    return (time.process_time() - began) * 1000 / len(texts)
 
 
 def main() -> None:

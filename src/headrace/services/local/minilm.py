@@ -17,7 +17,6 @@ from headrace.errors import Setup
 from headrace.services.local.onnx_file import (
     FLOAT,
     INT8,
-    INT32,
     INT64,
     OWN,
     UINT8,
@@ -34,20 +33,26 @@ from headrace.services.local.onnx_file import (
 LAYERS, HEADS, WIDTH, EPSILON = 6, 12, 384, 1e-12
 MIDDLE = 128
 """What stands for zero among unsigned bytes."""
+_LOW = 20
+"""What stands for zero among the bytes of what GELU gives, ..."""
 _GELU_LEAST = 0.17
-"""GELU gives nothing below the negative of this: added, it leaves all 8 bits to what is there."""
+"""... which is nothing below the negative of this: those below zero leave the other bytes to what
+is above."""
 MOST_PAIR = 127.0
 """Of the sum of two weights side by side, each of which may be rounded up by a half: times 255, the
 most that goes in, it then stays within 16 bits."""
 _EMBEDDINGS = "inner.embeddings"
+_HIDES = -1e9
+"""Added to how much a token heeds what is no token, it leaves nothing of it."""
 _TAKES = [
     Port("ids", INT64, ("rows",)),
     Port("places", FLOAT, ("rows", WIDTH)),
     Port("middles", UINT8, ("rows",)),
-    Port("mask", INT32, ("texts", "tokens")),
-    Port("shape", INT64, (3,)),
+    Port("lows", UINT8, ("rows",)),
+    Port("hides", FLOAT, ("each text", 1, 1, "each token")),
+    Port("heads", INT64, (4,)),
 ]
-_MAKES = [Port("hidden", FLOAT, ("texts", "tokens", WIDTH))]
+_MAKES = [Port("hidden", FLOAT, ("rows", WIDTH))]
 
 
 class MiniLm:
@@ -66,7 +71,7 @@ class MiniLm:
             self._places: Any = (places + kinds[0]).astype("<f4")
             """What is added to the first, second, ... token of a text."""
             self.file = write(taken.graph(), _TAKES, _MAKES)
-            """In ONNX, of five inputs and the last hidden state (texts, tokens, WIDTH)."""
+            """In ONNX, of six inputs and the last hidden state, a row for each of `inputs`."""
         except (KeyError, ValueError):
             raise Setup(
                 "the embeddings model is not all-MiniLM-L6-v2 in the form that is known",
@@ -74,14 +79,21 @@ class MiniLm:
             ) from None
 
     def inputs(self, ids: Any, mask: Any) -> dict[str, Any]:
-        """For texts as rows of tokens, arrays of int64 and int32."""
+        """For texts as rows of tokens, an array of int64, and one that is 1 where there is a token
+        and 0 else. Rows go in and come out token by token: the first of each text, the second of
+        each, ... So each head of each text is a matrix within the rows, and none is copied."""
+        np = self._np
         texts, tokens = ids.shape
+        hides = np.where(mask, 0, _HIDES)[:, None, None]
+        if mask.all():
+            hides = hides[:1, ..., :1]
         return {
-            "ids": ids.reshape(-1),
-            "places": self._np.tile(self._places[:tokens], (texts, 1)),
-            "middles": self._np.full(ids.size, MIDDLE, "u1"),
-            "mask": mask,
-            "shape": self._np.array([texts, tokens, -1], "<i8"),
+            "ids": ids.T.reshape(-1),
+            "places": np.repeat(self._places[:tokens], texts, axis=0),
+            "middles": np.full(ids.size, MIDDLE, "u1"),
+            "lows": np.full(ids.size, _LOW, "u1"),
+            "hides": hides.astype("<f4"),
+            "heads": np.array([tokens, texts, 3 * HEADS, WIDTH // HEADS], "<i8"),
         }
 
 
@@ -115,11 +127,12 @@ class _Taken:
     def graph(self) -> Graph:
         self._constant("one", self._np.float32(1))
         self._constant("middle", self._np.uint8(MIDDLE))
+        self._constant("low", self._np.uint8(_LOW))
         self._constant("flat", self._np.array([-1], "<i8"))
         self._constant("wide", self._np.array([-1, WIDTH], "<i8"))
         self._constant("step", self._np.float32(1 / 127))
-        self._constant("fine step", self._np.float32(1 / 255))
-        self._constant("least", self._np.float32(_GELU_LEAST))
+        self._constant("fine step", self._np.float32(1 / (255 - _LOW)))
+        self._constant("least step", self._np.float32(_GELU_LEAST / _LOW))
         layers = [f"inner.encoder.layer.{number}" for number in range(LAYERS)]
         # The bias of each attention's last product is not added to what it makes, but to what that
         # is added to: one step less.
@@ -127,7 +140,7 @@ class _Taken:
         hidden = self._embedded(shifts[0])
         for layer, shift, next_shift in zip(layers, shifts, [*shifts[1:], 0], strict=True):
             hidden = self._layer(layer, hidden, shift, next_shift)
-        self._add("Reshape", [hidden, "shape"], "hidden")
+        self._add("Identity", [hidden], "hidden")
         return Graph(self._tensors, self._nodes)
 
     def _embedded(self, shift: Any) -> str:
@@ -142,54 +155,73 @@ class _Taken:
     def _layer(self, layer: str, hidden: str, shift: Any, next_shift: Any) -> str:
         """`hidden` comes with `shift` added, and what is made goes with `next_shift`."""
         wide, narrow = f"{layer}.intermediate.dense", f"{layer}.output.dense"
-        # What `least` has added to the product is taken off again.
-        own_shift = self._array(f"{narrow}.bias") - self._of_shift(narrow, _GELU_LEAST)
+        own_shift = self._array(f"{narrow}.bias")
         attended = self._attention(f"{layer}.attention", hidden, shift, own_shift)
         bias = self._array(f"{wide}.bias") - self._of_shift(wide, own_shift)
         takes = [
             self._product(wide, self._rounded(attended)),
             self._constant(f"{wide}.rest", bias),
         ]
-        self._add("BiasGelu", takes, f"{layer}.gelu", domain=OWN)
-        found = self._product(narrow, self._rounded_up(f"{layer}.gelu"))
+        # By way of tanh: nowhere further from GELU than 0.0005, less than a tenth of a usual step.
+        self._add("FastGelu", takes, f"{layer}.gelu", domain=OWN)
+        found = self._product(narrow, self._rounded_gelu(f"{layer}.gelu"))
         self._add("Add", [found, attended], f"{layer}.sum")
         return self._normal(f"{layer}.output.LayerNorm", f"{layer}.sum", next_shift)
 
     def _attention(self, inner: str, hidden: str, shift: Any, next_shift: Any) -> str:
         names = [f"{inner}.self.{part}" for part in ("query", "key", "value")]
         all_three = self._product(f"{inner}.self", self._rounded(hidden), names)
-        self._add("Reshape", [all_three, "shape"], f"{inner}.texts")
+        self._add("Reshape", [all_three, "heads"], f"{inner}.heads")
         parts = [f"{name}.part" for name in names]
-        self._nodes.append(Node("Split", [f"{inner}.texts"], parts, {"axis": 2}))
-        biases = [self._array(f"{name}.bias") - self._of_shift(name, shift) for name in names]
-        bias = self._constant(f"{inner}.bias", self._np.concatenate(biases))
-        takes = [*parts, bias, "mask"]
-        self._add("MultiHeadAttention", takes, f"{inner}.all", {"num_heads": HEADS}, OWN)
-        attended = self._add("Reshape", [f"{inner}.all", "wide"], f"{inner}.rows")
+        self._nodes.append(Node("Split", [f"{inner}.heads"], parts, {"axis": 2}))
+        # The key's bias moves all that a token heeds alike: softmax gives the same without it.
+        for name in (names[0], names[2]):
+            bias = self._array(f"{name}.bias") - self._of_shift(name, shift)
+            takes = [f"{name}.part", self._constant(f"{name}.rest", bias.reshape(HEADS, -1))]
+            self._add("Add", takes, f"{name}.whole")
+        heeding = f"{names[0]}.whole", f"{names[1]}.part", f"{names[2]}.whole"
+        attended = self._heeded(inner, *heeding)
         attended = self._product(f"{inner}.output.dense", self._rounded(attended))
         self._add("Add", [attended, hidden], f"{inner}.sum")
         return self._normal(f"{inner}.output.LayerNorm", f"{inner}.sum", next_shift)
 
+    def _heeded(self, inner: str, query: str, key: str, value: str) -> str:
+        """Of each token's heads (tokens, texts, HEADS, width of one) what they heed, as rows."""
+        like: dict[str, Setting] = {
+            "transBatchA": 1,
+            "transBatchB": 1,
+            "transB": 1,
+            "alpha": (WIDTH / HEADS) ** -0.5,
+        }
+        self._add("FusedMatMul", [query, key], f"{inner}.like", like, OWN)
+        self._add("Add", [f"{inner}.like", "hides"], f"{inner}.shown")
+        self._add("Softmax", [f"{inner}.shown"], f"{inner}.heed", {"axis": -1})
+        takes = [f"{inner}.heed", value]
+        self._add("FusedMatMul", takes, f"{inner}.by head", {"transBatchB": 1}, OWN)
+        self._add("Transpose", [f"{inner}.by head"], f"{inner}.by token", {"perm": (2, 0, 1, 3)})
+        return self._add("Reshape", [f"{inner}.by token", "wide"], f"{inner}.rows")
+
     def _rounded(self, hidden: str) -> tuple[str, str, str]:
         """Names of the bytes, of the step of each token, and of what stands for zero."""
         self._add("Abs", [hidden], f"{hidden}.size")
-        steps = self._steps(hidden, f"{hidden}.size", "step")
-        takes = [hidden, steps, "middles"]
-        self._add("QuantizeLinear", takes, f"{hidden}.bytes", {"axis": 0})
-        return f"{hidden}.bytes", f"{hidden}.steps", "middle"
+        steps = self._steps(f"{hidden}.size", "step")
+        return self._bytes(hidden, steps, "middles"), steps, "middle"
 
-    def _rounded_up(self, hidden: str) -> tuple[str, str, str]:
-        """The same of what comes of GELU, plus `least`."""
-        lifted = self._add("Add", [hidden, "least"], f"{hidden}.lifted")
-        steps = self._steps(hidden, lifted, "fine step")
-        self._add("QuantizeLinear", [lifted, steps], f"{hidden}.bytes", {"axis": 0})
-        return f"{hidden}.bytes", f"{hidden}.steps", ""
+    def _rounded_gelu(self, hidden: str) -> tuple[str, str, str]:
+        """The same of what comes of GELU."""
+        takes = [self._steps(hidden, "fine step"), "least step"]
+        steps = self._add("Clip", takes, f"{hidden}.clipped")
+        return self._bytes(hidden, steps, "lows"), steps, "low"
 
-    def _steps(self, hidden: str, sizes: str, step: str) -> str:
+    def _steps(self, sizes: str, step: str) -> str:
+        """One for each token, by the largest of its numbers."""
         largest: dict[str, Setting] = {"axes": (-1,), "keepdims": 1}
-        self._add("ReduceMax", [sizes], f"{hidden}.largest", largest)
-        self._add("Mul", [f"{hidden}.largest", step], f"{hidden}.steps")
-        return self._add("Reshape", [f"{hidden}.steps", "flat"], f"{hidden}.each")
+        self._add("ReduceMax", [sizes], f"{sizes}.largest", largest)
+        return self._add("Mul", [f"{sizes}.largest", step], f"{sizes}.steps")
+
+    def _bytes(self, hidden: str, steps: str, zeros: str) -> str:
+        each = self._add("Reshape", [steps, "flat"], f"{hidden}.each")
+        return self._add("QuantizeLinear", [hidden, each, zeros], f"{hidden}.bytes", {"axis": 0})
 
     def _product(
         self, name: str, rounded: tuple[str, str, str], of: Sequence[str] | None = None
