@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from console.world import World, until
 from headrace.console.pages.backends import joined
 
@@ -24,6 +27,27 @@ def test_an_operator_takes_one_out_and_brings_it_back(world: World) -> None:
     until(lambda: state_of(world, "west") != "isolated")
     trail = (world.gateway.folder / ".headrace" / "audit.jsonl").read_text()
     assert trail.index('"backends.isolate"') < trail.index('"backends.restore"')
+
+
+def test_live_figures_are_not_older_than_the_page(world: World) -> None:
+    """They would say that what was just taken out is still in use."""
+    person = world.person("operator")
+    with person.http.stream("GET", "/console/live") as stream:
+        lines = stream.iter_lines()
+        next(line for line in lines if line.startswith("data: "))  # from before
+        person.post("/console/backends/isolate", backend="west")
+        page = person.look("/console/backends").text
+        place = re.search(r'data-at="([0-9.]+)"', page)
+        assert place is not None
+        at = 0.0
+        for line in lines:
+            if line.startswith("id: "):
+                at = float(line.removeprefix("id: "))
+            if line.startswith("data: ") and at >= float(place[1]):
+                break
+    assert ">isolated<" in json.loads(line.removeprefix("data: "))["backend west"]
+    person.post("/console/backends/restore", backend="west")
+    until(lambda: state_of(world, "west") != "isolated")
 
 
 def test_others_see_no_button_and_are_refused(world: World) -> None:
@@ -53,6 +77,6 @@ def test_workers_are_joined() -> None:
     other = {**one, "state": "closed", "may_be_asked": True, "in_s": None, "failure_share": 0.2}
     (backend,) = joined([one, other])
     assert backend.now.state == "mixed"
-    assert backend.states == {"open": 1, "closed": 1}
+    assert backend.now.states == {"open": 1, "closed": 1}
     assert (backend.now.running, backend.now.limit, backend.now.failure_share) == (2, 16.0, 0.2)
     assert (backend.why, backend.in_s) == ("failing", 4.0)

@@ -123,6 +123,24 @@ def test_the_overview_is_live(chromium: Chromium, world: World) -> None:
         assert tab.text_content("[data-live-word]") == "Live"
 
 
+def test_a_backend_that_was_just_taken_out_is_not_shown_in_use(
+    chromium: Chromium, world: World
+) -> None:
+    """What the sampler knew is of the moment before."""
+    place = '[data-part="backend west"]'
+    is_live = f"document.querySelector('{place}').lastHtml !== undefined"
+    with tab_of(chromium, world, "operator", "light", "phone") as tab:
+        tab.goto("/console/backends")
+        until(lambda: tab.evaluate(is_live))
+        tab.click("[aria-label='Take out west']")
+        tab.wait_for_selector("text=west is taken out")
+        until(lambda: tab.evaluate(is_live))
+        assert "isolated" in str(tab.text_content(place))
+        tab.click("[aria-label='Bring back west']")
+        tab.wait_for_selector("text=west is back")
+        assert "isolated" not in str(tab.text_content(place))
+
+
 def test_it_is_used_by_keyboard(chromium: Chromium, world: World) -> None:
     with tab_of(chromium, world, "viewer", "light", "desk") as tab:
         tab.keyboard.press("Tab")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -194,6 +195,7 @@ class _Served:
                 "notices": notices,
                 "fault": fault,
                 "form": visit.form,
+                "rendered_at": f"{time.monotonic():.3f}",
                 **shown,
             },
         )

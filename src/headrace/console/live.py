@@ -39,6 +39,8 @@ class Live:
         self._every_s = every_s
         self._latest: Now | None = None
         self._event = ""
+        self._taken_at = 0.0
+        """When the workers were last asked, in the seconds that pages have in `data-at`."""
         self._watchers = 0
         self._tick: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -99,6 +101,7 @@ class Live:
             latest = self._latest
             if latest is not None and time.monotonic() - latest.at < self._every_s / 2:
                 return
+            self._taken_at = time.monotonic()
             try:
                 gathered = await run_in_threadpool(self._gatherer.gather)
             except (OSError, ValueError) as error:
@@ -111,7 +114,7 @@ class Live:
 
     def _tell(self) -> None:
         parts = self._render(self._latest)
-        self._event = f"event: parts\ndata: {json.dumps(parts)}\n\n"
+        self._event = f"event: parts\nid: {self._taken_at:.3f}\ndata: {json.dumps(parts)}\n\n"
         before, self._tick = self._tick, asyncio.get_running_loop().create_future()
         if before is not None and not before.done():
             before.set_result(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from msgspec import Struct
 
@@ -50,10 +50,15 @@ class BackendNow(Struct, frozen=True):
     """A backend over all workers."""
 
     name: str
-    state: str
+    states: dict[str, int]
+    """How many workers see which."""
     running: int
     limit: float
     failure_share: float
+
+    @property
+    def state(self) -> str:
+        return next(iter(self.states)) if len(self.states) == 1 else "mixed"
 
 
 class Now(Struct, frozen=True):
@@ -212,11 +217,10 @@ def _backends(gathered: Gathered) -> list[BackendNow]:
     found = []
     for name in names:
         seen = [b for m in gathered.moments.values() for b in m.backends if b.name == name]
-        states = list(dict.fromkeys(one.state for one in seen))
         found.append(
             BackendNow(
                 name,
-                states[0] if len(states) == 1 else "mixed",
+                dict(Counter(one.state for one in seen)),
                 sum(one.running for one in seen),
                 sum(one.limit for one in seen),
                 max(one.failure_share for one in seen),

@@ -46,4 +46,6 @@ def live_parts(templates: Templates, now: Now | None) -> dict[str, str]:
     parts = {"overview": templates.render("overview_live.html", **overview.live_context(now))}
     for backend in () if now is None else now.backends:
         parts[f"backend {backend.name}"] = templates.render("backend_live.html", one=backend)
+        if backend.state == "closed":  # what was the matter is no more
+            parts[f"why {backend.name}"] = ""
     return parts

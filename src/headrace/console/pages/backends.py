@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,9 @@ from headrace.console.readings import BackendNow
 
 
 class Backend(Struct, frozen=True):
-    """One backend over all workers; `states` says how many workers see which."""
+    """One backend over all workers."""
 
     now: BackendNow
-    states: dict[str, int]
     why: str
     in_s: float | None
     """When it may be asked again, at the earliest."""
@@ -30,19 +30,15 @@ def joined(told: list[dict[str, Any]]) -> list[Backend]:
 
 
 def _joined(name: str, seen: list[dict[str, Any]]) -> Backend:
-    states: dict[str, int] = {}
-    for one in seen:
-        states[one["state"]] = states.get(one["state"], 0) + 1
     waits = [one["in_s"] for one in seen if one["in_s"] is not None]
     return Backend(
         BackendNow(
             name,
-            next(iter(states)) if len(states) == 1 else "mixed",
+            dict(Counter(one["state"] for one in seen)),
             sum(one["running"] for one in seen),
             sum(one["limit"] for one in seen),
             max((one["failure_share"] or 0.0 for one in seen), default=0.0),
         ),
-        states,
         next((one["why"] for one in seen if not one["may_be_asked"]), ""),
         min(waits, default=None),
     )

@@ -18,6 +18,8 @@
   }
 
   function show(event) {
+    // Taken before the page was made: of a time when what was just done was not done yet.
+    if (Number(event.lastEventId) < Number(place.dataset.at || 0)) return;
     const parts = JSON.parse(event.data);
     for (const where of document.querySelectorAll("[data-part]")) {
       const html = parts[where.dataset.part];
