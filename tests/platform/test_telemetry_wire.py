@@ -11,55 +11,37 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ReadSpan
 
 from headrace.data.records import Settlement
-from headrace.gateway.telemetry.call_lines import as_json
+from headrace.gateway.telemetry.call_lines import JsonLines
 from headrace.gateway.telemetry.ended import Ended
+from headrace.gateway.telemetry.trace_context import outgoing
 from headrace.platform.telemetry.lines import PIPE_BYTES, write_lines
-from headrace.platform.telemetry.otlp import encoded
-from headrace.platform.telemetry.protobuf import KeyValues
-from headrace.platform.telemetry.spans import Shared, Span, SpanKind, Value, scrubbed
+from headrace.platform.telemetry.otlp import SpanEncoder
+from headrace.platform.telemetry.spans import Alike, Span, SpanKind, Value
 from support.collector import attributes
 
 NUMBERS = [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 2**31, 2**63 - 1, -1, -(2**63)]
 TEXTS = ["", "a", "é" * 40, "x" * 100, "x" * 112, "x" * 130, "y" * 40_000]
 
 
-def span(own: dict[str, Value], shared: Shared, name: str = "chat m") -> Span:
-    return Span(name, SpanKind.SERVER, 5, 6, None, True, 7, 8, own, shared=(shared,))
-
-
-def read(one: Span, known: KeyValues) -> ReadSpan:
-    found: ReadSpan = ReadSpan.FromString(encoded(one, known))
-    return found
-
-
 def test_numbers_and_texts_of_every_size_are_read_as_they_were() -> None:
     own: dict[str, Value] = {f"number.{n}": n for n in NUMBERS}
     own |= {f"text.{n}.{'n' * n * 20}": one for n, one in enumerate(TEXTS)}
     own |= {"yes": True, "no": False, "part": 0.25}
-    shared, known = Shared({"shared": "s", "count": 300}), KeyValues()
-    for _ in range(2):  # the second time from what is remembered
-        found = read(span(own, shared), known)
-        assert attributes(found) == {"shared": "s", "count": 300, **own}
+    alike, told = Alike("chat m", SpanKind.SERVER, {"shared": "s", "count": 300}), {"id": "i" * 24}
+    encoder = SpanEncoder()
+    for more in (own, {}, own):  # after the first from what is remembered
+        one = Span(alike, b"t" * 16, b"s" * 8, b"", True, 7, 8, {**told}, more)
+        found = ReadSpan.FromString(encoder.encoded(one))
+        assert attributes(found) == {"shared": "s", "count": 300, **told, **more}
+        assert (found.name, found.kind) == ("chat m", ReadSpan.SPAN_KIND_SERVER)
+        assert (found.trace_id, found.span_id, found.parent_span_id) == (b"t" * 16, b"s" * 8, b"")
         assert (found.start_time_unix_nano, found.end_time_unix_nano) == (7, 8)
-
-
-def test_a_secret_in_what_is_shared_is_taken_out() -> None:
-    def scrub(text: str) -> str:
-        return text.replace("secret", "***")
-
-    shared = Shared({"model": "my secret", "n": 1})
-    spans = [span({"id": "a"}, shared), span({"id": "secret"}, Shared({"model": "plain"}))]
-    first, second = [attributes(read(one, KeyValues())) for one in scrubbed(spans, scrub)]
-    assert first == {"model": "my ***", "n": 1, "id": "a"}
-    assert second == {"model": "plain", "id": "***"}
-    plain = [span({"id": "a"}, Shared({"model": "plain"}))]
-    assert scrubbed(plain, scrub) is plain
 
 
 def ended(at_us: int) -> Ended:
     row = Settlement(1, 1, at_us, "c" * 24, "openai", "chat", "m", "k", "t", 200, "complete",
                      "upstream", 1, 2500)  # fmt: skip
-    return row, 0xFF, 0
+    return row, outgoing(0xFF, 1, False, b""), 0
 
 
 def test_lines_have_their_instant_whatever_second_came_before() -> None:
@@ -69,7 +51,7 @@ def test_lines_have_their_instant_whatever_second_came_before() -> None:
         1_700_000_001_062_500: "2023-11-14T22:13:21.062+00:00",
         1_699_999_999_500_000: "2023-11-14T22:13:19.500+00:00",
     }
-    written = as_json([ended(at_us) for at_us in instants], lambda text: text)
+    written = JsonLines(lambda text: text).of([ended(at_us) for at_us in instants])
     told = [json.loads(line) for line in written.splitlines()]
     assert [one["time"] for one in told] == list(instants.values())
     assert {(one["event"], one["took_ms"], one["trace"]) for one in told} == {

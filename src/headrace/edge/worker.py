@@ -224,13 +224,13 @@ class Worker:
             self._registry.keyring,
             issuer_keys=self._issuer_keys,
         )
-        self._telemetry.take_up(config)
         shedding = config.resilience.shedding
         self._parts.shedder = Shedder(shedding, CALLS_AT_ONCE, random.Random())
         if self._logs is not None:
             own = () if self._generated_key is None else (self._generated_key,)
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
             self._audit.log.scrub = self._logs.scrubber.scrub
+        self._telemetry.take_up(config)
         return ConfiguredRuntime(pipeline, config.server, self._registry)
 
     def _scrub(self, text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, assert_never
 
 from headrace.config.schema import Config
@@ -19,7 +20,7 @@ from headrace.config.telemetry import (
 )
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
-from headrace.gateway.telemetry.call_lines import as_json, as_text
+from headrace.gateway.telemetry.call_lines import CallLines, JsonLines, TextLines
 from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.genai_metrics import GenAiMetrics, Observed
 from headrace.gateway.telemetry.genai_spans import CallSpans
@@ -33,14 +34,15 @@ from headrace.platform.secrets import Secrets
 from headrace.platform.telemetry.lines import write_lines
 from headrace.platform.telemetry.otlp import OtlpExporter
 from headrace.platform.telemetry.otlp_metrics import OtlpMetricsExporter
-from headrace.platform.telemetry.spans import SpanExporter, scrubbed
+from headrace.platform.telemetry.spans import SpanExporter
 from headrace.platform.telemetry.spool import Spool
 
 SPANS_EVERY_S = 1.0
-CALLS_IN_A_BATCH = 256
+CALLS_IN_A_BATCH = 512
 COUNTED_EVERY_S = 1.0
 LINES_EVERY_S = 0.2
-LINES_IN_A_BATCH = 512
+PIECES_IN_A_BATCH = 64
+"""Of lines that were made together."""
 LINES_QUEUED = 50_000
 """Whoever reads the log may stop for seconds."""
 STDERR = 2
@@ -59,15 +61,19 @@ class WorkerTelemetry:
         self._most_wrong: float | None = None
         self._exporters: list[SpanExporter | OtlpMetricsExporter] = []
         self.meters = Meters(config.telemetry.tenant_labels, scrub) if measures(config) else None
+        self._spans: CallSpans | None = None
         traces = config.telemetry.traces
         tracer = None if traces is None else self._tracer(traces, secrets, scrub)
         form = config.telemetry.logs
-        lines = None if form is None else self._lines(as_json if form == "json" else as_text, scrub)
+        self._lines: CallLines | None = None
+        if form is not None:
+            self._lines = JsonLines(scrub) if form == "json" else TextLines(scrub)
+        tell = None if self._lines is None else self._telling(self._lines)
         wanted = config.telemetry.send_metrics
         measure = None if wanted is None else self._measuring(wanted, secrets, scrub)
         self._observer: Observer | None = None
-        if any(one is not None for one in (self.meters, tracer, lines, measure)):
-            parts.observer = self._observer = Observer(self.meters, tracer, lines, measure)
+        if any(one is not None for one in (self.meters, tracer, tell, measure)):
+            parts.observer = self._observer = Observer(self.meters, tracer, tell, measure)
 
     def start(self) -> None:
         for spool in self._spools:
@@ -87,7 +93,11 @@ class WorkerTelemetry:
             exporter.close()
 
     def take_up(self, config: Config) -> None:
-        """Another configuration is in force."""
+        """Another configuration is in force, and with it other secrets."""
+        if self._lines is not None:
+            self._lines.forget()
+        if self._spans is not None:
+            self._spans.forget()
         if self.meters is not None:
             self.meters.models = frozenset(config.models)
         bounds = [m.cache.max_wrong_rate for m in config.models.values() if m.cache is not None]
@@ -108,12 +118,12 @@ class WorkerTelemetry:
     def _tracer(self, traces: AnyTraces, secrets: Secrets, scrub: Scrub) -> Tracer:
         exporter = exporter_of(traces, secrets, self._worker)
         room = Room() if traces.capture_content else None
-        spans = CallSpans(scrub, traces.content_kib * 1024)
+        self._spans = spans = CallSpans(scrub, traces.content_kib * 1024)
 
         def export(kept: list[Kept]) -> None:
             if room is not None:
                 room.give(sum(one.said.size_bytes for one in kept if one.said is not None))
-            exporter.export(scrubbed([span for one in kept for span in spans.of(one)], scrub))
+            exporter.export(spans.of(kept))
 
         spool = Spool("spans", export, most=traces.queue, batch=CALLS_IN_A_BATCH,
                       every_s=SPANS_EVERY_S)  # fmt: skip
@@ -152,18 +162,26 @@ class WorkerTelemetry:
         self._exporters.append(exporter)
         return spool.put
 
-    def _lines(
-        self,
-        form: Callable[[list[Ended], Callable[[str], str]], bytes],
-        scrub: Scrub,
-    ) -> Callable[[list[Ended]], None]:
-        def write(calls: list[Ended]) -> None:
-            write_lines(STDERR, form(calls, scrub))
+    def _telling(self, lines: CallLines) -> Callable[[list[Ended]], None]:
+        """Lines are made where calls are counted: what is read for one is at hand for the other.
+        The thread only writes."""
 
-        spool = Spool("lines", write, most=LINES_QUEUED, batch=LINES_IN_A_BATCH,
-                      every_s=LINES_EVERY_S)  # fmt: skip
+        def write(pieces: list[Piece]) -> None:
+            write_lines(STDERR, b"".join([text for _, text in pieces]))
+
+        spool = Spool("lines", write, most=LINES_QUEUED, batch=PIECES_IN_A_BATCH,
+                      every_s=LINES_EVERY_S, size_of=_calls_in)  # fmt: skip
         self._spools.append(spool)
-        return spool.put_all
+
+        def tell(calls: list[Ended]) -> None:
+            spool.put((len(calls), lines.of(calls)))
+
+        return tell
+
+
+Piece = tuple[int, bytes]
+"""How many lines, and what they are."""
+_calls_in: Callable[[Piece], int] = itemgetter(0)
 
 
 def exporter_of(traces: AnyTraces, secrets: Secrets, instance: str) -> SpanExporter:

@@ -33,7 +33,7 @@ def ended(model: str = "one", tenant: str = "default", **known: Any) -> Ended:
             "attempts": 0, "latency_us": 1_000_000, **known,
         }
     )  # fmt: skip
-    return row, 0, events
+    return row, b"", events
 
 
 def test_names_that_clients_make_up_are_one_series() -> None:

@@ -1,27 +1,35 @@
 """One line for each call: who, what, how it ended, how long it took, what it cost. Pure.
 
-Only the fields of `CallLine` are told: no word of a prompt or an answer, no header, no text of an
-upstream. Names that a client chose are among them, so lines are scrubbed before they are written.
+Only what stands here is told: no word of a prompt or an answer, no header, no text of an upstream.
+Names that a client chose are among it, so they are scrubbed. What many calls have alike, which is
+most of a line, is scrubbed and written once and remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from headrace.gateway.telemetry.ended import Ended
+from headrace.data.records import Settlement
+from headrace.gateway.telemetry.ended import UPSTREAM, Ended
+from headrace.gateway.telemetry.trace import trace_hex
+
+MOST_ALIKE = 1_000
+"""Sets of names that are remembered. Names of models may be a client's."""
+
+_DIGITS = tuple(f"{n:03d}" for n in range(1000))
+"""Of a fraction: floating-point numbers take five times as long to be written."""
+_encode = msgspec.json.Encoder().encode
 
 
-class CallLine(Struct, gc=False, omit_defaults=True, tag_field="event", tag="call"):
-    """Times are in milliseconds."""
+class Names(Struct, gc=False):
+    """What many calls have alike: the first part of it."""
 
-    time: float | str
-    """Unix seconds; as text where it is written as JSON."""
-    call: str
-    """The correlation id."""
     operation: str
     model: str
     key: str
@@ -30,106 +38,136 @@ class CallLine(Struct, gc=False, omit_defaults=True, tag_field="event", tag="cal
     finish: str
     answered_by: str
     attempts: int
-    took_ms: float
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None = None
-    first_token_ms: float | None = None
+
+
+class MoreNames(Struct, gc=False, omit_defaults=True):
+    """The second part, which most calls have little of."""
+
     backend: str | None = None
     reason: str | None = None
     team: str | None = None
     user: str | None = None
     stream: bool = False
-    trace: str | None = None
 
 
-_encode_lines = msgspec.json.Encoder().encode_lines
+class Alike(NamedTuple):
+    """Pieces of a line, ready to be put into it."""
+
+    before: str
+    after: str
 
 
-def lines_of(calls: list[Ended], instants: Iterable[float | str]) -> list[CallLine]:
-    """In the same order. `instants` are those of their ends, as they are to be told."""
-    return [
-        CallLine(
-            at,
-            row.call,
-            row.operation,
-            row.model,
-            row.key,
-            row.tenant,
-            row.status,
-            row.finish,
-            row.answered_by,
-            row.attempts,
-            row.latency_us / 1000,
-            row.input_tokens,
-            row.output_tokens,
-            None if row.cost_microusd is None else row.cost_microusd / 1e6,
-            row.ttft_us / 1000 if row.stream and row.ttft_us is not None else None,
-            row.backend,
-            row.reason,
-            row.team,
-            row.user,
-            row.stream,
-            f"{trace_id:032x}" if trace_id else None,
-        )
-        for (row, trace_id, _), at in zip(calls, instants, strict=True)
-    ]
+class CallLines(ABC):
+    """Makes lines of one form. Used by the event loop alone."""
+
+    def __init__(self, scrub: Callable[[str], str]) -> None:
+        """`scrub` takes secrets out of names."""
+        self._scrub = scrub
+        self._alike: dict[tuple[object, ...], Alike] = {}
+
+    def of(self, calls: list[Ended]) -> bytes:
+        """In the same order, each ended by a line feed."""
+        ids = "\0".join([row.call for row, _, _ in calls])  # one search: most hold no secret
+        if self._scrub(ids) != ids:
+            scrub = self._scrub
+            calls = [
+                (msgspec.structs.replace(row, call=scrub(row.call)), trace, events)
+                for row, trace, events in calls
+            ]
+        return "".join(self._lines(calls)).encode()
+
+    def forget(self) -> None:
+        """Other secrets may be known now."""
+        self._alike.clear()
+
+    def _alike_of(self, row: Settlement) -> Alike:
+        key = (
+            row.operation, row.model, row.key, row.tenant, row.status, row.finish, row.answered_by,
+            row.attempts, row.backend, row.reason, row.team, row.user, row.stream,
+        )  # fmt: skip
+        found = self._alike.get(key)
+        if found is None:
+            told = self._told
+            names = Names(
+                row.operation, told(row.model), told(row.key), told(row.tenant), row.status,
+                row.finish, row.answered_by, row.attempts,
+            )  # fmt: skip
+            more = MoreNames(
+                row.backend, row.reason, told(row.team or "") or None,
+                told(row.user or "") or None, row.stream,
+            )  # fmt: skip
+            if len(self._alike) >= MOST_ALIKE:
+                self._alike.clear()
+            found = self._alike[key] = self._written(names, more)
+        return found
+
+    def _told(self, name: str) -> str:
+        return self._scrub(name).encode("utf-8", "replace").decode()
+
+    @abstractmethod
+    def _written(self, names: Names, more: MoreNames) -> Alike:
+        """As they stand in a line."""
+
+    @abstractmethod
+    def _lines(self, calls: list[Ended]) -> list[str]:
+        """Calls whose ids hold no secret."""
 
 
-def scrubbed_lines(lines: list[CallLine], scrub: Callable[[str], str]) -> list[CallLine]:
-    """Without secrets in what a client or an operator wrote; all else is ours. One search for all
-    lines, since most have none, and a look at each only where there was something. Most lines have
-    the same names: they are searched once."""
-    names = {(line.model, line.key, line.tenant, line.team or "", line.user or "")
-             for line in lines}  # fmt: skip
-    together = "\0".join([line.call for line in lines] + [name for all in names for name in all])
-    if scrub(together) == together:
+class JsonLines(CallLines):
+    """One object a line, as the other lines of the log are. Times are in milliseconds; the call's
+    id is of letters, digits and hyphens."""
+
+    def _written(self, names: Names, more: MoreNames) -> Alike:
+        after = _encode(more)[1:-1].decode()
+        return Alike(_encode(names)[1:-1].decode(), f",{after}" if after else "")
+
+    def _lines(self, calls: list[Ended]) -> list[str]:
+        lines, alike_of, digits, known, at = [], self._alike_of, _DIGITS, -1, ""
+        for row, trace, _ in calls:
+            before, after = alike_of(row)
+            second, us = divmod(row.at_us, 1_000_000)
+            if second != known:  # thousands of calls end in one
+                known, at = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            took_us, cost, priced, first, its_trace = row.latency_us, row.cost_microusd, "", "", ""
+            if cost is not None:
+                thousands, rest = divmod(cost, 1000)
+                usd, thousands = divmod(thousands, 1000)
+                priced = f',"cost_usd":{usd}.{digits[thousands]}{digits[rest]}'
+            if row.stream and row.ttft_us is not None:
+                first = f',"first_token_ms":{row.ttft_us // 1000}.{digits[row.ttft_us % 1000]}'
+            if trace:
+                its_trace = f',"trace":"{trace_hex(trace)}"'
+            lines.append(
+                f'{{"event":"call","time":"{at}.{digits[us // 1000]}+00:00","call":"{row.call}"'
+                f',{before},"took_ms":{took_us // 1000}.{digits[took_us % 1000]}'
+                f',"input_tokens":{row.input_tokens},"output_tokens":{row.output_tokens}'
+                f"{priced}{first}{after}{its_trace}}}\n"
+            )
         return lines
-    return [_scrubbed(line, scrub) for line in lines]
 
 
-def _written(line: CallLine) -> tuple[str, ...]:
-    return (line.call, line.model, line.key, line.tenant, line.team or "", line.user or "")
+class TextLines(CallLines):
+    """For eyes. Names stand quoted, so that none can look like another part of the line."""
 
+    def _written(self, names: Names, more: MoreNames) -> Alike:
+        why = "" if more.reason is None else f" {more.reason}"
+        by = more.backend if names.answered_by == UPSTREAM else names.answered_by
+        before = (
+            f"{names.status} {names.finish}{why} {names.operation} {names.model[:128]!a} by {by}"
+        )
+        return Alike(before, f" key={names.key}")
 
-def _scrubbed(line: CallLine, scrub: Callable[[str], str]) -> CallLine:
-    call, model, key, tenant, team, user = map(scrub, _written(line))
-    return msgspec.structs.replace(
-        line, call=call, model=model, key=key, tenant=tenant, team=team or None, user=user or None
-    )
-
-
-def as_json(calls: list[Ended], scrub: Callable[[str], str]) -> bytes:
-    """One object a line, as the other lines of the log are; each ended by a line feed."""
-    return _encode_lines(scrubbed_lines(lines_of(calls, _instants(calls)), scrub))
-
-
-def _instants(calls: list[Ended]) -> Iterator[str]:
-    known, text = -1, ""
-    for row, _, _ in calls:
-        second, us = divmod(row.at_us, 1_000_000)
-        if second != known:  # thousands of calls end in one second
-            known, text = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        yield f"{text}.{us // 1000:03d}+00:00"
-
-
-def as_text(calls: list[Ended], scrub: Callable[[str], str]) -> bytes:
-    """For eyes, each line ended by a line feed."""
-    lines = lines_of(calls, [row.at_us / 1e6 for row, _, _ in calls])
-    return b"".join([_seen(line) + b"\n" for line in scrubbed_lines(lines, scrub)])
-
-
-def _seen(line: CallLine) -> bytes:
-    """Names stand quoted, so that none can look like another part of the line."""
-    assert not isinstance(line.time, str)
-    at = f"{datetime.fromtimestamp(line.time, UTC):%H:%M:%S.%f}"[:-3]
-    first = "" if line.first_token_ms is None else f" first {line.first_token_ms:.0f} ms"
-    cost = "" if line.cost_usd is None else f" ${line.cost_usd:.6f}"
-    why = "" if line.reason is None else f" {line.reason}"
-    by = line.backend if line.answered_by == "upstream" else line.answered_by
-    text = (
-        f"{at} {line.status} {line.finish}{why} {line.operation} {line.model[:128]!a} by {by} "
-        f"{line.took_ms:.0f} ms{first} {line.input_tokens}+{line.output_tokens} tokens{cost} "
-        f"key={line.key} call={line.call}"
-    )
-    return text.encode("utf-8", "replace")
+    def _lines(self, calls: list[Ended]) -> list[str]:
+        lines = []
+        for row, _, _ in calls:
+            before, after = self._alike_of(row)
+            at = f"{datetime.fromtimestamp(row.at_us / 1e6, UTC):%H:%M:%S.%f}"[:-3]
+            cost = "" if row.cost_microusd is None else f" ${row.cost_microusd / 1e6:.6f}"
+            first = ""
+            if row.stream and row.ttft_us is not None:
+                first = f" first {row.ttft_us / 1000:.0f} ms"
+            lines.append(
+                f"{at} {before} {row.latency_us / 1000:.0f} ms{first} "
+                f"{row.input_tokens}+{row.output_tokens} tokens{cost}{after} call={row.call}\n"
+            )
+        return lines

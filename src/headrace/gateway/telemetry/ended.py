@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from headrace.data.records import Settlement
 
-Ended = tuple[Settlement, int, int]
-"""The ledger's row, the trace's id (0 if it has none), and how many pieces of content a stream had.
-Nothing of what was asked or answered."""
+Ended = tuple[Settlement, bytes, int]
+"""The ledger's row, the line of its trace's header (b"" if it has none), and how many pieces of
+content a stream had. Nothing of what was asked or answered."""
 
 UPSTREAM = "upstream"
 NOBODY = "nobody"

@@ -4,19 +4,20 @@ its client sees it, and one below it for each attempt on a backend. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from headrace.data.records import Settlement
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.content import content_of
-from headrace.gateway.telemetry.trace import attempt_id
+from headrace.gateway.telemetry.trace import Trace, attempt_id, trace_hex
 from headrace.gateway.telemetry.tracing import Kept, failed
-from headrace.nouns import PASSED_ON, Call, Operation, Usage
+from headrace.nouns import PASSED_ON, Operation
 from headrace.platform.http.messages import Origin
-from headrace.platform.telemetry.spans import Shared, Span, SpanKind, Value
+from headrace.platform.telemetry.spans import Alike, Span, SpanKind, Value
 
-OPERATIONS = {
+OPERATIONS: dict[str, str] = {
     Operation.CHAT: "chat",
     Operation.MESSAGES: "chat",
     Operation.RESPONSES: "chat",
@@ -51,153 +52,188 @@ _counts_of_parts = attrgetter(
 )
 
 
-MOST_SHARED = 1_000
-"""Sets of attributes that are remembered. Names of models may be a client's."""
+MOST_ALIKE = 1_000
+"""Of what spans have alike, so many are remembered. Names of models may be a client's."""
 
 
 class CallSpans:
-    """Makes spans. What calls have alike is made once and shared. For one thread."""
+    """Makes spans. What calls have alike is made once, without secrets. For one thread, but for
+    `forget`."""
 
     def __init__(self, scrub: Callable[[str], str], content_bytes: int) -> None:
-        """`scrub` takes secrets out of what was said, of which `content_bytes` are told at most."""
+        """`scrub` takes secrets out of names that clients chose and of what was said, of which
+        `content_bytes` are told at most."""
         self._scrub = scrub
         self._content_bytes = content_bytes
-        self._shared: dict[tuple[object, ...], Shared] = {}
+        self._alike: dict[tuple[object, ...], Alike] = {}
 
-    def of(self, kept: Kept) -> Iterator[Span]:
-        """The call's first, then those of its attempts in order."""
-        trace, call, progress = kept.trace, kept.call, kept.progress
-        state, own = trace.state.decode("ascii"), _own(kept)
-        told = Shared({"headrace.call.id": call.id, **_usage(kept.usage)})
-        if kept.said is not None:
-            own |= content_of(call.operation, kept.said, self._content_bytes, self._scrub)
-        yield Span(
-            name=_name(call, call.model),
-            kind=SpanKind.SERVER,
-            trace_id=trace.trace_id,
-            span_id=trace.span_id,
-            parent_id=trace.parent_id,
-            parent_is_remote=True,
-            start_ns=_unix_ns(kept, call.received_at),
-            end_ns=kept.wall_ns,
-            attributes=own,
-            failed=failed(progress),
-            trace_state=state,
-            shared=(self._of_call(kept), told),
-        )
-        last = len(trace.sent_to)
-        for number, (go, (target, origin)) in enumerate(_asked(kept), 1):
-            ended = kept.ended if go is None or go.ended is None else go.ended
-            ends_it = number == last and target is progress.target
-            its_own = told if ends_it else Shared({"headrace.call.id": call.id})
-            yield Span(
-                name=_name(call, target.model or call.model),
-                kind=SpanKind.CLIENT,
-                trace_id=trace.trace_id,
-                span_id=attempt_id(trace.span_id, number),
-                parent_id=trace.span_id,
-                parent_is_remote=False,
-                start_ns=_unix_ns(kept, call.received_at if go is None else go.began),
-                end_ns=_unix_ns(kept, ended),
-                attributes={},
-                failed=go is not None and go.result not in _FINE,
-                trace_state=state,
-                shared=(self._of_attempt(call, go, target, origin), its_own),
+    def forget(self) -> None:
+        """Other secrets may be known now."""
+        self._alike = {}
+
+    def of(self, calls: Sequence[Kept]) -> list[Span]:
+        """Of each call its own first, then those of its attempts in order."""
+        scrub = self._scrub
+        ids = "\0".join([kept.row.call for kept in calls])
+        clean = scrub(ids) == ids  # one search: most hold no secret
+        spans: list[Span] = []
+        for kept in calls:
+            spans += self._spans(kept, kept.row.call if clean else scrub(kept.row.call))
+        return spans
+
+    def _spans(self, kept: Kept, call_id: str) -> list[Span]:
+        trace, row = kept.trace, kept.row
+        trace_id, number = bytes.fromhex(trace_hex(trace.line)), trace.span_id
+        span_id, state = number.to_bytes(8), ""
+        if trace.state:
+            state = trace.state.decode("ascii")
+            state = state if self._scrub(state) == state else ""
+        mine: dict[str, Value] = {"headrace.call.id": call_id}
+        told = mine if row.usage_source == "none" else mine | _usage(row)
+        wall_ns, ended = row.at_us * 1000, kept.ended
+        spans = [
+            Span(
+                self._of_call(kept),
+                trace_id,
+                span_id,
+                b"" if trace.parent_id is None else trace.parent_id.to_bytes(8),
+                True,
+                wall_ns - int((ended - kept.received_at) * 1e9),
+                wall_ns,
+                told,
+                self._own(kept),
+                failed(row),
+                state,
             )
+        ]
+        last = len(trace.sent_to)
+        for at, (go, (target, origin)) in enumerate(_asked(trace), 1):
+            began, until = kept.received_at, ended
+            if go is not None:
+                began, until = go.began, ended if go.ended is None else go.ended
+            spans.append(
+                Span(
+                    self._of_attempt(row, go, target, origin),
+                    trace_id,
+                    attempt_id(number, at).to_bytes(8),
+                    span_id,
+                    False,
+                    wall_ns - int((ended - began) * 1e9),
+                    wall_ns - int((ended - until) * 1e9),
+                    told if at == last and target is kept.target else mine,
+                    {},
+                    go is not None and go.result not in _FINE,
+                    state,
+                )
+            )
+        return spans
 
-    def _of_call(self, kept: Kept) -> Shared:
-        call, progress, caller = kept.call, kept.progress, kept.call.caller
-        target = progress.target
-        name = None if target is None else target.name
-        limit = bytes(call.max_completion_tokens) or bytes(call.max_tokens)
-        key = (
-            call.operation, provider_of(target), name, call.model, call.stream, limit,
-            progress.status, progress.finish, progress.attempts, progress.answerer,
-            progress.reason, caller.key_id, caller.tenant, caller.team, caller.user,
-        )  # fmt: skip
-        found = self._shared.get(key)
-        return self._kept(key, _call_attributes(kept, limit)) if found is None else found
-
-    def _of_attempt(self, call: Call, go: Go | None, target: Target, origin: Origin) -> Shared:
-        move, result = (None, None) if go is None else (go.move, go.result)
-        key = (
-            call.operation, provider_of(target), target.name, target.model or call.model,
-            call.stream, target.region, origin.host, origin.port, move, result,
-        )  # fmt: skip
-        found = self._shared.get(key)
-        if found is None:
-            found = self._kept(key, _attempt_attributes(call, go, target, origin))
+    def _own(self, kept: Kept) -> dict[str, Value]:
+        """What is the call's alone, and of none of its attempts."""
+        row, found = kept.row, dict[str, Value]()
+        if row.stream and kept.first_content_at is not None:
+            first_s = kept.first_content_at - kept.received_at
+            found["gen_ai.response.time_to_first_chunk"] = round(first_s, 6)
+        if row.cost_microusd is not None:
+            found["headrace.cost_usd"] = row.cost_microusd / 1_000_000
+        if kept.said is not None:
+            said = content_of(Operation(row.operation), kept.said, self._content_bytes, self._scrub)
+            found |= self._scrubbed(said)
         return found
 
-    def _kept(self, key: tuple[object, ...], values: dict[str, Value]) -> Shared:
-        if len(self._shared) >= MOST_SHARED:
-            self._shared.clear()
-        made = self._shared[key] = Shared(values)
+    def _of_call(self, kept: Kept) -> Alike:
+        row, target = kept.row, kept.target
+        key = (
+            row.operation, provider_of(target), row.backend, row.model, row.stream, kept.limit,
+            row.status, row.finish, row.attempts, row.answered_by, row.reason, row.key, row.tenant,
+            row.team, row.user,
+        )  # fmt: skip
+        found = self._alike.get(key)
+        if found is None:
+            found = self._kept(key, _name(row, row.model), SpanKind.SERVER, _call_attributes(kept))
+        return found
+
+    def _of_attempt(self, row: Settlement, go: Go | None, target: Target, origin: Origin) -> Alike:
+        move, result = (None, None) if go is None else (go.move, go.result)
+        model = target.model or row.model
+        key = (
+            row.operation, provider_of(target), target.name, model, row.stream, target.region,
+            origin, move, result,
+        )  # fmt: skip
+        found = self._alike.get(key)
+        if found is None:
+            values = _attempt_attributes(row, go, target, origin)
+            found = self._kept(key, _name(row, model), SpanKind.CLIENT, values)
+        return found
+
+    def _kept(
+        self, key: tuple[object, ...], name: str, kind: SpanKind, values: dict[str, Value]
+    ) -> Alike:
+        known = self._alike
+        if len(known) >= MOST_ALIKE:
+            known.clear()
+        made = known[key] = Alike(self._scrub(name), kind, self._scrubbed(values))
         return made
 
+    def _scrubbed(self, values: dict[str, Value]) -> dict[str, Value]:
+        return {
+            name: self._scrub(value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
 
-def _asked(kept: Kept) -> Iterator[tuple[Go | None, tuple[Target, Origin]]]:
+
+def _asked(trace: Trace) -> Sequence[tuple[Go | None, tuple[Target, Origin]]]:
     """Each request that was sent, with the attempt that sent it. Attempts that sent nothing, as
     the queue before their backend was full, are passed over."""
-    attempts = sorted(kept.trace.attempts, key=_began)
-    for target, origin in kept.trace.sent_to:
-        go = next((go for go in attempts if go.backend.name == target.name), None)
+    attempts, sent_to = trace.attempts, trace.sent_to
+    if len(attempts) == len(sent_to) == 1 and attempts[0].backend.name == sent_to[0][0].name:
+        return ((attempts[0], sent_to[0]),)
+    left, asked = sorted(attempts, key=_began), []
+    for one in sent_to:
+        go = next((go for go in left if go.backend.name == one[0].name), None)
         if go is not None:
-            attempts.remove(go)
-        yield go, (target, origin)
+            left.remove(go)
+        asked.append((go, one))
+    return asked
 
 
 _began = attrgetter("began")
 
 
-def _call_attributes(kept: Kept, limit: bytes) -> dict[str, Value]:
+def _call_attributes(kept: Kept) -> dict[str, Value]:
     """What many calls have alike."""
-    call, progress, caller = kept.call, kept.progress, kept.call.caller
+    row, limit = kept.row, kept.limit
     found: dict[str, Value] = {
-        "gen_ai.operation.name": OPERATIONS[call.operation],
-        "gen_ai.provider.name": provider_of(progress.target),
-        "gen_ai.request.model": call.model,
-        "gen_ai.request.stream": call.stream,
-        "http.response.status_code": progress.status,
-        "headrace.key.id": caller.key_id,
-        "headrace.tenant": caller.tenant,
-        "headrace.finish": progress.finish,
-        "headrace.attempts": progress.attempts,
-        "headrace.answered_by": progress.answerer,
+        "gen_ai.operation.name": OPERATIONS[row.operation],
+        "gen_ai.provider.name": provider_of(kept.target),
+        "gen_ai.request.model": row.model,
+        "gen_ai.request.stream": row.stream,
+        "http.response.status_code": row.status,
+        "headrace.key.id": row.key,
+        "headrace.tenant": row.tenant,
+        "headrace.finish": row.finish,
+        "headrace.attempts": row.attempts,
+        "headrace.answered_by": row.answered_by,
     }
-    for name, value in (("team", caller.team), ("user", caller.user)):
+    for name, value in (("team", row.team), ("user", row.user), ("backend", row.backend)):
         if value is not None:
             found[f"headrace.{name}"] = value
     if limit.isdigit() and len(limit) < 12:
         found["gen_ai.request.max_tokens"] = int(limit)
-    if progress.target is not None:
-        found["headrace.backend"] = progress.target.name
-    if progress.reason is not None:
-        found["error.type"] = progress.reason
-    return found
-
-
-def _own(kept: Kept) -> dict[str, Value]:
-    """What is the call's alone, and of none of its attempts."""
-    call, progress = kept.call, kept.progress
-    found: dict[str, Value] = {}
-    if call.stream and progress.first_content_at is not None:
-        first_s = progress.first_content_at - call.received_at
-        found["gen_ai.response.time_to_first_chunk"] = round(first_s, 6)
-    if progress.cost_microusd is not None:
-        found["headrace.cost_usd"] = progress.cost_microusd / 1_000_000
+    if row.reason is not None:
+        found["error.type"] = row.reason
     return found
 
 
 def _attempt_attributes(
-    call: Call, go: Go | None, target: Target, origin: Origin
+    row: Settlement, go: Go | None, target: Target, origin: Origin
 ) -> dict[str, Value]:
     """What many attempts have alike."""
     found: dict[str, Value] = {
-        "gen_ai.operation.name": OPERATIONS[call.operation],
+        "gen_ai.operation.name": OPERATIONS[row.operation],
         "gen_ai.provider.name": provider_of(target),
-        "gen_ai.request.model": target.model or call.model,
-        "gen_ai.request.stream": call.stream,
+        "gen_ai.request.model": target.model or row.model,
+        "gen_ai.request.stream": row.stream,
         "server.address": origin.host,
         "server.port": origin.port,
         "headrace.backend": target.name,
@@ -212,21 +248,19 @@ def _attempt_attributes(
     return found
 
 
-def _usage(usage: Usage) -> dict[str, Value]:
-    if usage.source == "none":
-        return {}
+def _usage(row: Settlement) -> dict[str, Value]:
     found: dict[str, Value] = {
-        "gen_ai.usage.input_tokens": usage.input_tokens,
-        "gen_ai.usage.output_tokens": usage.output_tokens,
+        "gen_ai.usage.input_tokens": row.input_tokens,
+        "gen_ai.usage.output_tokens": row.output_tokens,
     }
-    counts = _counts_of_parts(usage)
+    counts = _counts_of_parts(row)
     if any(counts):
         found |= {name: count for name, count in zip(_PARTS, counts, strict=True) if count}
     return found
 
 
-def _name(call: Call, model: str) -> str:
-    return f"{OPERATIONS[call.operation]} {model}"
+def _name(row: Settlement, model: str) -> str:
+    return f"{OPERATIONS[row.operation]} {model}"
 
 
 def provider_of(target: Target | None) -> str:
@@ -235,7 +269,3 @@ def provider_of(target: Target | None) -> str:
         return "headrace"
     name = target.service.provider
     return _PROVIDERS.get(name, name)
-
-
-def _unix_ns(kept: Kept, at: float) -> int:
-    return kept.wall_ns - int((kept.ended - at) * 1e9)

@@ -35,8 +35,8 @@ class Observer:
         tell: Callable[[list[Ended]], None] | None = None,
         measure: Callable[[Observed], None] | None = None,
     ) -> None:
-        """`tell` takes calls whose lines are to be written, `measure` what is counted of one;
-        neither may wait."""
+        """`tell` takes calls whose lines are to be written, a few at a time, `measure` what is
+        counted of one; neither may wait."""
         self._meters = meters
         self._tracer = tracer
         self._slow_us = 0 if tracer is None else tracer.slow_us
@@ -60,10 +60,10 @@ class Observer:
     ) -> None:
         """The end of a call, whatever it was, and the ledger's row of it. `usage` is that of all
         its attempts; `now` is monotonic seconds."""
-        trace_id = 0
+        line = b""
         if self._tracer is not None:
             trace = progress.trace or self._tracer.begin(call)
-            trace_id = trace.trace_id
+            line = trace.line
             if (
                 trace.sampled
                 or row.finish != "complete"
@@ -71,13 +71,13 @@ class Observer:
                 or row.latency_us >= self._slow_us
                 or progress.troubles
             ):  # of others, which are nearly all, nothing is kept
-                self._tracer.settled(call, trace, progress, usage, now)
+                self._tracer.settled(call, trace, progress, row, now)
         if self._measure is not None:
             found = observed(call, progress, usage, now)
             if found is not None:
                 self._measure(found)
         ended = self._ended
-        ended.append((row, trace_id, progress.content_events))
+        ended.append((row, line, progress.content_events))
         if len(ended) >= AT_ONCE:
             self.hand_on()
 

@@ -55,18 +55,19 @@ class SdkExporter:
         from opentelemetry.trace import SpanKind as SdkKind
 
         sampled, state = TraceFlags(TraceFlags.SAMPLED), TraceState.from_header([span.trace_state])
+        trace_id, of = int.from_bytes(span.trace_id), span.alike
         parent = None
-        if span.parent_id is not None:
+        if span.parent_id:
             parent = SpanContext(
-                span.trace_id, span.parent_id, span.parent_is_remote, sampled, state
+                trace_id, int.from_bytes(span.parent_id), span.parent_is_remote, sampled, state
             )
         return ReadableSpan(
-            name=span.name,
-            context=SpanContext(span.trace_id, span.span_id, False, sampled, state),
+            name=of.name,
+            context=SpanContext(trace_id, int.from_bytes(span.span_id), False, sampled, state),
             parent=parent,
             resource=self._resource,
             attributes=span.all_attributes,
-            kind=SdkKind.SERVER if span.kind is SpanKind.SERVER else SdkKind.CLIENT,
+            kind=SdkKind.SERVER if of.kind is SpanKind.SERVER else SdkKind.CLIENT,
             status=Status(StatusCode.ERROR if span.failed else StatusCode.UNSET),
             start_time=span.start_ns,
             end_time=span.end_ns,

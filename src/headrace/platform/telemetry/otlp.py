@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from headrace import __version__
 from headrace.platform.secrets import Secret
 from headrace.platform.telemetry.protobuf import KeyValues, field, text
-from headrace.platform.telemetry.spans import ExportFailed, Span, SpanKind, Value
+from headrace.platform.telemetry.spans import Alike, ExportFailed, Span, SpanKind, Value
 
 TRACES_PATH = "/v1/traces"
 FAST = 1
@@ -28,8 +28,8 @@ RETRIED = frozenset({429, 502, 503, 504})
 FIRST_WAIT_S = 0.5
 
 _TIMES = struct.Struct("<BQBQ").pack
-_FLAGS = struct.Struct("<HI").pack
-_SAMPLED, _KNOWS_REMOTE, _IS_REMOTE = 0x001, 0x100, 0x200
+_OF_OURS, _OF_REMOTE = (struct.pack("<HI", 0x0185, flags) for flags in (0x101, 0x301))
+"""Flags: sampled, and whether the parent is remote, which is known."""
 _KINDS = {SpanKind.SERVER: b"\x30\x02", SpanKind.CLIENT: b"\x30\x03"}
 _FAILED = b"\x7a\x02\x18\x02"
 """Field 15, a status: its field 3, the code, is ERROR."""
@@ -101,15 +101,52 @@ class OtlpExporter:
     ) -> None:
         self._collector = Collector(url, TRACES_PATH, headers, timeout_s)
         self._resource, self._scope = resource_of(resource), SCOPE
+        self._encoder = SpanEncoder()
 
     def export(self, spans: Sequence[Span]) -> None:
         """Raises ExportFailed."""
-        known = KeyValues()
-        scope_spans = self._scope + b"".join([field(2, encoded(span, known)) for span in spans])
+        encoded = self._encoder.encoded
+        scope_spans = self._scope + b"".join([field(2, encoded(span)) for span in spans])
         self._collector.send(field(1, self._resource + field(2, scope_spans)))
 
     def close(self) -> None:
         self._collector.close()
+
+
+class SpanEncoder:
+    """Makes messages of spans. For one thread."""
+
+    def __init__(self) -> None:
+        self._known = KeyValues()
+        self._told: Mapping[str, Value] = {}
+        self._told_as = b""
+
+    def encoded(self, span: Span) -> bytes:
+        """The message `Span`."""
+        parent = span.parent_id
+        if span.told is not self._told:  # spans of one trace follow each other
+            self._told, self._told_as = span.told, b"".join(self._known.fields(span.told, 9))
+        return b"".join(
+            (
+                b"\x0a\x10",
+                span.trace_id,
+                b"\x12\x08",
+                span.span_id,
+                text(3, span.trace_state) if span.trace_state else b"",
+                b"\x22\x08" + parent if parent else b"",
+                span.alike.encoded or self._encoded(span.alike),
+                _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
+                self._told_as,
+                *(self._known.fields(span.attributes, 9) if span.attributes else ()),
+                _FAILED if span.failed else b"",
+                _OF_REMOTE if parent and span.parent_is_remote else _OF_OURS,
+            )
+        )
+
+    def _encoded(self, alike: Alike) -> bytes:
+        values = b"".join(self._known.fields(alike.attributes, 9))
+        alike.encoded = text(5, alike.name) + _KINDS[alike.kind] + values
+        return alike.encoded
 
 
 def resource_of(resource: Mapping[str, str]) -> bytes:
@@ -119,28 +156,3 @@ def resource_of(resource: Mapping[str, str]) -> bytes:
 
 
 SCOPE: Final = field(1, text(1, "headrace") + text(2, __version__))
-
-
-def encoded(span: Span, known: KeyValues) -> bytes:
-    """The message `Span`."""
-    parent = span.parent_id
-    flags = _SAMPLED | _KNOWS_REMOTE
-    if parent is not None and span.parent_is_remote:
-        flags |= _IS_REMOTE
-    return b"".join(
-        (
-            b"\x0a\x10",
-            span.trace_id.to_bytes(16, "big"),
-            b"\x12\x08",
-            span.span_id.to_bytes(8, "big"),
-            text(3, span.trace_state) if span.trace_state else b"",
-            b"" if parent is None else b"\x22\x08" + parent.to_bytes(8, "big"),
-            known.text(5, span.name),
-            _KINDS[span.kind],
-            _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
-            *[known.shared(shared, 9) for shared in span.shared],
-            *known.fields(span.attributes, 9),
-            _FAILED if span.failed else b"",
-            _FLAGS(0x0185, flags),
-        )
-    )

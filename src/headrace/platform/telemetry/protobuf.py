@@ -6,33 +6,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from headrace.platform.telemetry.spans import Shared, Value
+from headrace.platform.telemetry.spans import Value
 
 _DOUBLE = struct.Struct("<Bd").pack
 
 
 class KeyValues:
-    """Attributes as `KeyValue`s. Names, and what spans share, are not made again. For one batch, so
-    that it holds no more than that."""
+    """Attributes as `KeyValue`s. Their names, which are few, are not made again."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[int, str], bytes] = {}
         self._names: dict[str, bytes] = {}
-        self._shared: dict[Shared, bytes] = {}
-
-    def shared(self, shared: Shared, number: int) -> bytes:
-        """All of them, each in a field of that number, which is always the same."""
-        made = self._shared.get(shared)
-        if made is None:
-            made = self._shared[shared] = b"".join(self.fields(shared.values, number))
-        return made
-
-    def text(self, number: int, value: str) -> bytes:
-        """A field of text that comes often."""
-        made = self._texts.get((number, value))
-        if made is None:
-            made = self._texts[number, value] = text(number, value)
-        return made
 
     def fields(self, values: Mapping[str, Value], number: int) -> list[bytes]:
         """Each in a field of that number, which is at most 15."""

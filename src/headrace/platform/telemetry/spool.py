@@ -16,6 +16,10 @@ CLOSING_S = 3.0
 """For what is queued when the process ends."""
 
 
+def _one(item: object) -> int:
+    return 1
+
+
 class Spool(Generic[T]):
     """`put` is for one thread, the event loop's."""
 
@@ -28,43 +32,41 @@ class Spool(Generic[T]):
         batch: int,
         every_s: float,
         then: Callable[[bool], None] | None = None,
+        size_of: Callable[[T], int] = _one,
     ) -> None:
         """`consume` gets batches in a thread of the queue's own; what it raises costs the batch.
+        `most` counts items by their size, `batch` those of any size.
         `then` follows each time that the queue was emptied, told whether it was the last; what it
         raises costs nothing but a line in the log."""
         self.name = name
         self.dropped = 0
-        """Items that were never taken."""
+        """What was never taken, by its size."""
         self._consume = consume
         self._most = most
         self._batch = batch
         self._every_s = every_s
         self._then = then
+        self._size_of = size_of
+        self._put = self._taken = 0  # each for one thread: neither waits for the other
         self._items: deque[T] = deque()
         self._stop = threading.Event()
         self._fails = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._put - self._taken
 
     def start(self) -> None:
         self._thread.start()
 
     def put(self, item: T) -> None:
         """Never waits."""
-        if len(self._items) < self._most:
+        size = self._size_of(item)
+        if self._put - self._taken + size <= self._most:
+            self._put += size
             self._items.append(item)
         else:
-            self.dropped += 1
-
-    def put_all(self, items: list[T]) -> None:
-        """Never waits. All of them, in order."""
-        room = self._most - len(self._items)
-        if len(items) > room:
-            self.dropped += len(items) - room
-            items = items[:room]
-        self._items.extend(items)
+            self.dropped += size
 
     def close(self) -> None:
         """Hands on what is queued, for `CLOSING_S` at most. Blocks."""
@@ -93,10 +95,12 @@ class Spool(Generic[T]):
         items = self._items
         while items:
             batch = [items.popleft() for _ in range(min(self._batch, len(items)))]
+            size = sum(map(self._size_of, batch))
+            self._taken += size
             try:
                 self._consume(batch)
             except Exception as error:
-                self.dropped += len(batch)
+                self.dropped += size
                 self._tell(error)
             else:
                 if self._then is None:
