@@ -59,6 +59,7 @@ ConfigOption = Annotated[
     Path | None,
     Parameter(name=["--config", "-c"], help="The file; else HEADRACE_CONFIG, ./headrace.yaml."),
 ]
+BackendArgument = Annotated[str, Parameter(help="As `headrace backends list` names it.")]
 JsonOption = Annotated[bool, Parameter(name="--json", help="Print JSON for machines.")]
 
 
@@ -225,21 +226,25 @@ def list_backends(*, config: ConfigOption = None, json: JsonOption = False) -> N
 
 
 @backends_app.command
-def isolate(name: str, *, config: ConfigOption = None) -> None:
+def isolate(
+    name: BackendArgument, *, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Take a backend out of use, until it is restored or the gateway starts anew."""
     from headrace.operate.control_client import change_backend
     from headrace.operate.finding import find_config
 
-    sys.exit(change_backend(find_config(config), name, "isolate"))
+    sys.exit(change_backend(find_config(config), name, "isolate", as_json=json))
 
 
 @backends_app.command
-def restore(name: str, *, config: ConfigOption = None) -> None:
+def restore(
+    name: BackendArgument, *, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Bring a backend back: nothing is held against it, its traffic grows slowly."""
     from headrace.operate.control_client import change_backend
     from headrace.operate.finding import find_config
 
-    sys.exit(change_backend(find_config(config), name, "restore"))
+    sys.exit(change_backend(find_config(config), name, "restore", as_json=json))
 
 
 @app.command
@@ -247,12 +252,13 @@ def why(
     call: Annotated[str, Parameter(help="The call's x-request-id.")],
     *,
     config: ConfigOption = None,
+    json: Annotated[bool, Parameter(name="--json", help="Print a line of JSON for each.")] = False,
 ) -> None:
-    """Tell the decisions taken for a call that met with trouble, one JSON line each."""
+    """Tell the decisions taken for a call that was refused or met with trouble."""
     from headrace.operate.control_client import explain_call
     from headrace.operate.finding import find_config
 
-    sys.exit(explain_call(find_config(config), call))
+    sys.exit(explain_call(find_config(config), call, as_json=json))
 
 
 def main() -> None:

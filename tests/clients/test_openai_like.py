@@ -183,3 +183,11 @@ def test_bytes_of_mistral_may_be_cut_anywhere(
         upstream.script({"text": text, "thinking": "水", "split": split})
         stream = client.chat.completions.create(model="mistral", messages=HELLO, stream=True)
         assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == text
+
+
+def test_ollama_is_told_not_to_think(claude: anthropic.Anthropic, upstream: ScriptedThread) -> None:
+    answer = claude.messages.with_raw_response.create(
+        model="ollama", max_tokens=9, messages=HELLO, thinking={"type": "disabled"}
+    )
+    assert "x-headrace-dropped" not in answer.headers
+    assert upstream.only_seen().json()["reasoning_effort"] == "none"

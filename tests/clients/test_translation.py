@@ -369,6 +369,11 @@ class TestAnthropicClientBeforeOpenAI:
             thinking={"type": "adaptive"},
         )
         assert answer.headers["x-headrace-dropped"] == "thinking, system.cache_control"
+        answer = claude.messages.with_raw_response.create(
+            model=model, max_tokens=9, messages=ASK, thinking={"type": "disabled"}
+        )
+        assert answer.headers["x-headrace-dropped"] == "thinking"
+        assert "reasoning_effort" not in upstream.seen[-1].json()
         with pytest.raises(anthropic.BadRequestError, match="cannot be expressed") as caught:
             claude.messages.create(
                 model=model,

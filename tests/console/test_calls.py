@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import httpx
@@ -38,7 +39,40 @@ def test_calls_are_searched(world: World, troubled: str) -> None:
     large = listed(person.look("/console/calls?model=large").text)
     assert troubled in large and not set(small) & set(large)
     assert len(listed(person.look("/console/calls?status=400").text)) == 1
+    rejected = listed(person.look("/console/calls?ended=upstream_rejected").text)
+    assert rejected == listed(person.look("/console/calls?ended=refused&status=400").text) != []
     assert listed(person.look("/console/calls?status=200&backend=east&user=nobody").text) == []
+
+
+def test_calls_are_found_by_the_name_of_their_key(world: World) -> None:
+    made = [world.api("POST", "/v1/keys", {"name": name}) for name in ("till", "twin", "twin")]
+    url = f"{world.gateway.url}/chat/completions"
+    headers = {"authorization": f"Bearer {made[0]['secret']}"}
+    body = {"model": "large", "messages": [{"role": "user", "content": "hello"}]}
+
+    def called() -> httpx.Response:
+        return httpx.post(url, json=body, headers=headers, timeout=30)
+
+    until(lambda: called().status_code == 200)  # the worker knows of the key
+    call = in_ledger(world, called())
+    person = world.person("operator")
+    page = person.look("/console/calls?key=till")
+    assert call in listed(page.text)
+    assert "<td>till" in page.text
+    assert listed(person.look(f"/console/calls?key={made[0]['key']['id']}").text) == listed(
+        page.text
+    )
+    assert f">till</a> ({made[0]['key']['id']})" in person.look(f"/console/calls/{call}").text
+    several = person.look("/console/calls?key=twin")
+    assert several.status_code == 400
+    assert all(one["key"]["id"] in several.text for one in made[1:])
+
+
+def test_what_was_searched_for_wrongly_stays_in_the_form(world: World) -> None:
+    answer = world.person("viewer").look("/console/calls?model=large&ended=a-b")
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+    assert 'name="model" value="large"' in answer.text
 
 
 def test_older_calls_are_a_page_away(world: World) -> None:
@@ -75,12 +109,20 @@ def test_the_story_of_a_call(world: World, troubled: str) -> None:
     assert "got 200" in page
 
 
+def test_a_refusal_is_told_in_the_clients_words(world: World) -> None:
+    answer = world.call("larg")
+    said = answer.json()["error"]["message"].partition(" (request id")[0]
+    page = world.person("viewer").look(f"/console/calls/{in_ledger(world, answer)}").text
+    assert f"refused: {said}" in html.unescape(page)
+    assert "No backend was asked" not in page
+
+
 def test_what_is_not_there_is_told(world: World) -> None:
     person = world.person("viewer")
     answer = person.look("/console/calls/nothing-of-it")
     assert answer.status_code == 404
     assert "last 90 days" in answer.text
-    for query in (f"call={HOSTILE}", f"model={HOSTILE}", "status=abc", "after=x", "finish=a-b"):
+    for query in (f"call={HOSTILE}", f"model={HOSTILE}", "status=abc", "after=x", "ended=a-b"):
         answer = person.look(f"/console/calls?{query}")
         assert answer.status_code == (200 if query.startswith("model") else 400)
         assert "<script>" not in answer.text

@@ -213,8 +213,15 @@ def test_backends_are_isolated_and_restored_by_hand(
         assert upstream.seen == []
         call = refused[0].headers["x-request-id"]
         told = headrace("why", call, folder=tmp_path)
-        assert "isolated" in told.stdout, told.stderr
-        assert headrace("backends", "restore", "up", folder=tmp_path).stdout == "up: closed\n"
+        assert "up skipped: isolated" in told.stdout, told.stderr
+        said = refused[0].json()["error"]["message"].partition(" (request id")[0]
+        assert told.stdout.endswith(f"refused: {said}\n")
+        lines = headrace("why", call, "--json", folder=tmp_path).stdout.splitlines()
+        assert {json.loads(line)["did"] for line in lines} >= {"skipped", "gives up", "refused"}
+        restored = json.loads(
+            headrace("backends", "restore", "up", "--json", folder=tmp_path).stdout
+        )
+        assert restored == {"name": "up", "state": "closed", "workers": workers}
         assert ask(gateway).status_code == 200
         wrong = headrace("backends", "isolate", "down", folder=tmp_path)
         assert wrong.returncode == 3

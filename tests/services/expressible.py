@@ -71,12 +71,12 @@ def normal(asked: Asked) -> Asked:
     return asked
 
 
-def unset(*names: str, unless: Any = None) -> Change:
-    """Members of a request are not said, `unless` their value is this."""
+def unset(*names: str) -> Change:
+    """Members of a request are not said."""
 
     def change(asked: Asked) -> bool:
         values = [getattr(asked, name) for name in names]
-        said = [value for value in values if _says(value) and value != unless]
+        said = [value for value in values if _says(value)]
         for name in names:
             setattr(asked, name, type(getattr(Asked(), name))() if name in _EMPTY else None)
         return bool(said)
@@ -384,7 +384,7 @@ ANTHROPIC: tuple[Row, ...] = (
 
 OPENAI: tuple[Row, ...] = (
     Row("top_k", unset("top_k"), "no such member"),
-    Row("thinking", unset("thinking", unless={"type": "disabled"}), "no such member"),
+    Row("thinking", unset("thinking"), "no such member"),
     Row("effort", put("effort", "max", "xhigh"), "no such word"),
     Row(None, _named, "schemas must have a name"),
     Row("image", results_without(Image), "results are text"),

@@ -147,7 +147,9 @@ class _Served:
     def _shown(self, page: Page) -> Callable[[Visit], Awaitable[Response]]:
         async def handler(visit: Visit) -> Response:
             self._need(visit, page.needs)
-            return self._page(page, visit, await page.show(visit))
+            shown = await page.show(visit)
+            wrong = isinstance(shown, Mapping) and shown.get("fault") is not None
+            return self._page(page, visit, shown, 400 if wrong else 200)
 
         return handler
 

@@ -89,7 +89,8 @@ class Action(Struct, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """`show` gives what its template needs, or a whole response. It raises Denied, Refusal."""
+    """`show` gives what its template needs, or a whole response. It raises Denied, Refusal. Where
+    what was searched for is wrong, `fault` says so above the page, whose form keeps it."""
 
     path: str
     """Below `BASE`; with `{name}` for what is in `Visit.path`."""

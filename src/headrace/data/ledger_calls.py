@@ -11,7 +11,9 @@ from headrace.data.database import Database, Value
 from headrace.data.ledger_sums import COLUMN_OF
 from headrace.data.ledger_tables import HOUR_OF_ROW
 
-_COLUMNS: Final = "tenant", "team", "user", "key", "model", "backend", "status", "finish"
+_COLUMNS: Final = (
+    "tenant", "team", "user", "key", "model", "backend", "status", "finish", "reason",
+)  # fmt: skip
 FILTERS: Final = {"call": "call"} | {name: COLUMN_OF[name] for name in _COLUMNS}
 """What calls are searched by, and the column that holds it."""
 HOUR_US: Final = 3_600_000_000

@@ -271,6 +271,9 @@ class Pipeline:
         progress.status = reply.refuse(refused, about(progress) + progress.explanation)
         progress.reason = refused.reason.value
         progress.finish = "incomplete" if committed else "refused"
+        if refused.reason is not Reason.OVERLOADED:  # of these there are many, and all alike
+            took_s = time.monotonic() - call.received_at
+            self.parts.stories.keep_refusal(call.id, took_s, refused.detail)
         if refused.cause is not None:
             progress.troubles.append(refused.cause)
 

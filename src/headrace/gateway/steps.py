@@ -67,8 +67,8 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     at_s: float
     """Seconds since the call's plan was made."""
     did: str
-    """A `Move`, "skipped", "waits" or "gives up"."""
+    """A `Move`, "skipped", "waits" or "gives up"; of a story's end, "refused"."""
     backend: str | None = None
     why: str = ""
-    """Of an attempt: its result."""
+    """Of an attempt: its result. Of a refusal: the sentence that the client got."""
     took_s: float | None = None

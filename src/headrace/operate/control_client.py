@@ -14,6 +14,7 @@ from rich.table import Table
 from headrace.config.loading import Loaded
 from headrace.edge.worker_sockets import ask_each
 from headrace.errors import Setup
+from headrace.gateway.step_words import IN_WORDS
 from headrace.operate.tables import wide_console
 
 
@@ -64,8 +65,8 @@ def list_backends(loaded: Loaded, *, as_json: bool) -> int:
     return 0
 
 
-def change_backend(loaded: Loaded, name: str, verb: str) -> int:
-    """Isolates or restores a backend in all workers; returns the exit code."""
+def change_backend(loaded: Loaded, name: str, verb: str, *, as_json: bool) -> int:
+    """Isolates or restores a backend in all workers; returns the exit code. Raises Setup."""
     from headrace.operate.audited import tell  # the registry, which other commands do without
 
     folder = loaded.store_folder
@@ -77,20 +78,38 @@ def change_backend(loaded: Loaded, name: str, verb: str) -> int:
     for status, told in answers:
         if status != 200:
             raise Setup(f"{told['error']}.", "See `headrace backends list`.")
-    print(f"{name}: {answers[0][1]['state']}")
+    state = answers[0][1]["state"]
+    done = {"name": name, "state": state, "workers": len(answers)}
+    print(json.dumps(done) if as_json else f"{name}: {state}")
     return 0
 
 
-def explain_call(loaded: Loaded, call_id: str) -> int:
-    """Prints the decisions of a call as JSON lines; returns the exit code."""
+def explain_call(loaded: Loaded, call_id: str, *, as_json: bool) -> int:
+    """Prints the decisions of a call, for machines as JSON lines; returns the exit code. Raises
+    Setup."""
     for status, told in ask_workers(
         loaded.store_folder, "GET", f"/calls/{quote(call_id, safe='')}"
     ):
         if status == 200:
             for decision in told:
-                print(json.dumps(decision))
+                print(json.dumps(decision) if as_json else _in_words(decision))
             return 0
     raise Setup(
         f"No worker remembers the call {call_id}.",
-        "Only calls that met with trouble are remembered, and only the last thousand.",
+        "Calls that were refused or met with trouble are remembered, the last thousand of each. "
+        "What the cache did for one: `headrace cache why REQUEST_ID`.",
     )
+
+
+def _in_words(decision: dict[str, Any]) -> str:
+    did = IN_WORDS.get(decision["did"], decision["did"])
+    line = f"{_time(decision['at_s'])}  " + " ".join(filter(None, (decision.get("backend"), did)))
+    if decision.get("why"):
+        line += f": {decision['why']}"
+    if decision.get("took_s") is not None:
+        line += f" ({_time(decision['took_s']).strip()})"
+    return line
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:7.2f} s " if seconds >= 1 else f"{1000 * seconds:7.1f} ms"

@@ -21,12 +21,19 @@ alerts_app = App(name="alerts", help="Who is told of what, and the same for Prom
 
 
 @alerts_app.command(name="test")
-def send_test(*, config: ConfigOption = None) -> None:
-    """Tell everybody in `alerts.notify` of an alert that is none, and of its end."""
+def send_test(
+    *,
+    config: ConfigOption = None,
+    json: Annotated[bool, Parameter(name="--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Tell everybody in `alerts.notify` of an alert that is none, and of its end.
+
+    Exit code 1 if somebody could not be told.
+    """
     from headrace.operate.alerting.commands import send_test as sent
     from headrace.operate.finding import find_config
 
-    sys.exit(sent(find_config(config)))
+    sys.exit(sent(find_config(config), as_json=json))
 
 
 @alerts_app.command

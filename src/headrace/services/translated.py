@@ -39,6 +39,10 @@ _objects = msgspec.json.Decoder(dict[str, Any])
 _PING = b": ping\n\n"
 LIMIT_MEMBERS = {"openai": "max_completion_tokens", "azure": "max_completion_tokens"}
 """What servers call the most tokens of an answer; all others `max_tokens`."""
+NO_THINKING = {"ollama": "none"}
+"""The effort by which servers are told not to think, whatever their model. Not OpenAI's: models
+that have no effort refuse the member, those before GPT-5.1 this word, and later ones do not think
+unless they are asked to."""
 
 
 class Events(Protocol):
@@ -113,11 +117,12 @@ class OpenAIForOthers(_Translated):
         super().__init__(inner, policy)
         self._plain = inner.plain
         self._limit_member = LIMIT_MEMBERS.get(inner.provider, "max_tokens")
+        self._no_thinking = NO_THINKING.get(inner.provider)
 
     def request(self, call: Call) -> WireRequest:
         lost = Omissions(self._policy, "OpenAI's chat API")
         asked = CLIENTS[call.operation].read(_objects.decode(call.body))
-        body = openai_asked.written(asked, call.model, lost, self._limit_member)
+        body = openai_asked.written(asked, call.model, lost, self._limit_member, self._no_thinking)
         return self._request(call, body, lost)
 
     def stream_reader(self, call: Call) -> StreamReader:

@@ -104,9 +104,14 @@ def test_rates_are_told_with_when_to_come_back() -> None:
     assert refused.reason is Reason.RATE_LIMITED
     assert refused.retry_after_s == 2.1
     assert refused.detail == (
-        "The limit 'per key' allows 60 requests per minute, in bursts of at most 10. "
-        "Try again in 3 s."
+        "The limit 'per key' allows 60 requests per minute, evenly spread: 10 at once, then 1 a "
+        "second. Try again in 3 s."
     )
+    few = refusal(Denied(Why.RATE, rate(3, burst_s=20), 20.0, needed=1))
+    assert "3 requests per minute, evenly spread: 1 at once, then one every 20 s." in few.detail
+    whole = refusal(Denied(Why.RATE, rate(3, burst_s=60), 20.0, needed=1))
+    assert "3 requests per minute. Try again" in whole.detail
+    assert "then 1.5 a second" in refusal(Denied(Why.RATE, rate(90), 1.0, needed=1)).detail
     large = refusal(Denied(Why.TOO_LARGE, TOKENS, None, needed=200_000))
     assert large.exhausted
     assert "this call alone may use 200,000" in large.detail

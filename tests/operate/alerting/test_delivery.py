@@ -120,7 +120,13 @@ def test_who_cannot_be_told_is_named_without_the_secret(web: Posted, tmp_path: P
     assert "hook: not told: ConnectionRefusedError" in done.stdout
     assert "post: not told" in done.stdout
     assert "chat: told" in done.stdout
-    assert "hidden-token" not in done.stdout + done.stderr
+    machine = headrace("alerts", "test", "--json", folder=tmp_path, env=env)
+    assert machine.returncode == 1
+    told = {one.pop("name"): one for one in json.loads(machine.stdout)["notify"]}
+    assert told["chat"] == {"told": True, "fault": None}
+    assert told["hook"]["told"] is False
+    assert "ConnectionRefusedError" in told["hook"]["fault"]
+    assert "hidden-token" not in done.stdout + done.stderr + machine.stdout + machine.stderr
 
 
 def test_a_gateway_tells_that_a_breaker_is_open(

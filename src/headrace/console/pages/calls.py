@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,25 +16,22 @@ from headrace.config.terms import written_instant
 from headrace.console.charts import spans
 from headrace.console.page import BASE, Page, Visit
 from headrace.data.ledger_calls import CallRow
+from headrace.edge.admin.asked import Refusal
 from headrace.edge.admin.called import CallPage
 from headrace.edge.admin.live import CallStory
+from headrace.errors import Reason
 from headrace.gateway.administration.faults import Denied, Why
+from headrace.gateway.step_words import IN_WORDS
 
 PERIODS = {"1": "The last hour", "24": "The last day", "168": "7 days", "720": "30 days"}
 TEXTS = {"call": "Request id", "key": "Key", "model": "Model", "team": "Team", "tenant": "Tenant",
          "user": "User", "backend": "Backend"}  # fmt: skip
+ENDS = ("complete", "incomplete", "refused", "client_gone", "orphan")
+"""As the ledger's `finish` has it; all else that can be looked for is its `reason`."""
+CODES = tuple(sorted(reason.value for reason in Reason))
 PAGE = 50
 KEPT_DAYS = 90
 """A call's own page looks back so far."""
-STEPS = {
-    "first": "asked first",
-    "retry": "asked again",
-    "failover": "asked instead",
-    "probe": "asked to see whether it is well",
-    "context_fallback": "asked for its larger window",
-    "resume": "asked to go on",
-    "hedge": "asked beside",
-}
 
 
 class Step(Struct, frozen=True):
@@ -53,16 +51,25 @@ async def _show(visit: Visit) -> Mapping[str, Any]:
     period = query.get("period", "24")
     period = period if period in PERIODS else "24"
     since = datetime.now(UTC) - timedelta(hours=int(period))
-    asked = {name: query[name].strip() for name in (*TEXTS, "status", "finish") if name in query}
-    found: CallPage = await visit.ask(
-        "list_calls",
-        query={
-            **asked,
-            "since": written_instant(since.timestamp()),
-            "limit": str(PAGE),
-            **({"after": query["after"]} if "after" in query else {}),
-        },
-    )
+    asked = {name: query[name].strip() for name in (*TEXTS, "status", "ended") if name in query}
+    found, fault = CallPage(items=[], next=None), None
+    try:
+        wanted = await _wanted(visit, asked)
+        found = await visit.ask(
+            "list_calls",
+            query={
+                **wanted,
+                "since": written_instant(since.timestamp()),
+                "limit": str(PAGE),
+                **({"after": query["after"]} if "after" in query else {}),
+            },
+        )
+    except Denied as denied:
+        if denied.why is not Why.INVALID:
+            raise
+        fault = denied.detail
+    except Refusal as refusal:
+        fault = refusal.message
     older = None
     if found.next is not None:
         older = f"{BASE}/calls?{urlencode({**asked, 'period': period, 'after': found.next})}"
@@ -73,8 +80,43 @@ async def _show(visit: Visit) -> Mapping[str, Any]:
         "period": period,
         "periods": PERIODS,
         "texts": TEXTS,
+        "ends": ENDS,
+        "codes": CODES,
+        "names": await _names(visit, found.items),
         "level": level_of,
+        "fault": fault,
     }
+
+
+async def _wanted(visit: Visit, asked: Mapping[str, str]) -> dict[str, str]:
+    """What the API is asked. Raises Denied, Refusal."""
+    wanted = dict(asked)
+    ended = wanted.pop("ended", None)
+    if ended is not None:
+        wanted["finish" if ended in ENDS else "reason"] = ended
+    if "key" in wanted:
+        wanted["key"] = await _key_id(visit, wanted["key"])
+    return wanted
+
+
+async def _key_id(visit: Visit, said: str) -> str:
+    """Of the key that has this name; else it is an id. Raises Denied, Refusal."""
+    if not visit.may("list_keys"):
+        return said
+    keys = (await visit.ask("list_keys", query={"name": said, "limit": "5"})).items
+    if len(keys) > 1:
+        ids = ", ".join(key.id for key in keys)
+        raise Denied(Why.INVALID, f"Several keys are called {said!r}. Search by an id: {ids}.")
+    return str(keys[0].id) if keys else said
+
+
+async def _names(visit: Visit, calls: Iterable[CallRow]) -> dict[str, str]:
+    """Of virtual keys, by id. Those of the configuration go by their names already."""
+    names = {}
+    for id in {call.key_id for call in calls} if visit.may("get_key") else ():
+        with suppress(Denied):
+            names[id] = (await visit.ask("get_key", path={"id": id})).name
+    return names
 
 
 def level_of(call: CallRow) -> str:
@@ -101,10 +143,12 @@ async def _show_one(visit: Visit) -> Mapping[str, Any]:
     return {
         "name": name,
         "call": call,
+        "names": await _names(visit, found.items[:1]),
         "others": found.items[1:],
         "steps": steps,
         "remembered": story is not None,
         "sees_stories": visit.may("explain_call"),
+        "sees_cache": visit.may("cache", "cache_tuning", "cache_decision"),
         "timeline": timeline(call, steps),
         "tags": dict(msgspec.json.decode(call.tags)) if call is not None and call.tags else {},
         "level": level_of,
@@ -132,18 +176,20 @@ def steps_of(call: CallRow | None, story: CallStory | None) -> list[Step]:
         return []
     good = call.finish == "complete"
     return [
-        Step(0.0, call.latency_us / 1e6, "asked", call.backend, call.reason or call.finish,
-             "good" if good else "bad")
+        Step(0.0, call.latency_us / 1e6, "asked", call.backend,
+             (call.reason or call.finish).replace("_", " "), "good" if good else "bad")
     ]  # fmt: skip
 
 
 def _step(told: Mapping[str, Any]) -> Step:
     did, why = told["did"], told.get("why", "")
-    attempted = did in STEPS
+    attempted = did in IN_WORDS
     level = "warn"
     if attempted:
         level = "good" if why in ("ok", "answered", "success", "running") else "bad"
-    return Step(told["at_s"], told.get("took_s"), STEPS.get(did, did), told.get("backend"), why,
+    if did != "refused":  # that is a sentence, which may name a parameter
+        why = why.replace("_", " ")
+    return Step(told["at_s"], told.get("took_s"), IN_WORDS.get(did, did), told.get("backend"), why,
                 level)  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class CallQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     backend: Name | None = None
     status: Annotated[int, Meta(ge=100, le=599)] | None = None
     finish: Word | None = None
+    reason: Word | None = None
     since: Instant | None = None
     until: Instant | None = None
     after: After | None = None

@@ -94,8 +94,8 @@ def story(ask: Ask) -> CallStory:
             return CallStory(id=call, decisions=told)
     raise Denied(
         Why.NOT_FOUND,
-        f"No worker remembers the call {call[:64]!r}. Only calls that met with trouble are "
-        "remembered, and only the last thousand.",
+        f"No worker remembers the call {call[:64]!r}. Only calls that were refused or met with "
+        "trouble are remembered, and only the last thousand of each.",
     )
 
 

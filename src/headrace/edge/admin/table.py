@@ -368,7 +368,7 @@ def routes() -> list[Route]:
         _route("GET", "/v1/calls", "list_calls", see, calls, "Search calls, the newest first.",
                CallPage, query=CallQuery),
         _route("GET", "/v1/calls/{call}", "explain_call", see, story,
-               "The decisions of a call that met with trouble.", CallStory, whole=True,
+               "Why a call was refused, or how it met with trouble.", CallStory, whole=True,
                faults=(404,)),
         *cached.routes(),
     ]  # fmt: skip

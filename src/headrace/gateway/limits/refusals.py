@@ -28,7 +28,7 @@ def _of_rate(denied: Denied, rate: Rate) -> Refused:
     allows = f"The limit {rate.name!r} allows {_count(rate.quota, rate.unit[:-1])} per {span}"
     at_once = int(rate.burst_s / rate.step_s + 1e-6)
     if at_once < rate.quota:
-        allows += f", in bursts of at most {at_once:,}"
+        allows += f", evenly spread: {at_once:,} at once, then {_flow(rate)}"
     if denied.why is Why.TOO_LARGE:
         refused = _limited(
             f"{allows}, and this call alone may use {denied.needed:,}. Shorten the prompt or ask "
@@ -45,6 +45,13 @@ def _of_rate(denied: Denied, rate: Rate) -> Refused:
             denied.retry_after_s,
         )
     return _limited(f"{allows}. Try again in {wait_s} s.", denied.retry_after_s)
+
+
+def _flow(rate: Rate) -> str:
+    if rate.step_s > 1:
+        return f"one every {rate.step_s:.3g} s"
+    each_second = 1 / rate.step_s
+    return f"{each_second:,.0f} a second" if each_second >= 10 else f"{each_second:.2g} a second"
 
 
 def _limited(detail: str, retry_after_s: float | None) -> Refused:

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 
+from headrace.config.alerting import AnyNotice
 from headrace.config.loading import Loaded
 from headrace.errors import Setup
 from headrace.operate.alerting.azure import log_template, prometheus_template
@@ -17,8 +18,9 @@ from headrace.operate.alerting.states import Change, Notice
 from headrace.platform.secrets import Secrets
 
 
-def send_test(loaded: Loaded) -> int:
-    """Tells everybody of an alert that is none, and its end; returns the exit code."""
+def send_test(loaded: Loaded, *, as_json: bool) -> int:
+    """Tells everybody of an alert that is none, and its end; returns the exit code. Raises
+    Setup."""
     alerts = loaded.config.alerts
     if not alerts.notify:
         raise Setup(
@@ -28,16 +30,25 @@ def send_test(loaded: Loaded) -> int:
     secrets = Secrets(os.environ, loaded.folder)
     courier = Courier(socket.gethostname(), alerts.runbook_url, secrets)
     reading = Reading(ERRORS, "a test, nothing is wrong", 0.06, 0.06, alerts.error_share)
-    code = 0
+    faults = {}
     for name, to in alerts.notify.items():
-        try:
-            for change in (Change.BEGINS, Change.ENDS):
-                courier.deliver(to, Notice(change, reading, time.monotonic()))
-            print(f"{name}: told")
-        except (NotDelivered, Setup) as fault:
-            code = 1
-            print(f"{name}: not told: {fault}")
-    return code
+        faults[name] = fault = _fault_of(courier, to, reading)
+        if not as_json:
+            print(f"{name}: told" if fault is None else f"{name}: not told: {fault}")
+    if as_json:
+        told = [{"name": n, "told": f is None, "fault": f} for n, f in faults.items()]
+        print(json.dumps({"notify": told}))
+    return 0 if all(fault is None for fault in faults.values()) else 1
+
+
+def _fault_of(courier: Courier, to: AnyNotice, reading: Reading) -> str | None:
+    """Why somebody was not told; None if they were."""
+    try:
+        for change in (Change.BEGINS, Change.ENDS):
+            courier.deliver(to, Notice(change, reading, time.monotonic()))
+    except (NotDelivered, Setup) as fault:
+        return str(fault)
+    return None
 
 
 def print_rules(loaded: Loaded) -> None:

@@ -96,9 +96,8 @@ def _of_the_model(asked: Asked, model: str, lost: Omissions) -> dict[str, Any]:
         if asked.effort == "none" and "thinking" not in own:
             own["thinking"] = {"type": "disabled"}
         return own
-    for name, value in own.items():
-        if value != {"type": "disabled"}:
-            lost.lose(name)
+    for name in own:
+        lost.lose(name)
     return {}
 
 

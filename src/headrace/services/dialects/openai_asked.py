@@ -30,17 +30,21 @@ from headrace.services.dialects.objects import given, unparsed
 from headrace.services.dialects.omissions import Omissions
 
 _TEXT_PLAIN = "data:text/plain;base64,"
+_DISABLED = {"type": "disabled"}
 
 
-def written(asked: Asked, model: str, lost: Omissions, limit_member: str) -> dict[str, Any]:
-    """The body. `limit_member` is the server's name for the most tokens of an answer. Raises
+def written(
+    asked: Asked, model: str, lost: Omissions, limit_member: str, no_thinking: str | None = None
+) -> dict[str, Any]:
+    """The body. `limit_member` is the server's name for the most tokens of an answer, `no_thinking`
+    the effort with which all of its models answer without thinking; None if there is none. Raises
     Refused."""
-    for name in asked.others:
-        lost.lose(name)
-    for name in ("top_k", "thinking"):
-        value = getattr(asked, name)
-        if value is not None and value != {"type": "disabled"}:
-            lost.lose(name)
+    lost.lose_members(asked, ("top_k",))
+    effort = _near(asked.effort, lost)
+    if asked.thinking == _DISABLED and no_thinking is not None:
+        effort = no_thinking
+    elif asked.thinking is not None:
+        lost.lose("thinking")
     messages: list[dict[str, Any]] = []
     if asked.system:
         texts = _write_parts(asked.system, "system", lost)
@@ -65,7 +69,7 @@ def written(asked: Asked, model: str, lost: Omissions, limit_member: str) -> dic
         tool_choice=_write_choice(asked.choice),
         parallel_tool_calls=False if asked.one_call_at_most and asked.tools else None,
         response_format=_write_format(asked),
-        reasoning_effort=_near(asked.effort, lost),
+        reasoning_effort=effort,
         stream=True if asked.stream else None,
     )
     if asked.max_tokens is not None:
