@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+import subprocess
 
 import httpx
 import pytest
 
-from console.world import HOSTILE, World, until
+from console.world import ENV, HOSTILE, World, until
+from support.commands import run
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,19 @@ def test_calls_are_found_by_the_name_of_their_key(world: World) -> None:
         page.text
     )
     assert f">till</a> ({made[0]['key']['id']})" in person.look(f"/console/calls/{call}").text
+
+    def told(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run(arguments, world.gateway.folder, ENV)
+
+    label = f"till ({made[0]['key']['id']})"
+    assert label in person.look("/console/usage?by=key&key=till").text
+    used = told("usage", "--by", "key", "--where", "key=till")
+    assert label in used.stdout, used.stderr
+    (row,) = json.loads(told("usage", "--by", "key", "--where", "key=till", "--json").stdout)
+    assert row["key"] == made[0]["key"]["id"]
+    twins = told("usage", "--where", "key=twin")
+    assert twins.returncode == 2
+    assert made[1]["key"]["id"] in twins.stderr
     several = person.look("/console/calls?key=twin")
     assert several.status_code == 400
     assert all(one["key"]["id"] in several.text for one in made[1:])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from rich.table import Table
 
 from headrace.config.loading import Loaded
@@ -25,8 +26,20 @@ def show_savings(loaded: Loaded, asked: Asked, form: str) -> int:
     if form == "json":
         print(json.dumps([told(line, asked.headings) for line in lines]))
     else:
+        if "key" in asked.by:
+            from headrace.operate.key_names import labels_of
+
+            at = asked.headings.index("key")
+            labels = labels_of(loaded, [line.group[at] for line in lines])
+            lines = [_named(line, at, labels) for line in lines]
         _print(lines, asked)
     return 0
+
+
+def _named(line: Saved, at: int, labels: Mapping[str, str]) -> Saved:
+    group = line.group
+    name = labels.get(group[at], group[at])
+    return replace(line, group=(*group[:at], name, *group[at + 1 :]))
 
 
 def told(line: Saved, headings: Sequence[str]) -> dict[str, Any]:

@@ -79,17 +79,26 @@ def show_usage(loaded: Loaded, asked: Asked, form: str) -> int:
         writer.writeheader()
         writer.writerows(rows)
     else:
+        if "key" in asked.by:
+            from headrace.operate.key_names import labels_of
+
+            labels = labels_of(loaded, [row["key"] for row in rows])
+            rows = [row | {"key": labels.get(row["key"], row["key"])} for row in rows]
         _print(rows, asked)
     return 0
 
 
 def from_ledger(loaded: Loaded, asked: Asked, reader: Callable[[Database], Reader[T]]) -> list[T]:
     """What is asked, by hour or day where a period is. Raises Setup."""
-    kept = open_ledger(loaded)
+    kept, where = open_ledger(loaded), asked.where
+    if "key" in where:
+        from headrace.operate.key_names import with_key_id  # the registry, else done without
+
+        where = with_key_id(loaded, where)
     try:
         return reader(kept).lines(
             asked.by,
-            asked.where,
+            where,
             asked.since.timestamp(),
             None if asked.until is None else asked.until.timestamp(),
             STEP_S.get(asked.period or "", 0),

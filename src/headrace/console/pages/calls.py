@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from headrace.config.terms import written_instant
 from headrace.console.charts import spans
+from headrace.console.key_names import key_id_of, names_of
 from headrace.console.page import BASE, Page, Visit
 from headrace.data.ledger_calls import CallRow
 from headrace.edge.admin.asked import Refusal
@@ -82,7 +82,7 @@ async def _show(visit: Visit) -> Mapping[str, Any]:
         "texts": TEXTS,
         "ends": ENDS,
         "codes": CODES,
-        "names": await _names(visit, found.items),
+        "names": await names_of(visit, (call.key_id for call in found.items)),
         "level": level_of,
         "fault": fault,
     }
@@ -95,28 +95,8 @@ async def _wanted(visit: Visit, asked: Mapping[str, str]) -> dict[str, str]:
     if ended is not None:
         wanted["finish" if ended in ENDS else "reason"] = ended
     if "key" in wanted:
-        wanted["key"] = await _key_id(visit, wanted["key"])
+        wanted["key"] = await key_id_of(visit, wanted["key"])
     return wanted
-
-
-async def _key_id(visit: Visit, said: str) -> str:
-    """Of the key that has this name; else it is an id. Raises Denied, Refusal."""
-    if not visit.may("list_keys"):
-        return said
-    keys = (await visit.ask("list_keys", query={"name": said, "limit": "5"})).items
-    if len(keys) > 1:
-        ids = ", ".join(key.id for key in keys)
-        raise Denied(Why.INVALID, f"Several keys are called {said!r}. Search by an id: {ids}.")
-    return str(keys[0].id) if keys else said
-
-
-async def _names(visit: Visit, calls: Iterable[CallRow]) -> dict[str, str]:
-    """Of virtual keys, by id. Those of the configuration go by their names already."""
-    names = {}
-    for id in {call.key_id for call in calls} if visit.may("get_key") else ():
-        with suppress(Denied):
-            names[id] = (await visit.ask("get_key", path={"id": id})).name
-    return names
 
 
 def level_of(call: CallRow) -> str:
@@ -143,7 +123,7 @@ async def _show_one(visit: Visit) -> Mapping[str, Any]:
     return {
         "name": name,
         "call": call,
-        "names": await _names(visit, found.items[:1]),
+        "names": await names_of(visit, (call.key_id for call in found.items[:1])),
         "others": found.items[1:],
         "steps": steps,
         "remembered": story is not None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.console import charts
 from headrace.console.figures import usd
+from headrace.console.key_names import names_of
 from headrace.console.page import Page, Visit
 from headrace.data.ledger_savings import PATTERNS
 
@@ -42,7 +43,9 @@ async def show(visit: Visit) -> Mapping[str, Any]:
     chart = charts.columns(f"Dollars saved by day, {days} days", stacks)
     lines.sort(key=lambda line: (-line.saved_microusd, -line.caps.calls, line.group[by]))
     shown = [line for line in lines if line.patterns or line.caps.calls or line.kept_calls]
+    keys = (line.group["key"] for line in shown[:LISTED]) if by == "key" else ()
     return {
+        "keys": await names_of(visit, keys),
         "whole": whole[0] if whole else None,
         "names": PATTERNS,
         "days": days,

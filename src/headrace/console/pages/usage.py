@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from headrace.console import charts
 from headrace.console.figures import count, duration, share, usd
+from headrace.console.key_names import key_id_of, names_of
 from headrace.console.page import Page, Visit
 from headrace.data.ledger_sums import COLUMN_OF, TAG
 from headrace.edge.admin.asked import Refusal
@@ -104,10 +105,14 @@ def written(value: float, measure: str) -> str:
 
 async def _show(visit: Visit) -> Mapping[str, Any]:
     want = wanted(visit.query, datetime.now(UTC).date())
-    answer = await visit.ask("usage", query={**want.query(), "step": want.step})
+    answer = await visit.ask("usage", query=await _query(visit, want))
     lines: list[tuple[int, str, dict[str, int]]] = [
         (int(line.group["time"]), line.group[want.by], line.sums) for line in answer.lines
     ]
+    if want.by == "key":
+        names = await names_of(visit, (name for _, name, _ in lines))
+        labels = {id: f"{name} ({id})" for id, name in names.items()}
+        lines = [(at, labels.get(name, name), sums) for at, name, sums in lines]
     totals: dict[str, dict[str, int]] = {}
     for _, name, sums in lines:
         known = totals.get(name)
@@ -129,6 +134,14 @@ async def _show(visit: Visit) -> Mapping[str, Any]:
         "value_of": value_of,
         "facts": _facts,
     }  # fmt: skip
+
+
+async def _query(visit: Visit, want: Wanted) -> dict[str, str]:
+    """Raises Denied, Refusal."""
+    query = {**want.query(), "step": want.step}
+    if "key" in query:
+        query["key"] = await key_id_of(visit, query["key"])
+    return query
 
 
 def _facts(sums: Mapping[str, int]) -> list[str]:
@@ -188,7 +201,7 @@ def _unix(day: date) -> float:
 async def _csv(visit: Visit) -> Response:
     """Sums by time and group, with all that the ledger adds up. Money is in micro-dollars."""
     want = wanted(visit.query, datetime.now(UTC).date())
-    answer = await visit.ask("usage", query={**want.query(), "step": want.step})
+    answer = await visit.ask("usage", query=await _query(visit, want))
     text = io.StringIO()
     writer = csv.writer(text)
     names = list(answer.lines[0].sums) if answer.lines else []
