@@ -159,6 +159,17 @@ def test_api_key_alone(gateway: Gateway, upstream: ScriptedThread, path: str) ->
     assert len(upstream.seen) == 1
 
 
+def test_an_endpoint_that_ends_as_openais(gateway: Gateway, upstream: ScriptedThread) -> None:
+    with (
+        openai.AzureOpenAI(
+            azure_endpoint=gateway.url, api_key=CLIENT_KEY, api_version="2024-10-21", max_retries=0
+        ) as client,
+        pytest.raises(openai.NotFoundError, match="this gateway's URL without `/v1`"),
+    ):
+        client.chat.completions.create(model="gpt-4o", messages=ASK)
+    assert upstream.seen == []
+
+
 def test_wrong_key(gateway: Gateway, upstream: ScriptedThread) -> None:
     with (
         openai.AzureOpenAI(

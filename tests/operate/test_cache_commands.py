@@ -145,6 +145,8 @@ def test_flagging_by_command_is_told_to_the_audit_log(used: Used) -> None:
     (event,) = audited(used, "cache.feedback")
     assert (event["target"], event["detail"]) == (used.hit, {"verdict": "wrong"})
     assert event["actor"].startswith("local:")
+    again = headrace("cache", "flag", used.hit, folder=used.gateway.folder)
+    assert "not given to that question again" in again.stdout
 
 
 def audited(used: Used, action: str) -> list[Any]:

@@ -14,6 +14,8 @@ def advice(path: bytes) -> str:
     """Sentences for the client's developer."""
     if path.startswith(b"/v1/v1/"):
         return "Your client adds `/v1` itself: give it this gateway's URL without `/v1`."
+    if path.startswith(b"/v1/openai/"):
+        return "Your client adds `/openai` itself: give it this gateway's URL without `/v1`."
     if path.startswith((b"/v1/", b"/openai/")):
         return f"Your client found the gateway, but this one has no such call. {_SERVED}"
     return f"Point your client's base URL at `/v1` of this gateway. {_SERVED}"

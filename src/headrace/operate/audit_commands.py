@@ -102,11 +102,12 @@ def _good(report: Report, held: bool) -> str:
             f"The first {report.first} of them are not here: a checkpoint vouches for them."
         )
     behind = report.events - report.vouched
-    lines.append(
-        f"{report.checkpoints} checkpoints vouch for all but the last {behind}."
-        if behind
-        else f"{report.checkpoints} checkpoints vouch for all of them."
+    vouching = (
+        "1 checkpoint vouches"
+        if report.checkpoints == 1
+        else (f"{report.checkpoints:,} checkpoints vouch")
     )
+    lines.append(f"{vouching} for all {f'but the last {behind}' if behind else 'of them'}.")
     match report.signatures:
         case "good":
             lines.append("Their signatures are good.")

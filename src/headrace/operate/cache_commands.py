@@ -136,6 +136,10 @@ def drop_answers(loaded: Loaded, wish: Mapping[str, str | None], *, as_json: boo
     return 0
 
 
+_NOTED_RIGHT = "Noted: the kept answer was right."
+_NOTED_WRONG = "Noted: the kept answer was wrong. It is not given to that question again."
+
+
 def flag_answer(loaded: Loaded, call: str, *, right: bool, as_json: bool) -> int:
     """Tells the worker that remembers the call; returns the exit code. Raises Setup."""
     from headrace.operate.audited import tell
@@ -146,7 +150,7 @@ def flag_answer(loaded: Loaded, call: str, *, right: bool, as_json: bool) -> int
     for told in _asked(loaded, "POST", "/cache/feedback", body):
         if told["noted"] == "no hit":
             raise Setup(f"The call {call} was given no kept answer.", "Flag one that was.")
-        print(json.dumps(told) if as_json else "noted")
+        print(json.dumps(told) if as_json else _NOTED_RIGHT if right else _NOTED_WRONG)
         return 0
     raise Setup(
         f"No worker remembers a decision of the cache for {call}.",
