@@ -12,6 +12,8 @@ from console.world import World
 from headrace.console import live as module
 from headrace.console.live import Live
 from headrace.console.readings import KEPT_S, Readings
+from headrace.console.table import live_parts
+from headrace.console.templating import Assets, Templates
 from headrace.edge.gathering import Gathered
 from headrace.gateway.telemetry.snapshot import BackendNow, BudgetNow, Counted, Moment, new_flow
 
@@ -44,6 +46,20 @@ def test_rates_are_of_ten_seconds_and_errors_of_a_minute() -> None:
     assert now.backends[0].running == 4 and now.backends[0].limit == 16
     assert now.budgets == [("team", "usd", 0.5)]
     assert now.models[0].error_share == pytest.approx(0.05)
+
+
+def test_redis_that_does_not_answer_is_told() -> None:
+    away = gathered(1)
+    away.moments["w2"] = Moment(redis_up=False)
+    away.moments["w1"] = Moment(redis_up=True)
+    now = Readings().take(away, 1.0)
+    assert now.without_redis == 1
+    page = live_parts(Templates(Assets()), now)["overview"]
+    assert "Redis does not answer 1 of 2 workers" in page
+    assert (
+        "Redis"
+        not in live_parts(Templates(Assets()), Readings().take(gathered(1), 1.0))["overview"]
+    )
 
 
 def test_the_past_is_bounded_and_gaps_are_shown() -> None:

@@ -19,6 +19,7 @@ from operate.test_admin_api import Api
 from operate.test_keys import headrace, until
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
+from support.valkey_process import valkey_process
 
 CONFIG = """
 resilience: {{shedding: {{batch_lag_ms: 60000, all_lag_ms: 60000}}}}
@@ -63,6 +64,24 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     """The sum of what has these labels."""
     wanted = set(labels.items())
     return sum(v for (n, has), v in samples.items() if n == name and wanted <= has)
+
+
+def test_redis_that_is_away_is_told(upstream: ScriptedThread, tmp_path: Path) -> None:
+    (tmp_path / "valkey").mkdir()
+    with valkey_process(tmp_path / "valkey") as valkey:
+        more = f'redis: {{url: "{valkey.url}", timeout_s: 2}}'
+        text = CONFIG.format(url=upstream.url, workers=1, more=more)
+        with running_gateway(text, tmp_path, ENV) as gateway:
+            api = Api(gateway.serving)
+
+            def without() -> float:
+                return value(scraped(api), "headrace_workers_without_redis")
+
+            until(lambda: without() == 0)
+            valkey.kill()
+            until(lambda: without() == 1)
+            valkey.start()
+            until(lambda: without() == 0)
 
 
 def test_every_call_is_counted_once(upstream: ScriptedThread, tmp_path: Path) -> None:

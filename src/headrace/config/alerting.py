@@ -96,6 +96,8 @@ class Alerts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Fewer scores within the short window say nothing."""
     ledger_behind_s: Above = 60.0
     """Time since the ledger last held all settled calls, in seconds."""
+    redis_away_s: Above = 30.0
+    """How long Redis may not answer a worker before somebody is told, in seconds."""
     breaker_open_s: Above = 30.0
     """How long a backend's breaker may be open before somebody is told, in seconds."""
     short_window_s: Annotated[float, Meta(ge=60, le=86_400)] = 300.0

@@ -14,6 +14,7 @@ from headrace.gateway.telemetry.snapshot import (
     Flow,
     Histogram,
     budgets_used,
+    without_redis,
 )
 
 RATE_S = 10.0
@@ -87,6 +88,8 @@ class Now(Struct, frozen=True):
     refused: int
     """Requests in the window that were refused before an upstream was asked."""
     ledger_behind_s: float | None
+    without_redis: int
+    """Workers that it does not answer."""
     points: list[Point]
 
 
@@ -126,6 +129,7 @@ class Readings:
                 budgets_used(gathered.moments.values()).items())],
             refused=_refused(counted, None if long is None else long[1]),
             ledger_behind_s=gathered.ledger_behind_s,
+            without_redis=without_redis(gathered.moments.values()) or 0,
             points=self._with_point(recent, short_s, at),
         )  # fmt: skip
         self._keep(counted, at)

@@ -23,6 +23,7 @@ from headrace.gateway.telemetry.snapshot import (
     Moment,
     ToolUse,
     budgets_used,
+    without_redis,
     wrong_hits,
 )
 
@@ -293,6 +294,13 @@ def _now(text: Text, moments: list[Moment]) -> None:
         "Share of a budget that is used, by the caller who used most of theirs.",
         [({"budget": n, "unit": unit}, round(s, 6)) for (n, unit), s in budgets],
     )
+    away = without_redis(moments)
+    if away is not None:
+        text.gauge(
+            "headrace_workers_without_redis",
+            "Workers that Redis does not answer: each counts limits alone.",
+            [({}, away)],
+        )
     found = wrong_hits(moments)
     if found is not None:
         text.gauge(

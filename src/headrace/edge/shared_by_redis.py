@@ -62,6 +62,11 @@ class SharedByRedis:
             )
             fleet.changed = _both(fleet.changed, self._breakers.changed)
 
+    @property
+    def up(self) -> bool:
+        """Whether the server answers."""
+        return self._link.up
+
     async def start(self) -> None:
         """Returns when it is known whether the server answers: the first call, too, should find
         what others have kept and counted."""

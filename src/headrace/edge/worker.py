@@ -237,7 +237,10 @@ class Worker:
         return text if self._logs is None else self._logs.scrubber.scrub(text)
 
     def _snapshot(self) -> Snapshot | None:
-        return self._telemetry.snapshot(self._gate())
+        snapshot = self._telemetry.snapshot(self._gate())
+        if snapshot is not None and self._shared is not None:
+            snapshot.now.redis_up = self._shared.up
+        return snapshot
 
     def _gate(self) -> Gate | None:
         return self._app.runtime.pipeline.gate

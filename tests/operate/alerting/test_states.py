@@ -183,6 +183,16 @@ def test_filtered_calls_count_as_errors() -> None:
     assert [one[1] for one in gateway.live(900, each)] == ["error-share"]
 
 
+def test_redis_that_does_not_answer() -> None:
+    gateway = Gateway()
+    assert gateway.live(600) == []
+    gateway.moment.redis_up = False
+    assert gateway.live(15) == []
+    assert [one[:3] for one in gateway.live(600)] == [("begins", "redis-away", "redis")]
+    gateway.moment.redis_up = True
+    assert [one[:2] for one in gateway.live(600)] == [("ends", "redis-away")]
+
+
 def test_a_breaker_that_stays_open_and_one_that_does_not() -> None:
     gateway = Gateway()
     is_open = BackendNow("up", "open", 0, 10, 1.0)

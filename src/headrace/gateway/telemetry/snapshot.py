@@ -199,6 +199,8 @@ class Moment(Struct):
     """Of those."""
     most_wrong: float | None = None
     """The loosest bound of a model; None where there is none."""
+    redis_up: bool | None = None
+    """Whether Redis answers this worker; None where none is configured."""
 
 
 def budgets_used(moments: Iterable[Moment]) -> dict[tuple[str, str], float]:
@@ -210,6 +212,12 @@ def budgets_used(moments: Iterable[Moment]) -> dict[tuple[str, str], float]:
             key = (budget.name, budget.unit)
             used[key] = max(used.get(key, 0.0), budget.used_share)
     return used
+
+
+def without_redis(moments: Iterable[Moment]) -> int | None:
+    """Workers that Redis does not answer; None where none is configured."""
+    known = [moment.redis_up for moment in moments if moment.redis_up is not None]
+    return known.count(False) if known else None
 
 
 def wrong_hits(moments: Iterable[Moment]) -> tuple[float, float] | None:

@@ -79,6 +79,7 @@ def expressions(alerts: Alerts) -> list[tuple[rules.Rule, str, float]]:
             "min(headrace_cache_wrong_hits_bound_ratio)",
             0,
         ),
+        (rules.REDIS, "headrace_workers_without_redis > 0", alerts.redis_away_s),
         (rules.LEDGER, f"headrace_ledger_behind_seconds > {alerts.ledger_behind_s:g}", 0),
     ]
 

@@ -18,6 +18,7 @@ from headrace.gateway.telemetry.snapshot import (
     Histogram,
     Scores,
     budgets_used,
+    without_redis,
     wrong_hits,
 )
 
@@ -52,6 +53,9 @@ BREAKER = Rule("breaker-open", "critical", "Workers that see the breaker open",
 LEDGER = Rule("ledger-behind", "critical", "Time since the ledger held all calls, in seconds",
               "See the log of headrace.ledger: the database is away or too slow. Calls go on "
               "until store.journal_limit_mib is reached.")  # fmt: skip
+REDIS = Rule("redis-away", "critical", "Workers that Redis does not answer",
+             "See the log of headrace.redis. Meanwhile each worker counts limits alone, and "
+             "budgets refuse calls unless they have an `away_share`.")  # fmt: skip
 GROUNDED = Rule("groundedness-mean", "warning", "Mean groundedness of judged answers",
                 "Read some of the answers that the evaluation judged low; compare models, and what "
                 "retrieval gives them.")  # fmt: skip
@@ -59,7 +63,7 @@ WRONG = Rule("cache-wrong-hits", "critical", "Share of the cache's wrong hits th
              "See `headrace cache stats`; `headrace cache why CALL` tells why an answer was given. "
              "Purge what is wrong with `headrace cache purge`, set a smaller `max_wrong_rate`, or "
              "`answers: exact`.")  # fmt: skip
-RULES = (SLOW, ERRORS, GROUNDED, TOKENS, COST, BREAKER, LEDGER, WRONG)
+RULES = (SLOW, ERRORS, GROUNDED, TOKENS, COST, BREAKER, LEDGER, REDIS, WRONG)
 GROUNDEDNESS = "groundedness"
 """The measure, as scores name it."""
 
@@ -136,6 +140,9 @@ def _now(gathered: Gathered, alerts: Alerts) -> Iterator[Reading]:
         yield Reading(rule, name, share, share, most)
     for name, count in opened.items():
         yield Reading(BREAKER, name, count, count, 0, alerts.breaker_open_s)
+    away = without_redis(gathered.moments.values())
+    if away is not None:
+        yield Reading(REDIS, "redis", away, away, 0, alerts.redis_away_s)
     wrong = wrong_hits(gathered.moments.values())
     if wrong is not None:
         yield Reading(WRONG, "cache", wrong[0], wrong[0], wrong[1])
