@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from headrace import __version__
+from headrace.cli import app
 from headrace.errors import Misused
 from headrace.operate.chat import message
 from headrace.operate.faults import of_system
@@ -99,6 +101,26 @@ def test_help(command: str, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert f"Usage: headrace {command}".strip() in done.stdout
     assert done.stderr == ""
+
+
+def commands_of(group: App, *path: str) -> Iterator[tuple[str, App]]:
+    for name in group:
+        if not name.startswith("-"):
+            inner = group[name]
+            if inner.default_command is None:
+                yield from commands_of(inner, *path, name)
+            else:
+                yield " ".join((*path, name)), inner
+
+
+def test_every_option_says_what_it_is() -> None:
+    silent = [
+        f"{command} {argument.name}"
+        for command, made in commands_of(app)
+        for argument in made.assemble_argument_collection()
+        if argument.parse and argument.name != "*" and not argument.parameter.help
+    ]
+    assert silent == []
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ def test_the_first_key_is_made_and_told_once(upstream: ScriptedThread, tmp_path:
         assert gateway.serving["admin_key"] is None
         again = Api(gateway.serving, first.key)
         assert again("GET", "/v1/keys").status_code == 200
-        made("admin", "revoke", first.key.split("_")[1], folder=tmp_path)
+        revoked = made("admin", "revoke", first.key.split("_")[1], "--json", folder=tmp_path)
+        assert json.loads(revoked)["state"] == "revoked"
         until(lambda: again("GET", "/v1/keys").status_code == 401)
 
 

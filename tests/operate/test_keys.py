@@ -112,10 +112,10 @@ def test_what_a_key_may_do_holds_on_the_port(upstream: ScriptedThread, tmp_path:
         assert ask(gateway, vectors).json()["error"]["code"] == "operation_not_allowed"
         listed = httpx.get(f"{gateway.url}/models", headers={"api-key": bound}).json()
         assert [model["id"] for model in listed["data"]] == ["one"]
-        made("tenants", "suspend", "acme", folder=tmp_path)
+        assert told("tenants", "suspend", "acme", folder=tmp_path)["suspended"] is True
         until(lambda: ask(gateway, bound).status_code == 401)
         assert ask(gateway, vectors).status_code == 403, "others are not concerned"
-        made("tenants", "resume", "acme", folder=tmp_path)
+        assert told("tenants", "resume", "acme", folder=tmp_path)["suspended"] is False
         until(lambda: ask(gateway, bound).status_code == 200)
 
 

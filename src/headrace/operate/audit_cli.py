@@ -123,7 +123,11 @@ def prove(
 
 
 @audit_app.command
-def check(file: Path, *, key: KeyOption = None) -> None:
+def check(
+    file: Annotated[Path, Parameter(help="What `headrace audit prove` printed.")],
+    *,
+    key: KeyOption = None,
+) -> None:
     """Check a proof that `headrace audit prove` printed. Exit code 1 if it does not hold.
 
     Example: `headrace audit check event-17.json --key audit-key.pub`

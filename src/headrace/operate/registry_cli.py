@@ -49,6 +49,17 @@ Importance = Annotated[
     Parameter(name="--priority", help="The most important class that its calls may claim."),
 ]
 Tenant = Annotated[str, Parameter(help="The tenant.")]
+TenantOfKey = Annotated[
+    str | None, Parameter(help="Whose key it is: a tenant that was made; else `default`.")
+]
+OnlyTenant = Annotated[str | None, Parameter(help="Those of this tenant alone.")]
+OnlyTeam = Annotated[str | None, Parameter(help="Those of this team alone.")]
+OnlyUser = Annotated[str | None, Parameter(help="Those of this user alone.")]
+Team = Annotated[str | None, Parameter(help="A team of the tenant, whose bounds hold too.")]
+User = Annotated[str | None, Parameter(help="A user of the tenant, whose bounds hold too.")]
+NewName = Annotated[str | None, Parameter(help="What the key is called from now on.")]
+NewUnit = Annotated[str, Parameter(help="What it is called; that stays.")]
+TenantName = Annotated[str, Parameter(help="As `headrace tenants list` names it.")]
 
 
 @Parameter(name="*")
@@ -56,8 +67,8 @@ Tenant = Annotated[str, Parameter(help="The tenant.")]
 class Terms:
     """What a key may do, as options of a command."""
 
-    team: str | None = None
-    user: str | None = None
+    team: Team = None
+    user: User = None
     models: Models = None
     regions: Regions = None
     ip_ranges: IpRanges = None
@@ -108,7 +119,7 @@ def _found(config: Path | None) -> Loaded:
 def create_key(
     name: Annotated[str, Parameter(help="What the key is for, such as `shop`.")],
     *,
-    tenant: str | None = None,
+    tenant: TenantOfKey = None,
     terms: Terms | None = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -128,9 +139,9 @@ def create_key(
 @keys_app.command(name="list")
 def list_keys(
     *,
-    tenant: str | None = None,
-    team: str | None = None,
-    user: str | None = None,
+    tenant: OnlyTenant = None,
+    team: OnlyTeam = None,
+    user: OnlyUser = None,
     all: Annotated[bool, Parameter(help="Revoked ones too.")] = False,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -157,7 +168,7 @@ def show_key(key: KeyName, *, config: ConfigOption = None, json: JsonOption = Fa
 def update_key(
     key: KeyName,
     *,
-    name: str | None = None,
+    name: NewName = None,
     terms: Terms | None = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -201,7 +212,7 @@ def revoke_key(key: KeyName, *, config: ConfigOption = None, json: JsonOption = 
 
 @tenants_app.command(name="create")
 def create_tenant(
-    name: str,
+    name: NewUnit,
     *,
     models: Models = None,
     regions: Regions = None,
@@ -228,24 +239,30 @@ def list_tenants(*, config: ConfigOption = None, json: JsonOption = False) -> No
 
 
 @tenants_app.command(name="suspend")
-def suspend_tenant(name: str, *, config: ConfigOption = None) -> None:
+def suspend_tenant(
+    name: TenantName, *, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Refuse all keys of a tenant until it is resumed."""
     from headrace.operate import unit_commands as commands
 
-    sys.exit(commands.suspend_unit(_found(config), "tenant", name, name, True))
+    loaded = _found(config)
+    sys.exit(commands.set_suspended(loaded, "tenant", name, name, True, as_json=json))
 
 
 @tenants_app.command(name="resume")
-def resume_tenant(name: str, *, config: ConfigOption = None) -> None:
+def resume_tenant(
+    name: TenantName, *, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Take a suspended tenant's keys again."""
     from headrace.operate import unit_commands as commands
 
-    sys.exit(commands.suspend_unit(_found(config), "tenant", name, name, False))
+    loaded = _found(config)
+    sys.exit(commands.set_suspended(loaded, "tenant", name, name, False, as_json=json))
 
 
 @teams_app.command(name="create")
 def create_team(
-    name: str,
+    name: NewUnit,
     *,
     tenant: Tenant = "default",
     models: Models = None,
@@ -266,7 +283,7 @@ def create_team(
 
 @teams_app.command(name="list")
 def list_teams(
-    *, tenant: str | None = None, config: ConfigOption = None, json: JsonOption = False
+    *, tenant: OnlyTenant = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """List the teams."""
     from headrace.operate import unit_commands as commands
@@ -276,10 +293,10 @@ def list_teams(
 
 @users_app.command(name="create")
 def create_user(
-    name: str,
+    name: NewUnit,
     *,
     tenant: Tenant = "default",
-    team: str | None = None,
+    team: Team = None,
     models: Models = None,
     regions: Regions = None,
     config: ConfigOption = None,
@@ -300,7 +317,7 @@ def create_user(
 
 @users_app.command(name="list")
 def list_users(
-    *, tenant: str | None = None, config: ConfigOption = None, json: JsonOption = False
+    *, tenant: OnlyTenant = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """List the users."""
     from headrace.operate import unit_commands as commands
@@ -350,9 +367,12 @@ def list_admin_keys(*, config: ConfigOption = None, json: JsonOption = False) ->
 
 @admin_app.command(name="revoke")
 def revoke_admin_key(
-    key: Annotated[str, Parameter(help="The key's id.")], *, config: ConfigOption = None
+    key: Annotated[str, Parameter(help="The key's id.")],
+    *,
+    config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Refuse a key of the admin API for good."""
     from headrace.operate import unit_commands as commands
 
-    sys.exit(commands.revoke_admin_key(_found(config), key))
+    sys.exit(commands.revoke_admin_key(_found(config), key, as_json=json))

@@ -70,13 +70,17 @@ def list_units(loaded: Loaded, kind: UnitKind, tenant: str | None, *, as_json: b
     return 0
 
 
-def suspend_unit(loaded: Loaded, kind: UnitKind, tenant: str, name: str, suspended: bool) -> int:
+def set_suspended(
+    loaded: Loaded, kind: UnitKind, tenant: str, name: str, suspended: bool, *, as_json: bool
+) -> int:
     with Registry.of(loaded) as registry:
         change = UnitChange(suspended=suspended)
-        registry.units.update(registry.by, kind, tenant, name, change)
-    print(
-        f"The {kind} {name}: {'suspended, its keys are refused' if suspended else 'back in use'}."
-    )
+        unit = registry.units.update(registry.by, kind, tenant, name, change)
+    if as_json:
+        print(msgspec.json.encode(unit_view(unit)).decode())
+    else:
+        told = "suspended, its keys are refused" if suspended else "back in use"
+        print(f"The {kind} {name}: {told}.")
     return 0
 
 
@@ -111,8 +115,11 @@ def list_admin_keys(loaded: Loaded, *, as_json: bool) -> int:
     return 0
 
 
-def revoke_admin_key(loaded: Loaded, key_id: str) -> int:
+def revoke_admin_key(loaded: Loaded, key_id: str, *, as_json: bool) -> int:
     with Registry.of(loaded) as registry:
         record = registry.admin_keys.revoke(registry.by, key_id)
-    print(f"{record.id} ({record.name}) is revoked.")
+    if as_json:
+        print(msgspec.json.encode(admin_key_view(record, time.time())).decode())
+    else:
+        print(f"{record.id} ({record.name}) is revoked.")
     return 0
