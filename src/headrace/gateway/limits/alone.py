@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from headrace.gateway.limits import away
 from headrace.gateway.limits.asking import SharedBound
-from headrace.gateway.limits.counters import Verdict
+from headrace.gateway.limits.counters import Taken, Verdict
 from headrace.gateway.limits.measures import Budget, Denied, Need, Why
-from headrace.gateway.limits.memory import MemoryCounters, Taken
+from headrace.gateway.limits.memory import MemoryCounters
 from headrace.gateway.limits.shares import HeldShare
 
 log = logging.getLogger("headrace.limits")

@@ -17,7 +17,8 @@ BoundT = TypeVar("BoundT")
 class Taken(Protocol):
     """What one call holds."""
 
-    standing: Standing
+    @property
+    def standing(self) -> Standing: ...
 
     def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
         """Replaces what was reserved by what was used, and ends the call. Called once, on every

@@ -15,7 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headrace.data.budget_file import BudgetFile, name_of
-from headrace.gateway.limits import gcra
+from headrace.gateway.limits import gcra, one_of_each
+from headrace.gateway.limits.counter_states import AtOnceState, BudgetState, RateState, State
+from headrace.gateway.limits.counters import Taken
 from headrace.gateway.limits.gcra import SLACK_S
 from headrace.gateway.limits.measures import (
     AtOnce,
@@ -30,6 +32,7 @@ from headrace.gateway.limits.measures import (
     short,
     short_of,
 )
+from headrace.gateway.limits.one_of_each import Unused
 
 MOST_TOLD = 50_000
 """Budgets that `spent` looks at."""
@@ -40,54 +43,6 @@ AT_ONCE_RETRY_S = 1.0
 MOST_ALIKE = 10_000
 
 
-class RateState:
-    """Of one rate. `arrival` is as in `gcra.py`."""
-
-    __slots__ = ("arrival", "returned", "step_s", "users")
-
-    def __init__(self) -> None:
-        self.arrival = 0.0
-        self.returned = 0.0
-        """Seconds given back since it was made."""
-        self.step_s = 0.0
-        """Of the rate that `arrival` is told in."""
-        self.users = 0
-
-    def idle(self, now: float) -> bool:
-        return self.arrival <= now
-
-
-class AtOnceState:
-    """Calls that run."""
-
-    __slots__ = ("running", "users")
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.users = 0
-
-    def idle(self, now: float) -> bool:
-        return self.running == 0
-
-
-class BudgetState:
-    """Of one budget in one period."""
-
-    __slots__ = ("budget", "ends_at", "reserved", "slot", "spent", "users")
-
-    def __init__(self) -> None:
-        self.budget: Budget | None = None
-        """As it was last asked for."""
-        self.slot = -1
-        """Of the budgets' file."""
-        self.spent = 0
-        self.reserved = 0
-        self.ends_at = 0.0
-        """Unix seconds."""
-        self.users = 0
-
-
-State = RateState | AtOnceState | BudgetState
 S = TypeVar("S")
 M = TypeVar("M", Rate, AtOnce, Budget)
 
@@ -96,7 +51,7 @@ class Bound:
     """Measures with their states: what a caller's calls go through. In the pairs the measures are
     without their keys, one for all callers of a rule: see `MemoryCounters.bind`."""
 
-    __slots__ = ("at_once", "budgets", "measures", "requests", "tokens")
+    __slots__ = ("at_once", "budgets", "few", "measures", "requests", "tokens")
 
     def __init__(
         self,
@@ -105,15 +60,18 @@ class Bound:
         tokens: tuple[tuple[Rate, RateState], ...],
         at_once: tuple[tuple[AtOnce, AtOnceState], ...],
         budgets: tuple[tuple[Budget, BudgetState], ...],
+        unused: Unused,
     ) -> None:
         self.measures = measures
         self.requests = requests
         self.tokens = tokens
         self.at_once = at_once
         self.budgets = budgets
+        self.few = one_of_each.of(requests, tokens, at_once, budgets, unused)
+        """None if there are several of a kind."""
 
 
-class Taken(Struct, eq=False, gc=False):
+class TakenOfMany(Struct, eq=False, gc=False):
     """What one call holds. `settle` once, on every way out."""
 
     standing: Standing
@@ -152,6 +110,7 @@ class MemoryCounters:
     def __init__(self, file: BudgetFile | None = None) -> None:
         """`file` keeps what budgets have used over a restart; None forgets it."""
         self._file = file
+        self._unused = Unused()
         self._rates: dict[str, RateState] = {}
         self._at_once: dict[str, AtOnceState] = {}
         self._budgets: dict[str, BudgetState] = {}
@@ -178,6 +137,7 @@ class MemoryCounters:
                 for one in measures.at_once
             ),
             tuple((self._one_of(one), self._budget(one)) for one in measures.budgets),
+            self._unused,
         )
         for state in _states(bound):
             state.users += 1
@@ -217,6 +177,10 @@ class MemoryCounters:
 
     def take(self, bound: Bound, need: Need, now: float, unix: float) -> Taken | Denied:
         """Takes from all measures, or from none."""
+        if bound.few is not None:
+            taken = one_of_each.take(bound.few, need, now, unix, self._file)
+            if taken is not None:
+                return taken
         for rate, state in bound.requests:
             owed = state.arrival - now
             if owed > 0.0 and owed + rate.step_s - rate.burst_s > SLACK_S:
@@ -300,7 +264,7 @@ class MemoryCounters:
                 yield states, key  # type: ignore[misc]
 
 
-def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> Taken:
+def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> TakenOfMany:
     """The rates that are told are found as `note_requests` and `note_tokens` say, without a call
     for each."""
     request_rate = token_rate = None
@@ -332,7 +296,7 @@ def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> Tak
         held.append((budget, kept, amount, kept.ends_at))
         if kept.spent >= budget.soft:
             note_budget(standing, kept.budget or budget, kept.spent, kept.ends_at)
-    return Taken(standing, tokens, bound.at_once, stakes, held, file)
+    return TakenOfMany(standing, tokens, bound.at_once, stakes, held, file)
 
 
 def _states(bound: Bound) -> Iterator[State]:
