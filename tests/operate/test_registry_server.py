@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from console.world import Person
 from operate.test_keys import ask, headrace, until
 from support.gateway_process import Gateway, running_gateway
 from support.postgres_process import PostgresProcess, postgres_process
@@ -54,6 +55,12 @@ def test_who_watches_sees_that_the_server_is_away(
         until(lambda: admin("GET", "/v1/keys", own).status_code == 503)
         for path in ("/metrics", "/v1/backends", "/v1/alerts"):
             assert admin("GET", path, key).status_code == 200, path
+        person = Person(url)
+        with person.http:
+            overview = person.signed_in(key).look("/console/")
+        assert overview.status_code == 200
+        assert "Calls a second" in overview.text
+        assert "The ledger cannot be read just now" in overview.text
         refused = admin("POST", "/v1/backends/up/isolate", key)
         assert refused.status_code == 503
         assert "Until it can" in refused.json()["error"]["message"]

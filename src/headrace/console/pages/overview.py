@@ -11,6 +11,7 @@ from headrace.console.live import Live
 from headrace.console.page import Page, Visit
 from headrace.console.readings import KEPT_S, Now
 from headrace.console.spending import Spending
+from headrace.gateway.administration.faults import Denied, Why
 
 LISTED = 8
 LEAST_S = 60.0
@@ -51,8 +52,16 @@ def page(live: Live) -> Page:
 
     async def show(visit: Visit) -> Mapping[str, Any]:
         sees_live = visit.may(*LIVE_NEEDS)
+        spent, unknown = None, ""
+        try:
+            spent = await spending.of(visit)
+        except Denied as denied:
+            if denied.why is not Why.UNAVAILABLE or not sees_live:
+                raise
+            unknown = denied.detail  # what is live is known without the ledger
         return {
-            "spent": await spending.of(visit),
+            "spent": spent,
+            "unknown": unknown,
             "most": LISTED,
             "sees_live": sees_live,
             **(live_context(await live.now()) if sees_live else {}),
