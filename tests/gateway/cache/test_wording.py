@@ -43,6 +43,27 @@ SAME = [
         "What is the state of my grant application?",
     ),
     ("Can I tell if a window is locked?", "Can I tell if it is a locked window?"),
+    ("Reverse a string in Ruby", "How do I reverse a string in Ruby?"),
+    ("Please help me connect to the proxy", "How can I connect to the proxy?"),
+    ("I'd like to fold a map but I don't know how", "How do I fold a map?"),
+    ("I must renew my visa", "How do I renew my visa?"),
+    ("Why won't my kettle boil?", "Why doesn't my kettle boil?"),
+    ("My lamp seems to be broken and I have no idea why", "Why is my lamp broken?"),
+    (
+        "How long does it take to register a trademark?",
+        "How long does trademark registration take?",
+    ),
+    ("What is on today's menu?", "What is on the menu today?"),
+    (
+        "How long does fresh basil last in the fridge?",
+        "How long can fresh basil stay in the fridge?",
+    ),
+    ("Is the museum open on Sunday?", "Is the museum open Sundays?"),
+    ("How can I teach my parrot not to scream?", "How do I stop my parrot from screaming?"),
+    ("How do I list all the tables in a database?", "How do I show the tables of a database?"),
+    ("Has my order shipped?", "Did my order ship?"),
+    ("Which gifts should be avoided?", "What gifts should I avoid?"),
+    ("What methods of payment are there?", "What payment options are there?"),
 ]
 OTHER = [
     ("What does the spleen do?", "What is the spleen?"),
@@ -63,6 +84,20 @@ OTHER = [
     ("What eats the dog?", "What does the dog eat?"),
     ("Do I need a visa for Brazil?", "Do I need a visa for Bolivia?"),
     ("How do I get a refund?", "How do I give a refund?"),
+    ("Please help me write a poem", "How do I write a poem?"),
+    ("Summarize the letter in French", "How do I summarize the letter in French?"),
+    ("Why won't my kettle boil?", "Why does my kettle boil?"),
+    ("How long has the shop been open?", "How long was the shop open?"),
+    ("Has my order shipped?", "Will my order ship?"),
+    ("What is on today's menu?", "What is on tomorrow's menu?"),
+    ("How long does the race last?", "How long did the last race take?"),
+    ("Is the museum open on Sunday?", "Is the museum open on Monday?"),
+    ("Ship a gift to Oslo", "Ship a gift for Oslo"),
+    ("My card was stolen", "My card was declined"),
+    ("How do I turn on all lamps?", "How do I turn on the lamp?"),
+    ("What removes rust?", "What causes rust?"),
+    ("I'd like to sell my car", "I'd like to buy my car"),
+    ("What do I pay for an assessment?", "What do I assess for a payment?"),
 ]
 
 

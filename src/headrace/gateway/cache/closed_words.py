@@ -43,7 +43,7 @@ LIGHT: Final = frozenset(
     "available exact specific specifically actual own possible possibly "
     "information info detail details guide instruction instructions advice help something person "
     "people certain particular use used using request requesting obtain perform go going try "
-    "trying wish able mean meant manage good best".split()
+    "trying wish able mean meant manage good best located kind".split()
 )
 """In one text alone they rarely make a difference: the score counts them."""
 HAPPENS: Final = frozenset({"happen", "happens", "happening", "occur", "occurs", "cause"})
@@ -71,7 +71,7 @@ PLACED: Final = frozenset({"of", "in", "at", "on", "for", "'s", "using"})
 
 NEGATIONS: Final = frozenset(
     "not no never none nothing nobody neither nor without cannot except excluding unless "
-    "hardly instead rather lack stop avoid".split()
+    "hardly instead rather lack stop avoid avoids avoided avoiding".split()
 )
 POLES: Final = frozenset(
     "off up down out only all every each both either more less most least fewer fewest few many "

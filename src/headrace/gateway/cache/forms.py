@@ -38,6 +38,12 @@ def _forms(lines: str) -> tuple[Form, ...]:
 
 
 CONTRACTIONS: Final = _forms(r"""
+'d|id :: \b(i|we|you|they)'?d (?=like|love|prefer|rather)\b -> \1 would~
+let's :: \blet's\b -> let us
+im :: \bim (?=\w+ing\b|not\b|sure\b) -> i am~
+nt :: \b(do|does|did|is|are|was|were|could|would|should|has|have|had)nt\b -> \1 not
+cant :: \bcant\b -> can not
+wont :: \bwont\b -> will not
 can :: \bcan't\b|\bcannot\b -> can not
 won't :: \bwon't\b -> will not
 n't :: n't\b -> ~not
@@ -45,12 +51,66 @@ n't :: n't\b -> ~not
 'll :: 'll\b -> ~will
 've :: 've\b -> ~have
 'm :: 'm\b -> ~am
-'s :: \b(what|who|where|when|how|why|which|it|that|there|here|let)'s\b -> \1 is
+'s :: \b(what|who|where|when|how|why|which|it|that|there|here)'s\b -> \1 is
 s :: \b(what|how|who|where|when)s\b -> \1 is
 wanna :: \bwanna\b -> want to
 gotta :: \bgotta\b -> need to
 """)
 PHRASES: Final = _forms(r"""
+why :: \bwhy will not\b -> why do not
+few|couple :: \ba (?:few|couple of)\b -> some
+what are all :: \bwhat are all (?:of )?(?:the )?\b -> what are the~
+more :: ^(?:more|all|everything) about\b -> about
+off|down|up :: \b(?:call(?:ing)? off)\b -> cancel
+off :: \bput(?:ting)? off\b -> postpone
+off|back|down :: \bpay(?:ing)? (?:off|back|down)\b -> repay
+down|back :: \bcut(?:ting)? (?:down|back) on\b -> reduce
+out|away :: \bthrow(?:ing)? (?:out|away)\b -> discard
+up :: \bback(?:ing)? up (?=my|the|an?\b) -> backup~
+up :: \b(?:go|going|goes) up\b -> rise
+down :: \b(?:go|going|goes) down\b -> fall
+up :: \bpick(?:ing)? up\b -> collect
+up|down :: \b(wake|fill|cool)(s|ing|d)? (?:up|down)\b -> \1\2
+out :: \b(dry|carry)(s|ing|ies)? out\b -> \1\2
+time :: \bhow much time\b -> how long
+high|large :: \bhow (?:(high)|large)\b(?= (?:is|are|was|were)) -> how big
+big :: (\bhow )big( (?:is|are|was|were) .*(?:mountain|mount|hill|building|tower|peak)) -> \1tall\2
+size :: \bwhat (is|are|was) the size of\b -> how big \1
+duration :: \bwhat (is|was) the duration of\b -> how long \1
+expensive :: \bhow expensive (?:is|are|would) (?:it (?:be )?to )?\b -> how much does cost~
+pay :: \bhow much (?:do|does|would|will|must|should) (?:i|you|one|we) (?:have to |need to )?pay (?:for|to)\b -> how much does cost
+day|month :: \b(?:on |in )?(?:what|which) (?:day|month) (?=(?:is|are|do|does|did|was|will|can|should)\b(?! (?:it|today)\b)) -> when~
+it :: \bwho (?:is|was) it (?:that|who)\b -> who
+true :: ^is it true that ([\w ]+?) (is|are|can|will|has|have)\b -> \2 \1
+here|me|area|close by :: \b(?:around|near) (?:here|me)\b|\bclose (?:by|to me)\b|\bin my area\b -> nearby
+more :: \b(?:get|gain|have)(?:t?ing)? more (?=\w+ (?:on|from|in|for)\b) -> increase~
+less :: \bspend(?:ing)? less (?:money )?on\b -> save money on
+not to :: \b(?:teach|train)(?:ing)? ((?:my|the|an?) \w+) not to (\w+) -> prevent \1 \2
+make sure :: \bmake sure (?:that )?(.+?) (?:does|do) not (\w+) -> prevent \1 \2
+lost|stolen :: \b(my (?:\w+ ){0,2}\w+) (?:was|has been|got) (lost|stolen)\b -> \1 is \2
+lost :: \bi lost (my (?:\w+ ){0,2}\w+)(?=\s*[?.]*$) -> \1 is lost
+looks|seems|appears :: \b(?:looks|seems|appears) to be\b -> is
+why :: ^(.+?),? (?:and|but) why(?: that (?:is|(?:could|might|would) be))?\s*[.?]*$ -> why \1
+how :: ^i (want|need|would like|am trying) to (.+?),?(?: (?:and|but))?(?: i)?(?: do not know| have no idea| am not sure)? how(?: to(?: do (?:it|that|so|this))?)?\s*[.?]*$ -> i \1 to \2
+'s :: \b(today|tomorrow|tonight|yesterday)'s (\w+) -> \2 \1
+today|tomorrow|tonight :: \bfor (today|tomorrow|tonight)\b -> \1
+able :: \b(?:will|would|should) (i|we|they) be able to\b -> can \1
+long :: \bfor how long\b -> how long
+long :: (\bhow long (?:does|do|will|can) .*)\blast\b -> \1endure
+take :: \bhow long (does|do|will|would) (?!it\b|i\b|you\b)((?:\w+ ){1,4})take(?=\s*(?:$|[?.,])) -> how long \1 it take \2
+far :: \bhow far away (is|are)\b -> how far \1
+distant :: \bhow distant\b -> how far
+warrant|contract|guarantee|insurance|policy|law :: \bunder (?=(?:the |my |our |your )?(?:warranty|contract|guarantee|insurance|policy|law)\b) -> by~
+break :: \bbreak(?:ing)?[ -]up\b -> breakup
+out :: \b(help|print|try|test|cash|fill|write)(s|ing|ed)? out\b -> \1\2
+down|up :: \b(slow|calm|write|jot|note)(s|ing|ed)? down\b -> \1\2
+up :: \b(build|clean|heat|warm|speed|save|fix|write|type|tidy|wash)(s|ing|ed)? up\b -> \1\2
+protect :: \b(?:(?:provide|offer|give)s? )?protect(?:ion|s)? (?:against|from)\b -> prevent
+deal|cop :: \b(?:deal|cop)(?:e|ing)? with\b -> handle
+all|every :: \b(list|show|see|display|view)s? (?:all|every)(?: of)?(?: the)?\b -> \1
+side :: \bdouble[ -]sided\b|\bon both sides(?: of (?:the |a )?(?:paper|page|sheet))?(?=\s*\??$) -> doublesided
+payment|paying|pay :: \b(?:forms?|methods?|types?|means|ways) of (?:payment|paying)\b|\bpayment (?:options?|types?)\b|\bways (?:i can |can i )?to pay\b -> payment methods
+want|need|like :: ^i (?:want|need|would like) to (?:get|have) (?=an?\b|some\b) -> i need~
 out :: \b(?:figure|find) out (?=(?:how|what|where|when|why|who|which)\b) ->
 money :: \b(?:get |have )?(?:my|our|your|the|a) money back\b -> refund
 much :: \bhow much (?:money )?(?:is (?:there )?in|do i have (?:left )?in|is left in) (my .*?account)\b -> what is the balance of \1
@@ -71,7 +131,7 @@ up :: \b(?:pump|turn) up\b -> boost
 turn|switch :: \b(turn|switch) ((?:the|my|a|all) [\w ]+?) (on|off)(?=\s*$|[?.,]) -> \1 \3 \2
 out :: \b(?:figure|find) out\b -> discover
 look :: \blook(?:ing)? for\b -> find
-up :: \b(?:set|setting) up\b -> setup
+up :: \b(?:set|setting) (?:((?:my|the|an?) [\w ]+?) )?up\b -> setup \1
 up :: \bsign(?:ing)? up\b -> signup
 over :: \broll(?:ing)? over\b -> rollover
 up :: \bfree(?:ing)? up\b -> free
@@ -99,13 +159,13 @@ nearest|closest :: ^what is the (nearest|closest)\b -> where is the \1
 down :: \bcome down\b -> fall
 down :: \bbring(?:ing)? down\b -> reduce
 request :: \b(?:put|hand|send)(?:ting|ing)? in (?:an? )?(?=\w*request) ->
-request|claim :: \b(?:make|submit|place|file)(?:ing)? an? (\w+ )?(request|claim)\b -> \1\2
+request|claim :: \b(?:mak|submit|plac|fil)(?:e|t?ing)? an? (\w+ )?(request|claim)\b -> \1\2
 recent :: \bmost recent\b -> last
 charge :: \bin charge of\b -> responsible for
 responsibility :: \bhas responsibility for\b -> is responsible for
 responsibility :: \bwhose responsibility is\b -> who is responsible for
 plenty|lot :: \b(?:contains?|ha(?:s|ve)) (?:a lot|lots|plenty) of\b -> are rich in
-visa :: \bvisa (?:to|for) (?:travel(?:l?ing)? to|visit(?:ing)?|go(?:ing)? to|enter(?:ing)?)\b -> visa for
+visa :: \bvisa ((?:required |needed |necessary )?)(?:to|for) (?:travel(?:l?ing)? to|visit(?:ing)?|go(?:ing)? to|enter(?:ing)?)\b -> visa \1for
 support|service|care :: \bcustomer (?:support|service|care)\b|\bsupport team\b -> support
 account :: \b(?:on|in|for) my account\s*(?=\??$) ->
 connection :: \binternet connection\b -> internet
@@ -124,6 +184,7 @@ e-mail :: \be-mail\b -> email
 wi-fi :: \bwi-fi\b -> wifi
 w-2 :: \bw-2\b -> w2
 lot :: \ba lot of\b|\blots of\b -> many
+different|various|several :: \b(?:different|various|several) (?=(?:kind|type|sort|way)s?\b) ->
 kind|type|sort :: \b(?:kinds?|types?|sorts?) of\b -> kind
 able :: \bbe able to\b ->
 order :: \bin order to\b -> to
@@ -143,7 +204,10 @@ is it :: \bis it safe to\b -> can i safe
 safe :: ^(?:is|are) (.+?) safe to (\w+)\b -> can i safe \2 \1
 safely :: ^can (.+?) safely\b -> can \1 safe
 is it :: \bis it (?:ok|okay|fine|alright|acceptable) to\b -> ALRIGHT i
-is it :: \bis it (?:advisable|appropriate|a good idea) to\b -> should i
+is it :: \bis it (?:advisable|appropriate|recommended|wise|smart|a good idea) to\b -> should i
+is it worth :: \bis it worth(?:while)?(?: it)?(?: to)?\b(?= \w) -> should i
+is it :: \bis it (?:necessary|required|mandatory|obligatory|compulsory) (?:for (?:me|you|us) )?to\b -> do i need to
+am i :: \bam i (?:required|obliged|obligated) to\b -> do i need to
 possible :: \bis it possible for (.+?) to\b -> can \1
 possible :: \bis it possible to\b -> can i
 able :: \bam i able to\b -> can i
@@ -168,6 +232,14 @@ QUESTIONS: Final = (
     ),
     *_forms(r"""
 makes :: \bwhat makes(?= \w) -> why
+caused :: ^how (?:is|are|was|were) (.+?) caused\b -> why \1
+directions :: ^directions (?:to|for) -> HOW get to
+recipe :: ^(?:what is )?(?:an? |the |good |simple |easy |best )*((?:\w+ ){1,2})recipe\s*\??$ -> HOW make \1
+removes|prevents|relieves|cures|keeps|cleans :: ^what (?:best )?(remove|prevent|relieve|cure|keep|clean)s\b -> HOW \1
+city|town|place :: ^(?:in |at )?(?:what|which) (?:city|town|place) (?=(?:was|were|do|does|did|can)\b) -> where~
+list :: ^list (?:all )?(?=the .+ (?:of|for)\b) -> what is~
+first|last :: ^who (?:is|was) the (first|last) (?:person|man|woman|human|one) (?:to|who|that)\b -> who did \1
+first|last :: ^who (first|last) (?=\w+ed\b) -> who did \1~
 caused :: ^what (?:is|are|was|were) (.+?) caused by\b -> why \1
 time :: \b(?:at )?what time\b -> when
 year :: \b(?:in )?(?:what|which) year\b -> when

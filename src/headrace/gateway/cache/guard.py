@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from headrace.gateway.cache import closed_words as closed
 from headrace.gateway.cache.forms import ALRIGHT
-from headrace.gateway.cache.lemmas import alike, opposite, same
+from headrace.gateway.cache.lemmas import alike, noun_of, opposite, same
 from headrace.gateway.cache.reading import Reading, Term, read
 
 _FORGOTTEN = frozenset({"forgot", "forget", "forgotten", "lost"})
@@ -108,7 +108,7 @@ def conflict(one: Reading, other: Reading, aligned: Aligned) -> str | None:
         return "comparison"
     if not _ask_the_same(one, other):
         return "question"
-    if one.tense != other.tense and not _done_why(one, other):
+    if one.tense != other.tense and not _just_done(one, other):
         return "tense"
     if not _same_persons(one, other):
         return "person"
@@ -169,12 +169,13 @@ def _ask_the_same(one: Reading, other: Reading) -> bool:
     return one.asks == other.asks or {one.asks, other.asks} in _NEAR_KINDS
 
 
+_DONE = ("why", "whether")
 _NEAR_KINDS = ({ALRIGHT, "can"}, {ALRIGHT, "should"})
 
 
-def _done_why(one: Reading, other: Reading) -> bool:
-    """`why was it`, `why has it been`."""
-    return one.asks == "why" and {one.tense, other.tense} == {"past", "perfect"}
+def _just_done(one: Reading, other: Reading) -> bool:
+    """`why was it`, `why has it been`; `did it come`, `has it come`."""
+    return one.asks in _DONE and {one.tense, other.tense} == {"past", "perfect"}
 
 
 def _same_persons(one: Reading, other: Reading) -> bool:
@@ -265,6 +266,8 @@ def _near_directions(words: set[str]) -> tuple[set[str], ...]:
         return ({"from", "in"}, {"from", "of"}, {"from", "on"}, {"from", "'s"})
     if not _ADDED.isdisjoint(words):
         return ({"to", "on"}, {"to", "in"})
+    if "visit" in words:
+        return ({"to", ""},)
     return () if _TRAVEL.isdisjoint(words) else ({"to", "for"},)
 
 
@@ -293,7 +296,7 @@ def _may_swap(one: Reading, other: Reading, here: tuple[int, int], there: tuple[
     """Whether two words may change places, which stand at `here` in one text and, the second of
     them first, at `there` in the other: by its preposition each says what it is, or they stand
     in a list, or one is a superlative."""
-    if _compound(one, other, here, there):
+    if _compound(one, other, here, there) or _acted_on(one, other, here, there):
         return True
     if here in one.said_of and there in other.said_of:
         return _beside(one, here) != _beside(other, there)
@@ -324,6 +327,19 @@ def _compound(one: Reading, other: Reading, here: tuple[int, int], there: tuple[
         if placed and places[1] - places[0] <= 2 and _beside(too, places_too):
             return True
     return False
+
+
+def _acted_on(one: Reading, other: Reading, here: tuple[int, int], there: tuple[int, int]) -> bool:
+    """`to renew a passport`, `a passport renewal`."""
+    return any(
+        noun_of(too.terms[noun].word, text.terms[verb].word)
+        and acted - verb == 1
+        and too.terms[noun].at - too.terms[before].at == 1
+        for text, (verb, acted), too, (before, noun) in (
+            (one, here, other, there),
+            (other, there, one, here),
+        )
+    )
 
 
 def _anchored(first: Term, first_too: Term, second: Term, second_too: Term) -> bool:

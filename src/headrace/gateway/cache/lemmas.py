@@ -20,6 +20,9 @@ _KEPT = frozenset(
 _VOWELS = frozenset("aeiouy")
 _LONGEST_PREFIX = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "anti")
 
+_DEEDS = ("al", "tion", "sion", "ment", "ance", "ence")
+"""How nouns end that are made of verbs."""
+
 
 class Words(Struct, frozen=True):
     """What `training/lexicon.py` made of WordNet."""
@@ -96,6 +99,12 @@ def alike(one: str, other: str) -> bool:
             plain, others = _plain(one, ending), _plain(other, ending)
             return plain != others and alike(plain, others)
     return False
+
+
+def noun_of(noun: str, verb: str) -> bool:
+    """Of two words alike, whether one is what it is to do the other: `renewal`, `renew`."""
+    made = noun.removesuffix("s").endswith(_DEEDS)
+    return made and noun[:4] == base(verb)[:4] and not base(verb).endswith(_DEEDS)
 
 
 def opposite(one: str, other: str) -> bool:

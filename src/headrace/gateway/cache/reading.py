@@ -30,6 +30,9 @@ _NOT_ACTED: Final = closed.BE | {"the", "a", "my"}
 """A past form after them is a participle."""
 _USA: Final = re.compile(r"\bUS\b")
 _PARTICLES: Final = frozenset("on off up down in out".split())
+_DAYS: Final = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday weekend weekday holiday".split()
+)
 _PARTICLE_VERBS: Final = frozenset(
     "turn switch shut power check lock opt plug zoom scroll scale roll back count go come move "
     "take put bring let fill drop phase break close open start slow cut give hand".split()
@@ -177,7 +180,7 @@ def _terms(words: list[str], names: frozenset[str]) -> tuple[Term, ...]:
             if terms:
                 terms[-1] = terms[-1]._replace(marker="'s")
             marker = ""
-        elif word in _PARTICLES and verb and before == verb:
+        elif word in _PARTICLES and verb and before == verb and not _day(words, at + 1):
             terms[-1] = terms[-1]._replace(word=f"{verb}_{word}")
         elif word in closed.PREPOSITIONS:
             marker = "" if word == "between" else closed.DIRECTED.get(word, word)
@@ -193,6 +196,11 @@ def _terms(words: list[str], names: frozenset[str]) -> tuple[Term, ...]:
             verb = word if base(word) in _particle_verbs() else ""
         before = word
     return tuple(terms)
+
+
+def _day(words: list[str], at: int) -> bool:
+    """`open on Sunday`: no particle."""
+    return at < len(words) and words[at].removesuffix("s") in _DAYS
 
 
 @functools.cache
