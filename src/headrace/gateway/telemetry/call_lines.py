@@ -122,17 +122,18 @@ class JsonLines(CallLines):
         return Alike(_encode(names)[1:-1].decode(), f",{after}" if after else "")
 
     def _lines(self, calls: list[Ended]) -> list[str]:
-        lines, alike_of, digits, known, at = [], self._alike_of, _DIGITS, -1, ""
+        lines, alike_of, digits, second_us, at = [], self._alike_of, _DIGITS, -1_000_000, ""
         for row, trace, _ in calls:
             before, after = alike_of(row)
-            second, us = divmod(row.at_us, 1_000_000)
-            if second != known:  # thousands of calls end in one
-                known, at = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            us = row.at_us - second_us
+            if not 0 <= us < 1_000_000:  # thousands of calls end in one
+                second, us = divmod(row.at_us, 1_000_000)
+                second_us = second * 1_000_000
+                at = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
             took_us, cost, priced, first, its_trace = row.latency_us, row.cost_microusd, "", "", ""
             if cost is not None:
-                thousands, rest = divmod(cost, 1000)
-                usd, thousands = divmod(thousands, 1000)
-                priced = f',"cost_usd":{usd}.{digits[thousands]}{digits[rest]}'
+                usd, part = (0, cost) if cost < 1_000_000 else divmod(cost, 1_000_000)
+                priced = f',"cost_usd":{usd}.{digits[part // 1000]}{digits[part % 1000]}'
             if row.stream and row.ttft_us is not None:
                 first = f',"first_token_ms":{row.ttft_us // 1000}.{digits[row.ttft_us % 1000]}'
             if trace:
