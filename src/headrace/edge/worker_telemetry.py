@@ -140,7 +140,7 @@ class WorkerTelemetry:
 
     def _measuring(
         self, wanted: OtlpMetrics, secrets: Secrets, scrub: Scrub
-    ) -> Callable[[Observed], None]:
+    ) -> Callable[[Observed], object]:
         now = time.monotonic()
         headers = {name: secrets.get(ref, now) for name, ref in wanted.headers.items()}
         resource = {"service.name": wanted.service, "service.instance.id": self._worker}

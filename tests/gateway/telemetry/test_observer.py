@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from headrace.data.records import Settlement
 from headrace.gateway.progress import Progress
 from headrace.gateway.telemetry.ended import Ended
+from headrace.gateway.telemetry.listening import Listener, Room
 from headrace.gateway.telemetry.observer import AT_ONCE, Observer
 from headrace.gateway.telemetry.trace_context import incoming
 from headrace.gateway.telemetry.tracing import MADE_AT_ONCE, Kept, Tracer
@@ -37,14 +39,22 @@ def call(stream: bool = False, headers: tuple[tuple[bytes, bytes], ...] = ()) ->
 def end(observer: Observer, one: Call, took_s: float = 0.1, **known: Any) -> Progress:
     progress = Progress(**{"status": 200, "finish": "complete", **known})
     progress.trace = observer.begin(one)
-    row = Settlement(1, 1, 0, one.id, "openai", "chat", "one", "k", "default", progress.status,
-                     progress.finish, "upstream", 1, int(took_s * 1e6))  # fmt: skip
+    row = settlement(one, progress, took_s)
     observer.settled(one, progress, Usage(), row, BEGAN + took_s)
     return progress
 
 
+def settlement(one: Call, progress: Progress, took_s: float) -> Settlement:
+    return Settlement(1, 1, 0, one.id, "openai", "chat", "one", "k", "default", progress.status,
+                      progress.finish, "upstream", 1, int(took_s * 1e6))  # fmt: skip
+
+
 def tracer(kept: list[Kept], share: float) -> Tracer:
-    return Tracer(kept.append, Random(7), share=share, slow_s=5.0, propagates=True)
+    def keep(one: Kept) -> bool:
+        kept.append(one)
+        return True
+
+    return Tracer(keep, Random(7), share=share, slow_s=5.0, propagates=True)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +102,26 @@ def test_a_call_that_is_part_of_a_trace_is_kept_if_that_is() -> None:
         assert told is not None
         assert (told.trace_id, told.sampled) == (trace.trace_id, flags == b"01")
     assert [one.trace.sampled for one in kept] == [True]
+
+
+def test_room_for_what_is_said_is_given_back_where_the_trace_finds_none() -> None:
+    kept: list[Kept] = []
+    there_is_room = iter((False, False, True, True))
+
+    def keep(one: Kept) -> bool:
+        kept.append(one)
+        return next(there_is_room)
+
+    size_bytes = len(call().body)
+    room = Room(size_bytes)
+    by = Tracer(keep, Random(7), share=1.0, slow_s=5.0, propagates=True, room=room)
+    for _ in range(4):
+        one = call()
+        progress = Progress(status=200, finish="complete", trace=by.begin(one))
+        assert progress.trace is not None
+        progress.trace.listener = Listener(cast(Any, SimpleNamespace(committed=True)))
+        by.settled(one, progress.trace, progress, settlement(one, progress, 0.1), BEGAN)
+    assert [one.said is not None for one in kept] == [True, True, True, False]
 
 
 def test_calls_are_told_many_at_once_and_none_is_lost_or_told_twice() -> None:

@@ -39,14 +39,15 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from headrace.gateway.cache.guard import LEAST_COSINE
 from headrace.gateway.cache.intervals import beta_quantile, beta_share
 
 CONFIDENCE = 0.95
 STEPS = 10
 LEAST_SEEN = 8
 """Pairs of a step, before it can be the threshold: what is nearer says nothing of it."""
-LOWEST = 0.75
-"""Cosine; nothing is served below it."""
+LOWEST = LEAST_COSINE
+"""Nothing is served below it: what the guard lets pass must have counts."""
 HALF_LIFE_S = 30 * 86_400.0
 """After which what was found out counts half: questions and models change."""
 MOST_TABLES = 20_000

@@ -86,6 +86,10 @@ class Room:
         self._taken += size_bytes
         return True
 
+    def untake(self, size_bytes: int) -> None:
+        """What was taken is not needed after all. For the event loop."""
+        self._taken -= size_bytes
+
     def give(self, size_bytes: int) -> None:
         self._given += size_bytes
 

@@ -33,7 +33,7 @@ class Observer:
         meters: Meters | None,
         tracer: Tracer | None = None,
         tell: Callable[[list[Ended]], None] | None = None,
-        measure: Callable[[Observed], None] | None = None,
+        measure: Callable[[Observed], object] | None = None,
     ) -> None:
         """`tell` takes calls whose lines are to be written, a few at a time, `measure` what is
         counted of one; neither may wait."""

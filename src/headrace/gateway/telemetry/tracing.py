@@ -49,7 +49,7 @@ class Tracer:
 
     def __init__(
         self,
-        keep: Callable[[Kept], None],
+        keep: Callable[[Kept], bool],
         rng: Random,
         *,
         share: float,
@@ -57,9 +57,9 @@ class Tracer:
         propagates: bool,
         room: Room | None = None,
     ) -> None:
-        """`keep` must not wait. `share` is that of all calls which are kept; a call is slow if its
-        answer, or a stream's first content, took longer than `slow_s`. `room` is for what is said
-        in calls, where that is wanted."""
+        """`keep` must not wait; it tells whether there was room. `share` is that of all calls which
+        are kept; a call is slow if its answer, or a stream's first content, took longer than
+        `slow_s`. `room` is for what is said in calls, where that is wanted."""
         self._keep = keep
         self._random = rng
         chances = int(share * _CHANCES)
@@ -103,10 +103,12 @@ class Tracer:
             if not self._room.take(said.size_bytes):
                 said = None
         limit = bytes(call.max_completion_tokens) or bytes(call.max_tokens)
-        self._keep(
+        kept = self._keep(
             Kept(trace, row, progress.target, limit, call.received_at, progress.first_content_at,
                  now, said)
         )  # fmt: skip
+        if not kept and said is not None and self._room is not None:
+            self._room.untake(said.size_bytes)
 
     def _is_odd(self, call: Call, progress: Progress, now: float) -> bool:
         if failed(progress) or progress.troubles:

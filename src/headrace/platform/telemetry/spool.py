@@ -59,14 +59,15 @@ class Spool(Generic[T]):
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, item: T) -> None:
-        """Never waits."""
+    def put(self, item: T) -> bool:
+        """Never waits. False if it is dropped."""
         size = self._size_of(item)
         if self._put - self._taken + size <= self._most:
             self._put += size
             self._items.append(item)
-        else:
-            self.dropped += size
+            return True
+        self.dropped += size
+        return False
 
     def close(self) -> None:
         """Hands on what is queued, for `CLOSING_S` at most. Blocks."""
