@@ -78,6 +78,8 @@ def test_the_same_request_is_answered_once_and_its_saving_booked(gateway: Gatewa
     assert again.json() == first.json()
     assert again.headers["x-headrace-cache-call"] == first.headers["x-request-id"]
     assert int(again.headers["x-headrace-cache-age-s"]) >= 0
+    assert again.headers["x-headrace-saved-usd"] == first.headers["x-headrace-cost-usd"]
+    assert "x-headrace-cost-usd" not in again.headers
     ids = [response.headers["x-request-id"] for response in (first, again)]
     found = settled(gateway.folder / ".headrace", ids)
     paid, saved = (found[i].settlements[0] for i in ids)

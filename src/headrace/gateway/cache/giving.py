@@ -29,4 +29,7 @@ def as_hit(entry: Entry, call: Call, tier: bytes, similarity: float, now: float)
         b"x-headrace-cache-age-s: %d\r\nx-headrace-cache-call: %b\r\n"
         % (origin, tier, similarity, max(0, int(now - entry.kept_at)), entry.call.encode())
     )
-    return msgspec.structs.replace(formed, about=about, cost_microusd=entry.recorded.cost_microusd)
+    saved = entry.recorded.cost_microusd
+    if saved is not None:
+        about += b"x-headrace-saved-usd: %d.%06d\r\n" % divmod(saved, 1_000_000)
+    return msgspec.structs.replace(formed, about=about, cost_microusd=saved)
