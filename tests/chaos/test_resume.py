@@ -410,8 +410,9 @@ def test_a_spent_budget_ends_it(tmp_path: Path) -> None:
                 assert house.stream().text == "".join(PIECES[:3] + REST)
                 house.breaks(headers={"x-request-id": "spent-budget"})
             assert len(west.seen) == 1
-            last = house.why("spent-budget")[-1]
-            assert (last["did"], last["why"]) == (
+            end, told = house.why("spent-budget")[-2:]
+            assert told["did"] == "refused"
+            assert (end["did"], end["why"]) == (
                 "gives up",
                 "the gateway's retry budget is spent",
             )

@@ -48,7 +48,7 @@ def test_calls_are_searched(world: World, troubled: str) -> None:
 
 
 def test_calls_are_found_by_the_name_of_their_key(world: World) -> None:
-    made = [world.api("POST", "/v1/keys", {"name": name}) for name in ("till", "twin", "twin")]
+    made = [world.api("POST", "/v1/keys", {"name": name}) for name in ("kiosk", "twin", "twin")]
     url = f"{world.gateway.url}/chat/completions"
     headers = {"authorization": f"Bearer {made[0]['secret']}"}
     body = {"model": "large", "messages": [{"role": "user", "content": "hello"}]}
@@ -59,22 +59,22 @@ def test_calls_are_found_by_the_name_of_their_key(world: World) -> None:
     until(lambda: called().status_code == 200)  # the worker knows of the key
     call = in_ledger(world, called())
     person = world.person("operator")
-    page = person.look("/console/calls?key=till")
+    page = person.look("/console/calls?key=kiosk")
     assert call in listed(page.text)
-    assert "<td>till" in page.text
+    assert "<td>kiosk" in page.text
     assert listed(person.look(f"/console/calls?key={made[0]['key']['id']}").text) == listed(
         page.text
     )
-    assert f">till</a> ({made[0]['key']['id']})" in person.look(f"/console/calls/{call}").text
+    assert f">kiosk</a> ({made[0]['key']['id']})" in person.look(f"/console/calls/{call}").text
 
     def told(*arguments: str) -> subprocess.CompletedProcess[str]:
         return run(arguments, world.gateway.folder, ENV)
 
-    label = f"till ({made[0]['key']['id']})"
-    assert label in person.look("/console/usage?by=key&key=till").text
-    used = told("usage", "--by", "key", "--where", "key=till")
+    label = f"kiosk ({made[0]['key']['id']})"
+    assert label in person.look("/console/usage?by=key&key=kiosk").text
+    used = told("usage", "--by", "key", "--where", "key=kiosk")
     assert label in used.stdout, used.stderr
-    (row,) = json.loads(told("usage", "--by", "key", "--where", "key=till", "--json").stdout)
+    (row,) = json.loads(told("usage", "--by", "key", "--where", "key=kiosk", "--json").stdout)
     assert row["key"] == made[0]["key"]["id"]
     twins = told("usage", "--where", "key=twin")
     assert twins.returncode == 2
