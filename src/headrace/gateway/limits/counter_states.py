@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.data.budget_file import BudgetFile
+from headrace.gateway.limits import gcra
 from headrace.gateway.limits.measures import Budget
 
 
@@ -20,6 +22,18 @@ class RateState:
 
     def idle(self, now: float) -> bool:
         return self.arrival <= now
+
+    def settle(
+        self, stake: gcra.Stake, reserved: int, used: int, step_s: float, now: float
+    ) -> None:
+        """Replaces tokens that were reserved by those that were used; `step_s` is of one."""
+        surplus = reserved - used
+        if surplus > 0:
+            back_s = gcra.refund_s(stake, reserved * step_s, surplus * step_s, self.returned, now)
+            self.arrival -= back_s
+            self.returned += back_s
+        else:
+            self.arrival = gcra.taken(self.arrival, -surplus * step_s, now)
 
 
 class AtOnceState:
@@ -50,6 +64,15 @@ class BudgetState:
         self.ends_at = 0.0
         """Unix seconds."""
         self.users = 0
+
+    def settle(self, amount: int, period: float, spent: int, file: BudgetFile | None) -> None:
+        """Replaces what was reserved by what was spent, unless the period that it was reserved in
+        is over. Both are in the budget's unit."""
+        if self.ends_at == period:
+            self.reserved -= amount
+            self.spent += spent
+            if file is not None:
+                file.write(self.slot, self.spent, self.reserved)
 
 
 State = RateState | AtOnceState | BudgetState

@@ -86,22 +86,11 @@ class TakenOfMany(Struct, eq=False, gc=False):
         """Replaces what was reserved by what was used, and ends the call."""
         for _, running in self.at_once:
             running.running -= 1
-        reserved = self.reserved_tokens
-        surplus = reserved - tokens
         for rate, state, stake in self.tokens:
-            step = rate.step_s
-            if surplus > 0:
-                back_s = gcra.refund_s(stake, reserved * step, surplus * step, state.returned, now)
-                state.arrival -= back_s
-                state.returned += back_s
-            else:
-                state.arrival = gcra.taken(state.arrival, -surplus * step, now)
+            state.settle(stake, self.reserved_tokens, tokens, rate.step_s, now)
         for budget, kept, amount, period in self.budgets:
-            if kept.ends_at == period:  # else it was of a period that is over
-                kept.reserved -= amount
-                kept.spent += microusd if budget.unit == "usd" else tokens
-                if self.file is not None:
-                    self.file.write(kept.slot, kept.spent, kept.reserved)
+            spent = microusd if budget.unit == "usd" else tokens
+            kept.settle(amount, period, spent, self.file)
 
 
 class MemoryCounters:

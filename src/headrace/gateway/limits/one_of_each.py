@@ -56,19 +56,10 @@ class Taken(gcra.Stake, frozen=True, eq=False, gc=False):
         if limit is not None:
             running.running -= 1
         if rate is not None:
-            reserved, step = self.reserved_tokens, rate.step_s
-            surplus = reserved - tokens
-            if surplus > 0:
-                back_s = gcra.refund_s(self, reserved * step, surplus * step, state.returned, now)
-                state.arrival -= back_s
-                state.returned += back_s
-            else:
-                state.arrival = gcra.taken(state.arrival, -surplus * step, now)
-        if budget is not None and kept.ends_at == self.period:  # else it is of one that is over
-            kept.reserved -= self.amount
-            kept.spent += microusd if budget.unit == "usd" else tokens
-            if self.file is not None:
-                self.file.write(kept.slot, kept.spent, kept.reserved)
+            state.settle(self, self.reserved_tokens, tokens, rate.step_s, now)
+        if budget is not None:
+            spent = microusd if budget.unit == "usd" else tokens
+            kept.settle(self.amount, self.period, spent, self.file)
 
 
 def of(
