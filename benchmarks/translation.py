@@ -162,7 +162,7 @@ def _started(folder: Path, sessions: list[Session]) -> int:
     wait_for_port(sessions[-1], upstream_port)
     text = CONFIG.format(url=f"http://127.0.0.1:{upstream_port}")
     (folder / "headrace.yaml").write_text(text)
-    serve = [sys.executable, "-m", "headrace.cli", "serve", "--port", str(port)]
+    serve = [sys.executable, "-m", "headrace", "serve", "--port", str(port)]
     sessions.append(start(serve, cores={GATEWAY_CORE}, folder=folder, env={**path, "KEY": KEY}))
     wait_for_port(sessions[-1], port, patience_s=60.0)
     return port

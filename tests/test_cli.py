@@ -37,9 +37,7 @@ def headrace(
 ) -> subprocess.CompletedProcess[str]:
     """In a process of its own, of the code beside these tests: the console script may be made for
     another checkout."""
-    return run(
-        [sys.executable, "-m", "headrace.cli", *arguments], folder, {**ambient(), **env}, stdin
-    )
+    return run([sys.executable, "-m", "headrace", *arguments], folder, {**ambient(), **env}, stdin)
 
 
 def run(
@@ -233,7 +231,7 @@ def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     with open("/dev/full", "wb") as full:
         version = subprocess.run(
-            [sys.executable, "-m", "headrace.cli", "version"],
+            [sys.executable, "-m", "headrace", "version"],
             env={"PYTHONPATH": str(Path(__file__).parents[1] / "src")},
             stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
         )  # fmt: skip

@@ -225,7 +225,7 @@ def test_the_missing_extra_is_named(tmp_path: Path) -> None:
     )
     path = os.pathsep.join([str(tmp_path / "without"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "serve", "--port", "0"],
+        [sys.executable, "-m", "headrace", "serve", "--port", "0"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path.rstrip(os.pathsep)},
         capture_output=True,

@@ -74,7 +74,7 @@ def test_a_port_is_taken_again_at_once(upstream: ScriptedThread, tmp_path: Path)
             while connection.recv(4096):
                 pass
     again = text.replace("workers: 2", f"workers: 2, port: {port}")
-    command = [sys.executable, "-m", "headrace.cli", "serve", "--json"]
+    command = [sys.executable, "-m", "headrace", "serve", "--json"]
     (tmp_path / "headrace.yaml").write_text(again)
     with subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, **ENV}, stdout=subprocess.PIPE

@@ -49,7 +49,7 @@ def executed(
 ) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     """As a shell starts it: for what is told of the process itself, such as its memory."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "headrace.cli", *arguments],
+        [sys.executable, "-m", "headrace", *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

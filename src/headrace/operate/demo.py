@@ -150,7 +150,7 @@ def _upstream_config(upstream: str) -> Iterator[str]:
 
 @contextmanager
 def _gateway(folder: Path) -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "headrace.cli", "serve", "--json", "--log-level", "ERROR"]
+    command = [sys.executable, "-m", "headrace", "serve", "--json", "--log-level", "ERROR"]
     environ = {**os.environ, "HEADRACE_CONFIG": str(folder / "headrace.yaml")}
     with _process(command, environ, folder) as ready:
         yield ready
