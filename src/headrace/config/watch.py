@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
-from watchfiles import awatch
-from watchfiles._rust_notify import WatchfilesRustInternalError  # not exported, but raised
 
 from headrace.config.backends import LocalBackend
 from headrace.config.loading import Loaded, loaded, read
@@ -116,6 +114,9 @@ class Watcher:
 
     async def run(self) -> None:
         """Watches until `stop()` or until it is cancelled."""
+        # Here, since it takes a twentieth of a start and the port need not wait for it.
+        from watchfiles._rust_notify import WatchfilesRustInternalError  # not exported, but raised
+
         while not self._stop.is_set():
             try:
                 await self._watch(_folders(self._path))
@@ -136,6 +137,8 @@ class Watcher:
 
     async def _watch(self, folders: frozenset[Path]) -> None:
         """Returns when the links on the way to the file lead through other folders."""
+        from watchfiles import awatch
+
         async for changes in awatch(
             *folders,
             watch_filter=None,

@@ -5,7 +5,6 @@ Wheels are read as folders of data files: the packages that carry models are nev
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -203,6 +202,8 @@ def pulled(entry: KnownModel, folder: Path) -> LocalModel | None:
 
 def installed(entry: KnownModel) -> LocalModel | None:
     """The model's files inside packages of this Python environment, or None."""
+    import importlib.metadata  # which brings a parser of mail: most gateways have no local model
+
     paths: dict[ModelFile, Path] = {}
     for file in entry.files:
         try:
