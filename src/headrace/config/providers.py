@@ -9,7 +9,6 @@ OPENAI_COMPATIBLE = MappingProxyType(
         "cerebras": "https://api.cerebras.ai/v1",
         "deepseek": "https://api.deepseek.com/v1",
         "fireworks": "https://api.fireworks.ai/inference/v1",
-        "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
         "groq": "https://api.groq.com/openai/v1",
         "llama.cpp": "http://127.0.0.1:8080/v1",
         "lmstudio": "http://127.0.0.1:1234/v1",
@@ -19,3 +18,8 @@ OPENAI_COMPATIBLE = MappingProxyType(
     }
 )
 """Base URLs to suggest when somebody writes such a name as `provider`."""
+
+ALSO_CALLED = MappingProxyType(
+    {"aws": "bedrock", "azure": "azure_openai", "claude": "anthropic", "gemini": "google"}
+)
+"""Providers, by other names that people know them by."""

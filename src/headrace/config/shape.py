@@ -14,9 +14,10 @@ import msgspec
 from msgspec import NODEFAULT, inspect
 
 from headrace.config.fielddocs import field_docs
+from headrace.config.habits import habit
 from headrace.config.masking import looks_secret, quoted
 from headrace.config.problems import Findings, KeyPath, Place
-from headrace.config.providers import OPENAI_COMPATIBLE
+from headrace.config.providers import ALSO_CALLED, OPENAI_COMPATIBLE
 from headrace.config.words import as_number, expected, nearest, suggestion
 from headrace.config.yamltree import Broken, Entry, Items, Mapping, Node, Scalar, kind_of
 
@@ -82,7 +83,8 @@ class Shape:
             found = "a mapping"
         else:
             found = kind_of(node.value) if isinstance(node, Scalar) else "this"
-        return self._bad(node, path, f"{found} does not fit here", f"Write {expected(kind)}.")
+        instead = habit(path) or f"Write {expected(kind)}."
+        return self._bad(node, path, f"{found} does not fit here", instead)
 
     def _union(self, node: Node, union: inspect.UnionType, path: KeyPath, base: Any) -> Any:
         options = [t for t in union.types if not isinstance(t, inspect.NoneType)]
@@ -122,7 +124,8 @@ class Shape:
         if url is not None and "openai" in by_tag:
             instead = f"Write `{tag_field}: openai` and `url: {url}`."
         else:
-            close = nearest(name, by_tag)
+            other = ALSO_CALLED.get(name.casefold())
+            close = other if other in by_tag else nearest(name, by_tag)
             instead = f"Did you mean {quoted(close)}?" if close else f"Write one of: {choices}."
         what = f"unknown {tag_field} {quoted(name)}" if name else f"unknown {tag_field}"
         self._findings.problem(entry.place, (*path, tag_field), what, instead)
@@ -144,7 +147,7 @@ class Shape:
                 continue
             if key not in fields:
                 known = set(fields) | ({struct.tag_field} if struct.tag_field else set())
-                hint = suggestion(key, known - set(found), "Remove it.")
+                hint = habit((*path, key)) or suggestion(key, known, "Remove it.", set(found))
                 self._findings.problem(entry.place, (*path, key), "unknown key", hint)
                 good = good and not path
                 continue
@@ -251,16 +254,17 @@ class Shape:
             return node.value
         field = next((part for part in reversed(path) if isinstance(part, str)), "secret")
         written = node.written.strip()
-        if written.startswith(("$", "{")):
+        plain = written.removeprefix("os.environ/")
+        if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)", plain):
+            return self._bad(
+                node, path, "a reference is expected", f"Write `{field}: env:{plain}`."
+            )
+        if written.startswith(("$", "{", "os.environ/")):
             what = "environment variables are not filled in here"
         elif written.startswith("env:"):
             what = "what follows `env:` is not the name of an environment variable"
         elif written.startswith("file:"):
             what = "`file:` needs a path after it"
-        elif re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)", written):
-            return self._bad(
-                node, path, "a reference is expected", f"Write `{field}: env:{written}`."
-            )
         else:
             what = "secrets must not stand in this file"
         instead = f"Write `{field}: env:NAME` or `{field}: file:PATH`."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec import inspect
 
@@ -12,6 +12,8 @@ from headrace.config.masking import quoted, shown
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])(i?)B?", re.IGNORECASE)
+_LISTED = 25
+"""Choices that one message names: all sections of the file, and all settings of the largest one."""
 _SECONDS = (("ms", 0.001), ("sec", 1), ("s", 1), ("min", 60), ("m", 60), ("h", 3600), ("d", 86400))
 
 
@@ -28,15 +30,18 @@ def nearest(text: str, known: Iterable[str]) -> str | None:
     return by_fold[max(same_start, key=len)] if same_start else None
 
 
-def suggestion(text: str, known: Iterable[str], none: str) -> str:
-    """`Did you mean "x"?`, or all the choices, or the sentence `none` if there are none."""
+def suggestion(
+    text: str, known: Iterable[str], none: str, written: Container[str] = frozenset()
+) -> str:
+    """`Did you mean "x"?`, or all the choices, or the sentence `none` if there are none. Nobody
+    meant what is `written` already."""
     words = sorted(known)
-    close = nearest(text, words)
+    close = nearest(text, (word for word in words if word not in written))
     if close is not None:
         return f"Did you mean {quoted(close)}?"
     if not words:
         return none
-    listed = ", ".join(map(shown, words[:20])) + (", ..." if len(words) > 20 else "")
+    listed = ", ".join(map(shown, words[:_LISTED])) + (", ..." if len(words) > _LISTED else "")
     return f"Known here: {listed}."
 
 
@@ -63,6 +68,8 @@ def expected(kind: inspect.Type) -> str:
             words = f"a list of lists as in `[[a, b], [c]]`, each item {expected(item)}"
         case inspect.ListType(item_type=item):
             words = f"a list as in `[a, b]`, each item {expected(item)}"
+        case inspect.DictType(value_type=value) if not _settings(value):
+            words = f"names as in `NAME: ...`, each with {expected(value)}"
         case inspect.DictType():
             words = "names with their settings, as in `NAME: {...}`"
         case inspect.StructType():
@@ -73,6 +80,12 @@ def expected(kind: inspect.Type) -> str:
         case _:
             words = "a value"
     return named or words
+
+
+def _settings(kind: inspect.Type) -> bool:
+    """Whether what stands there are settings, of one sort or of several."""
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return all(isinstance(one, inspect.StructType) for one in kinds)
 
 
 def _either(words: list[str]) -> str:
