@@ -7,15 +7,21 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 import yaml
 
 from headrace.config.loading import load
+from headrace.config.schema import Fallback
 from headrace.edge.app import App, Runtime
 from headrace.edge.faces import FACES
-from headrace.errors import Reason
+from headrace.edge.openai import status_of
+from headrace.errors import Reason, Refused
+from headrace.gateway.last_resort import refusal
+from headrace.gateway.models import Chosen
+from headrace.gateway.steps import GiveUp
 from headrace.platform.http.limits import Violation
 
 ROOT = Path(__file__).parents[1]
@@ -25,11 +31,21 @@ EXAMPLES = [
     for page in PAGES
     for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL))
 ]
+TRIED = {
+    Reason.UPSTREAM_BUSY,
+    Reason.UPSTREAM_FAILED,
+    Reason.UPSTREAM_TIMEOUT,
+    Reason.QUEUE_FULL,
+}
+"""What a client is told when nothing else can be tried."""
 
 
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
 def test_every_error_is_explained(reason: Reason) -> None:
     status, kind = FACES[reason]
+    if reason in TRIED:
+        chosen = cast(Chosen, SimpleNamespace(fallback=Fallback()))
+        status = status_of(refusal(chosen, GiveUp("", Refused(reason, "said"), None)))
     row = f"| {status} | `{reason.value}` | `{kind}` |"
     assert row in (ROOT / "docs" / "errors.md").read_text()
 
