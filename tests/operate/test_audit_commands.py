@@ -118,9 +118,16 @@ def test_an_address_is_erased(tmp_path: Path) -> None:
         knock(gateway, 1)
         asked = headrace(tmp_path, "audit", "erase", "127.0.0.1")
         assert "Fields that say so: 1. Nothing was erased: add --yes." in asked.stdout
+        counted = headrace(tmp_path, "audit", "erase", "127.0.0.1", "--json").stdout
+        assert json.loads(counted) == {"fields": 1, "erased": False}
         done = headrace(tmp_path, "audit", "erase", "127.0.0.1", "--yes")
         assert "Fields erased: 1." in done.stdout
         assert "127.0.0.1" not in (tmp_path / ".headrace" / FILE_NAME).read_text()
+    gone = headrace(tmp_path, "audit", "erase", "127.0.0.1", "--yes", "--json").stdout
+    assert json.loads(gone) == {"fields": 0, "erased": True}
+    aside = json.loads(headrace(tmp_path, "audit", "rotate", "--json").stdout)["put_aside"]
+    assert aside == str(rotated(tmp_path / ".headrace")[-1])
+    assert json.loads(headrace(tmp_path, "audit", "rotate", "--json").stdout) == {"put_aside": None}
     checked = headrace(tmp_path, "audit", "verify")
     assert checked.returncode == 0, checked.stderr
     assert "and were erased: 1." in checked.stdout

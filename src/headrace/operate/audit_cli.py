@@ -74,7 +74,9 @@ def verify(
 
 
 @audit_app.command
-def rotate(*, folder: FolderOption = None, config: ConfigOption = None) -> None:
+def rotate(
+    *, folder: FolderOption = None, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Put the log's file aside and begin another, in which the chain goes on. It is done by itself
     at 64 MiB, and can be done while gateways run.
 
@@ -82,7 +84,7 @@ def rotate(*, folder: FolderOption = None, config: ConfigOption = None) -> None:
     """
     from headrace.operate.audit_commands import log_folder, rotate_log
 
-    rotate_log(log_folder(folder, config))
+    rotate_log(log_folder(folder, config), as_json=json)
 
 
 @audit_app.command
@@ -92,6 +94,7 @@ def erase(
     yes: Annotated[bool, Parameter(negative=(), help="Do it. It cannot be undone.")] = False,
     folder: FolderOption = None,
     config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Erase a person's name or address from the log, wherever a field says exactly this. Its chain,
     checkpoints and proofs stay good: they hold a hash in its place.
@@ -100,7 +103,7 @@ def erase(
     """
     from headrace.operate.audit_commands import erase_from_log, log_folder
 
-    sys.exit(erase_from_log(log_folder(folder, config), text, sure=yes))
+    erase_from_log(log_folder(folder, config), text, sure=yes, as_json=json)
 
 
 @audit_app.command

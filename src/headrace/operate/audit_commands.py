@@ -122,25 +122,31 @@ def _good(report: Report, held: bool) -> str:
     return "\n".join(lines)
 
 
-def rotate_log(folder: Path) -> None:
+def rotate_log(folder: Path, *, as_json: bool) -> None:
     """Raises Setup."""
     with _there(folder), closing(AuditLog(folder)) as log:
-        done = log.rotate()
-    print(f"Put aside as {rotated(folder)[-1]}." if done else "There is nothing to put aside yet.")
+        aside = rotated(folder)[-1] if log.rotate() else None
+    if as_json:
+        print(json.dumps({"put_aside": None if aside is None else str(aside)}))
+    else:
+        print(f"Put aside as {aside}." if aside else "There is nothing to put aside yet.")
 
 
-def erase_from_log(folder: Path, text: str, *, sure: bool) -> int:
-    """Returns the exit code. Raises Setup."""
-    if not sure:
+def erase_from_log(folder: Path, text: str, *, sure: bool, as_json: bool) -> None:
+    """Raises Setup."""
+    if sure:
+        with _there(folder), closing(AuditLog(folder)) as log:
+            count = log.erase(text, f"local:{user_name()}")
+    else:
         with _there(folder):
             count = fields_that_say(folder, text)
+    if as_json:
+        print(json.dumps({"fields": count, "erased": sure}))
+    elif sure:
+        print(f"Fields erased: {count}. Copies elsewhere still have them.")
+    else:
         again = "Nothing was erased: add --yes. It cannot be undone." if count else ""
         print(f"Fields that say so: {count}. {again}".rstrip())
-        return 0
-    with _there(folder), closing(AuditLog(folder)) as log:
-        count = log.erase(text, f"local:{user_name()}")
-    print(f"Fields erased: {count}. Copies elsewhere still have them.")
-    return 0
 
 
 @contextmanager
