@@ -82,6 +82,11 @@ def test_calls_are_found_by_the_name_of_their_key(world: World) -> None:
     several = person.look("/console/calls?key=twin")
     assert several.status_code == 400
     assert all(one["key"]["id"] in several.text for one in made[1:])
+    world.api("POST", f"/v1/keys/{made[1]['key']['id']}/revoke")
+    marked = f"{made[1]['key']['id']} (revoked)"
+    twins = told("usage", "--where", "key=twin")
+    assert twins.returncode == 2 and marked in twins.stderr
+    assert marked in person.look("/console/calls?key=twin").text
 
 
 def test_what_was_searched_for_wrongly_stays_in_the_form(world: World) -> None:

@@ -28,6 +28,6 @@ async def key_id_of(visit: Visit, said: str) -> str:
         return said
     keys = (await visit.ask("list_keys", query={"name": said, "limit": "5"})).items
     if len(keys) > 1:
-        ids = ", ".join(key.id for key in keys)
+        ids = ", ".join(f"{key.id} (revoked)" if key.state == "revoked" else key.id for key in keys)
         raise Denied(Why.INVALID, f"Several keys are called {said!r}. Search by an id: {ids}.")
     return str(keys[0].id) if keys else said

@@ -32,15 +32,16 @@ def labels_of(loaded: Loaded, ids: Iterable[str]) -> dict[str, str]:
 
 
 def with_key_id(loaded: Loaded, where: Mapping[str, str]) -> dict[str, str]:
-    """The same conditions, with a key's id in place of its name. Raises Misused if several that
-    are not revoked have that name."""
+    """The same conditions, with a key's id in place of its name. Raises Misused if several have
+    that name: one that is revoked was used, too."""
     said, keys = where.get("key"), []
     with _registry(loaded) as rows:
         if said and rows is not None and not rows.page(Wanted("key", id=said), None, 1):
             keys = [key_of(row) for row in rows.page(Wanted("key", label=said), None, 100)]
-    keys = [key for key in keys if key.revoked_unix_s is None] or keys
     if len(keys) > 1:
-        ids = ", ".join(key.id for key in keys[:5])
+        ids = ", ".join(
+            key.id if key.revoked_unix_s is None else f"{key.id} (revoked)" for key in keys[:5]
+        )
         raise Misused(f"{len(keys)} keys have the name {said!r}.", f"Name one by its id: {ids}.")
     return {**where, "key": keys[0].id} if keys else dict(where)
 
