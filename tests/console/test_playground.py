@@ -54,6 +54,8 @@ def test_calls_are_those_of_the_key_that_is_given(world: World) -> None:
     wrong = person.post("/console/playground/key", key="hr_wrong")
     assert wrong.status_code == 400
     assert 'role="alert"' in wrong.text and "hr_wrong" not in wrong.text
+    assert "not as it was given out" in wrong.text and "request id" not in wrong.text
+    assert wrong.headers["x-request-id"] in wrong.text
     assert person.post("/console/playground/key", key=ENV["SHOP_KEY"]).status_code == 303
     page = person.look("/console/playground").text
     assert ENV["SHOP_KEY"] not in page

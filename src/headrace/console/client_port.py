@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from headrace.platform.secrets import Secret
 
 TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=300.0, idle_s=300.0)
 LIMIT_BYTES = 4 * 1024 * 1024
+_REQUEST_ID = re.compile(r" \(request id: [^()]*\)$")
 
 
 class _Model(Struct):
@@ -56,7 +58,8 @@ class ClientPort:
         with contextlib.closing(await self._send(b"GET", b"/v1/models", key, b"")) as response:
             body = await self._read(response)
         if response.status != 200:
-            raise Denied(Why.INVALID, message_of(body))
+            # The page names its own request, and this one is nowhere to be looked up.
+            raise Denied(Why.INVALID, _REQUEST_ID.sub("", message_of(body)))
         try:
             return [model.id for model in msgspec.json.decode(body, type=_Models).data]
         except msgspec.MsgspecError as error:
