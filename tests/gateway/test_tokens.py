@@ -298,11 +298,16 @@ async def test_a_discovery_document_is_not_trusted(own: IdentityProvider, fault:
     await world.store.close()
 
 
-async def test_private_addresses_are_asked_only_where_allowed(own: IdentityProvider) -> None:
+async def test_private_addresses_are_asked_only_where_allowed(
+    own: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what allows it."""
     world = World(own, allow_private=False)
     refused = await world.refusal(own.token(now=world.clock.wall()))
     assert refused.reason is Reason.IDENTITY_UNAVAILABLE
     assert own.fetched == []
+    causes = [getattr(record, "cause", "") for record in caplog.records]
+    assert any("`allow_private: true`" in cause for cause in causes), causes
     await world.store.close()
 
 

@@ -97,7 +97,8 @@ def explain_call(loaded: Loaded, call_id: str, *, as_json: bool) -> int:
     raise Setup(
         f"No worker remembers the call {call_id}.",
         "Calls that were refused or met with trouble are remembered, the last thousand of each. "
-        "What the cache did for one: `headrace cache why REQUEST_ID`.",
+        "What the cache did for one: `headrace cache why REQUEST_ID`. Why a key or an access token "
+        "was refused: `headrace audit list --action auth.refused`.",
     )
 
 

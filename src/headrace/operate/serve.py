@@ -66,6 +66,10 @@ class Serving(Struct, frozen=True):
     """Of the configuration: names, and the references of their secrets."""
     tools_url: str | None = None
     """Of the endpoint for tools."""
+    registered: bool = False
+    """Whether the registry holds keys for calls, or may hold some."""
+    issuers: tuple[str, ...] = ()
+    """Identity providers whose access tokens may make calls."""
 
 
 def writer_order(loaded: Loaded, log_level: str) -> WriterOrder:
@@ -106,7 +110,8 @@ async def serve(
     if config.server.workers > 1 and counts_apart(config):
         raise _uncounted(config.server.workers, "the configuration")
     _tell_of_others(loaded.store_folder)
-    named = _any_registered(loaded) or bool(config.keys or config.oidc.issuers)
+    registered = _any_registered(loaded)
+    named = registered or bool(config.keys or config.oidc.issuers)
     key, is_new = (None, False) if named else own_key(loaded.store_folder)
     admin = _administration(loaded, log_level)
     alerting = _alerting(loaded)
@@ -141,6 +146,8 @@ async def serve(
                 None if admin is None else admin.first_key(),
                 tuple((name, key.secret) for name, key in config.keys.items()),
                 tools_url,
+                registered,
+                tuple(name for name, issuer in config.oidc.issuers.items() if issuer.grants),
             )
         )
 

@@ -116,6 +116,23 @@ def _key_in_shell(serving: Serving) -> str:
     return f"$(cat {shlex.quote(path)})"
 
 
+def key_lines(serving: Serving) -> list[str]:
+    """What calls are made with."""
+    if serving.key is not None:
+        made = "made now, kept" if serving.key_is_new else "kept"
+        return [f"Key     {serving.key.reveal()}  ({made} in the store's folder)"]
+    if serving.own_keys:
+        return [f"Key     {_key_in_shell(serving)}, the key {serving.own_keys[0][0]!r} of the file"]
+    if serving.registered:
+        return [
+            "Key     one of those that `headrace keys list` shows, as HEADRACE_KEY;",
+            "        the generated one opens nothing any more",
+        ]
+    if serving.issuers:
+        return [f"Key     an access token of {' or '.join(serving.issuers)}, as HEADRACE_KEY"]
+    return ["Key     none yet: make one with `headrace keys create NAME`"]
+
+
 def _welcome(serving: Serving) -> None:
     console = Console(highlight=False)
     key = _key_in_shell(serving) if serving.key is None else serving.key.reveal()
@@ -125,14 +142,7 @@ def _welcome(serving: Serving) -> None:
         f"Models  {', '.join(serving.models)}",
         f"Config  {serving.config or 'none: serving what was found'}",
     ]
-    if serving.key is not None:
-        made = "made now, kept" if serving.key_is_new else "kept"
-        lines.append(f"Key     {key}  ({made} in the store's folder)")
-    elif serving.own_keys:
-        lines.append(f"Key     {key}, the key {serving.own_keys[0][0]!r} of the file")
-    else:
-        lines.append("Key     one of those that `headrace keys list` shows, as HEADRACE_KEY;")
-        lines.append("        the generated one opens nothing any more")
+    lines += key_lines(serving)
     if serving.admin_url is not None:
         lines.append(f"Admin   {serving.admin_url}")
     if serving.admin_key is not None:

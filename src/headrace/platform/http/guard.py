@@ -101,7 +101,9 @@ class AddressGuard(Struct, frozen=True):
     def _objection(self, address: IPv4 | IPv6) -> str | None:
         for what, may_be_allowed, networks in _GROUPS:
             if any(address in network for network in networks):
-                return None if may_be_allowed and self.allow_private else what
+                if not may_be_allowed:
+                    return what
+                return None if self.allow_private else f"{what}, which takes `allow_private: true`"
         if isinstance(address, IPv6):
             if address not in _PUBLIC_IPV6:
                 return "no public address"
