@@ -246,6 +246,8 @@ class Call(Struct, gc=False):
     """The body's member, as it came: answers to one prompt."""
     request_type: str | None = None
     """What kind of request it is, as the client says: `x-headrace-request-type`."""
+    may_be_traced: bool = True
+    """False if it is known that no `traceparent` is among the headers."""
     previous: str | None = None
     """The response that it goes on with, where the gateway has put that into the body."""
     backend: str | None = None

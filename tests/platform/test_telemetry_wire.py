@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ReadSpan
 from headrace.data.records import Settlement
 from headrace.gateway.telemetry.call_lines import JsonLines
 from headrace.gateway.telemetry.ended import Ended
-from headrace.gateway.telemetry.trace_context import outgoing
+from headrace.gateway.telemetry.kinds import Kinds
 from headrace.platform.telemetry.lines import PIPE_BYTES, write_lines
 from headrace.platform.telemetry.otlp import SpanEncoder
 from headrace.platform.telemetry.spans import Alike, Span, SpanKind, Value
@@ -41,7 +42,7 @@ def test_numbers_and_texts_of_every_size_are_read_as_they_were() -> None:
 def ended(at_us: int) -> Ended:
     row = Settlement(1, 1, at_us, "c" * 24, "openai", "chat", "m", "k", "t", 200, "complete",
                      "upstream", 1, 2500)  # fmt: skip
-    return row, outgoing(0xFF, 1, False, b""), 0
+    return row, f"{0xFF:032x}", 0
 
 
 def test_lines_have_their_instant_whatever_second_came_before() -> None:
@@ -51,7 +52,8 @@ def test_lines_have_their_instant_whatever_second_came_before() -> None:
         1_700_000_001_062_500: "2023-11-14T22:13:21.062+00:00",
         1_699_999_999_500_000: "2023-11-14T22:13:19.500+00:00",
     }
-    written = JsonLines(lambda text: text).of([ended(at_us) for at_us in instants])
+    lines, calls = JsonLines(lambda text: text), [ended(at_us) for at_us in instants]
+    written = lines.of(calls, Kinds(None, lines).of(calls))
     told = [json.loads(line) for line in written.splitlines()]
     assert [one["time"] for one in told] == list(instants.values())
     assert {(one["event"], one["took_ms"], one["trace"]) for one in told} == {
@@ -71,7 +73,7 @@ def test_lines_in_a_pipe_are_whole_beside_those_of_others(size: int) -> None:
             os.write(given, b"-" * 50 + b"\n")
 
     def ours() -> None:
-        write_lines(given, b"".join(one + b"\n" for one in lines))
+        write_lines(given, [one + b"\n" for one in lines])
 
     threads = [threading.Thread(target=one) for one in (other, ours)]
     for one in threads:
@@ -88,8 +90,20 @@ def test_lines_in_a_pipe_are_whole_beside_those_of_others(size: int) -> None:
     assert [one for one in found if one != b"-" * 50] == lines
 
 
-def test_lines_go_to_a_file_in_few_pieces(tmp_path: Path) -> None:
-    lines = [b"x" * 300 for _ in range(1000)]
+@pytest.mark.parametrize("most", [None, 1_000])
+def test_lines_go_to_a_file_in_few_pieces(
+    most: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, though the system takes only a part of them at first."""
+    lines, writes = [b"x" * 300 for _ in range(1000)], 0
+
+    def some(fd: int, pieces: Sequence[bytes]) -> int:
+        nonlocal writes
+        writes += 1
+        return os.write(fd, b"".join(pieces)[:most])
+
+    monkeypatch.setattr(os, "writev", some)
     with (tmp_path / "log").open("wb", buffering=0) as file:
-        write_lines(file.fileno(), b"".join(one + b"\n" for one in lines))
+        write_lines(file.fileno(), [one + b"\n" for one in lines])
     assert (tmp_path / "log").read_bytes().splitlines() == lines
+    assert writes == 2

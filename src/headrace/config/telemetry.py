@@ -10,6 +10,7 @@ from headrace.config.policies import Share
 from headrace.config.references import SecretRef
 
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$", description="a header's name")]
+LogForm = Literal["json", "text"]
 
 
 class TraceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,7 +104,7 @@ class Telemetry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     for none."""
     tenant_labels: Annotated[int, Meta(ge=0, le=10_000)] = 100
     """Tenants that metrics tell apart; all further ones are counted as `other`."""
-    logs: Literal["json", "text"] | None = None
+    logs: LogForm | None = None
     """Write a line for each call into the log: as JSON like all others, or as text for eyes. Leave
     out to log only what a person should look at."""
     traces: AnyTraces | None = None

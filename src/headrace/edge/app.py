@@ -214,6 +214,7 @@ class App:
             asked.max_completion_tokens,
             asked.n,
             said.request_type,
+            said.traced,
         )
 
     def _page(

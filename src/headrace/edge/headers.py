@@ -19,6 +19,7 @@ _HEEDED = frozenset(
         b"x-headrace-priority",
         b"x-headrace-explain",
         b"x-headrace-request-type",
+        b"traceparent",
     )
 )
 
@@ -37,6 +38,8 @@ class Said(Struct, gc=False):
     request_type: str | None = None
     anthropic: bool = False
     """It sends `anthropic-version`, as Anthropic's API demands."""
+    traced: bool = False
+    """It sends `traceparent`: the call is a part of a trace of its own."""
 
     def __repr__(self) -> str:
         return "Said()"
@@ -70,5 +73,7 @@ class Said(Struct, gc=False):
                 said.request_type = value.strip().decode("latin-1")
             elif name == b"anthropic-version":
                 said.anthropic = True
+            elif name == b"traceparent":
+                said.traced = True
         said.credential = said.credential or api_key
         return said

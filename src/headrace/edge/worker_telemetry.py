@@ -15,13 +15,13 @@ from headrace.config.telemetry import (
     AnyTraces,
     AzureMonitorTraces,
     ConsoleTraces,
+    LogForm,
     OtlpMetrics,
     OtlpTraces,
 )
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.parts import Parts
 from headrace.gateway.telemetry.call_lines import CallLines, JsonLines, TextLines
-from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.genai_metrics import GenAiMetrics, Observed
 from headrace.gateway.telemetry.genai_spans import CallSpans
 from headrace.gateway.telemetry.listening import Room
@@ -64,16 +64,13 @@ class WorkerTelemetry:
         self._spans: CallSpans | None = None
         traces = config.telemetry.traces
         tracer = None if traces is None else self._tracer(traces, secrets, scrub)
-        form = config.telemetry.logs
-        self._lines: CallLines | None = None
-        if form is not None:
-            self._lines = JsonLines(scrub) if form == "json" else TextLines(scrub)
-        tell = None if self._lines is None else self._telling(self._lines)
+        lines, tell = self._telling(config.telemetry.logs, scrub)
         wanted = config.telemetry.send_metrics
         measure = None if wanted is None else self._measuring(wanted, secrets, scrub)
         self._observer: Observer | None = None
-        if any(one is not None for one in (self.meters, tracer, tell, measure)):
-            parts.observer = self._observer = Observer(self.meters, tracer, tell, measure)
+        if any(one is not None for one in (self.meters, tracer, lines, measure)):
+            self._observer = Observer(self.meters, tracer, lines, tell, measure)
+            parts.observer = self._observer
 
     def start(self) -> None:
         for spool in self._spools:
@@ -94,12 +91,12 @@ class WorkerTelemetry:
 
     def take_up(self, config: Config) -> None:
         """Another configuration is in force, and with it other secrets."""
-        if self._lines is not None:
-            self._lines.forget()
-        if self._spans is not None:
-            self._spans.forget()
         if self.meters is not None:
             self.meters.models = frozenset(config.models)
+        if self._observer is not None:
+            self._observer.kinds.forget()
+        if self._spans is not None:
+            self._spans.forget()
         bounds = [m.cache.max_wrong_rate for m in config.models.values() if m.cache is not None]
         self._most_wrong = max((b for b in bounds if b is not None), default=None)
 
@@ -162,21 +159,22 @@ class WorkerTelemetry:
         self._exporters.append(exporter)
         return spool.put
 
-    def _telling(self, lines: CallLines) -> Callable[[list[Ended]], None]:
+    def _telling(
+        self, form: LogForm | None, scrub: Scrub
+    ) -> tuple[CallLines | None, Callable[[int, bytes], object] | None]:
         """Lines are made where calls are counted: what is read for one is at hand for the other.
         The thread only writes."""
+        if form is None:
+            return None, None
 
         def write(pieces: list[Piece]) -> None:
-            write_lines(STDERR, b"".join([text for _, text in pieces]))
+            write_lines(STDERR, [text for _, text in pieces])
 
         spool = Spool("lines", write, most=LINES_QUEUED, batch=PIECES_IN_A_BATCH,
                       every_s=LINES_EVERY_S, size_of=_calls_in)  # fmt: skip
         self._spools.append(spool)
-
-        def tell(calls: list[Ended]) -> None:
-            spool.put((len(calls), lines.of(calls)))
-
-        return tell
+        lines = JsonLines(scrub) if form == "json" else TextLines(scrub)
+        return lines, lambda calls, text: spool.put((calls, text))
 
 
 Piece = tuple[int, bytes]

@@ -10,7 +10,7 @@ from gateway.telemetry.test_call_lines import SECRET, row, scrub
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go, Move
 from headrace.gateway.telemetry.genai_spans import CallSpans
-from headrace.gateway.telemetry.trace import Trace, lines_of_new
+from headrace.gateway.telemetry.trace import new_traces
 from headrace.gateway.telemetry.tracing import Kept
 from headrace.platform.http.messages import Origin, WireRequest
 
@@ -29,8 +29,7 @@ def go(name: str, began: float, result: str = "ok") -> Go:
 
 
 def kept(sent: list[Target], attempts: list[Go], **known: Any) -> Kept:
-    (line,) = lines_of_new(Random(3), 1)
-    trace = Trace(line, True)
+    (trace,) = new_traces(Random(3), 1, "g", told=True)
     for one in sent:
         trace.sent(one, WireRequest(ORIGIN, b"POST / HTTP/1.1\r\n", b"{}"))
     trace.plan = cast("Any", SimpleNamespace(made=lambda: attempts))

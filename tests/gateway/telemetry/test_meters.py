@@ -10,6 +10,7 @@ import pytest
 from headrace.data.records import Settlement
 from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.history import History, flows_since, quantile
+from headrace.gateway.telemetry.kinds import MOST_KINDS, Kinds
 from headrace.gateway.telemetry.meters import MOST_MODELS, OTHER, Meters
 from headrace.gateway.telemetry.snapshot import (
     DURATIONS_S,
@@ -33,16 +34,28 @@ def ended(model: str = "one", tenant: str = "default", **known: Any) -> Ended:
             "attempts": 0, "latency_us": 1_000_000, **known,
         }
     )  # fmt: skip
-    return row, b"", events
+    return row, "", events
+
+
+class Counting:
+    """Meters, and the kinds of what they are told."""
+
+    def __init__(self, most_tenants: int) -> None:
+        self.meters = Meters(most_tenants)
+        self.kinds = Kinds(self.meters, None)
+
+    def take(self, calls: list[Ended]) -> None:
+        self.meters.take(calls, self.kinds.of(calls))
 
 
 def test_names_that_clients_make_up_are_one_series() -> None:
-    meters = Meters(most_tenants=3)
+    counting = Counting(most_tenants=3)
+    meters = counting.meters
     meters.models = {"one"}
-    meters.take(
+    counting.take(
         [ended(f"guess-{n}", f"tenant-{n}", status=404, finish="refused") for n in range(500)]
     )
-    meters.take([ended(status=429, finish="refused", reason="rate_limit_exceeded")])
+    counting.take([ended(status=429, finish="refused", reason="rate_limit_exceeded")])
     counted = meters.counted()
     assert {flow.model for flow in counted.flows} == {"one", OTHER}
     assert [use.tenant for use in counted.tenants] == ["tenant-0", "tenant-1", "tenant-2", OTHER]
@@ -57,9 +70,40 @@ def test_models_that_a_backend_takes_are_told_apart_while_they_are_few() -> None
     assert len(meters.counted().flows) == MOST_MODELS + 1
 
 
+def test_nothing_is_lost_or_counted_twice_when_kinds_are_forgotten() -> None:
+    """As they are while names of clients are too many, and when a configuration is taken up."""
+    counting, calls = Counting(most_tenants=1), 3 * MOST_KINDS
+    known: dict[str, Any] = {
+        "usage_source": "upstream",
+        "input_tokens": 3,
+        "answered_by": "upstream",
+    }
+    for number in range(calls):
+        counting.take([ended(key=f"k{number}", reason="rate_limited", **known)] * 2)
+        if number % 700 == 0:
+            assert counting.meters.counted().tenants[0].calls == 2 * (number + 1)
+    counting.kinds.forget()
+    for _ in range(2):  # telling it changes nothing
+        counted = counting.meters.counted()
+        (flow,) = counted.flows
+        assert flow.statuses == {200: 2 * calls}
+        assert flow.tokens["input"] == counted.tenants[0].tokens == 6 * calls
+        assert flow.durations.total == sum(flow.durations.counts) == 2 * calls
+        assert counted.refused == {"rate_limited": 2 * calls}
+    assert len(counting.kinds) <= MOST_KINDS
+
+
+def test_calls_of_one_batch_are_of_many_kinds() -> None:
+    counting, calls = Counting(most_tenants=1), MOST_KINDS + 50
+    counting.take([ended(key=f"k{number}") for number in range(calls)])
+    counting.take([ended(key="k0")])
+    assert counting.meters.counted().tenants[0].calls == calls + 1
+    assert len(counting.kinds) == 1
+
+
 def test_a_stream_has_times() -> None:
-    meters = Meters(most_tenants=1)
-    meters.take(
+    counting = Counting(most_tenants=1)
+    counting.take(
         [
             ended(
                 stream=True,
@@ -75,7 +119,7 @@ def test_a_stream_has_times() -> None:
             )
         ]
     )
-    (flow,) = meters.counted().flows
+    (flow,) = counting.meters.counted().flows
     assert flow.first_tokens.total == pytest.approx(1.0)
     assert flow.gaps.total == pytest.approx(0.1)
     assert flow.durations.total == pytest.approx(3.0)
@@ -85,10 +129,11 @@ def test_a_stream_has_times() -> None:
 
 def test_workers_add_up_over_the_wire() -> None:
     """As they come from a socket, and without a change to the parts."""
-    meters = Meters(most_tenants=5)
+    counting = Counting(most_tenants=5)
+    meters = counting.meters
     meters.models = {"one", "two"}
-    meters.take([ended(input_tokens=3, output_tokens=2, usage_source="upstream")])
-    meters.take([ended("two", status=500, finish="failed")])
+    counting.take([ended(input_tokens=3, output_tokens=2, usage_source="upstream")])
+    counting.take([ended("two", status=500, finish="failed")])
     meters.lag(0.002)
     said = msgspec.json.encode(Snapshot("1", meters.counted(), Moment()))
     read = msgspec.convert(msgspec.json.decode(said), Snapshot, strict=False).counted

@@ -10,7 +10,7 @@ import pytest
 
 from headrace.data.records import Settlement
 from headrace.gateway.progress import Progress
-from headrace.gateway.telemetry.ended import Ended
+from headrace.gateway.telemetry.call_lines import TextLines
 from headrace.gateway.telemetry.listening import Listener, Room
 from headrace.gateway.telemetry.observer import AT_ONCE, Observer
 from headrace.gateway.telemetry.trace_context import incoming
@@ -75,7 +75,9 @@ def test_what_failed_or_was_slow_is_kept_whatever_the_share(
     stream: bool, took_s: float, known: dict[str, Any], keeps: bool
 ) -> None:
     kept: list[Kept] = []
-    end(Observer(None, tracer(kept, share=0.0)), call(stream), took_s, **known)
+    observer = Observer(None, tracer(kept, share=0.0))
+    end(observer, call(stream), took_s, **known)
+    observer.hand_on()
     assert len(kept) == keeps
 
 
@@ -84,7 +86,8 @@ def test_of_all_others_a_share_is_kept_each_with_ids_of_its_own() -> None:
     observer = Observer(None, tracer(kept, share=0.25))
     calls = 40 * MADE_AT_ONCE
     traces = [end(observer, call()).trace for _ in range(calls)]
-    assert len({trace.trace_id for trace in traces if trace}) == calls
+    observer.hand_on()
+    assert len({trace.id for trace in traces if trace}) == calls
     assert len({trace.span_id for trace in traces if trace}) == calls
     assert 0.2 < len(kept) / calls < 0.3
 
@@ -96,11 +99,12 @@ def test_a_call_that_is_part_of_a_trace_is_kept_if_that_is() -> None:
         parent = b"00-%b-%b-%b" % (b"ab" * 16, b"cd" * 8, flags)
         trace = end(observer, call(headers=((b"traceparent", parent),))).trace
         assert trace is not None
-        assert (trace.trace_id, trace.parent_id) == (int("ab" * 16, 16), int("cd" * 8, 16))
+        assert (trace.id, trace.parent_id) == ("ab" * 16, int("cd" * 8, 16))
         name, _, value = trace.line.rstrip().partition(b": ")
         told = incoming([(name, value)])
         assert told is not None
-        assert (told.trace_id, told.sampled) == (trace.trace_id, flags == b"01")
+        assert (f"{told.trace_id:032x}", told.sampled) == (trace.id, flags == b"01")
+    observer.hand_on()
     assert [one.trace.sampled for one in kept] == [True]
 
 
@@ -121,15 +125,17 @@ def test_room_for_what_is_said_is_given_back_where_the_trace_finds_none() -> Non
         assert progress.trace is not None
         progress.trace.listener = Listener(cast(Any, SimpleNamespace(committed=True)))
         by.settled(one, progress.trace, progress, settlement(one, progress, 0.1), BEGAN)
+        by.hand_on()
     assert [one.said is not None for one in kept] == [True, True, True, False]
 
 
 def test_calls_are_told_many_at_once_and_none_is_lost_or_told_twice() -> None:
-    told: list[list[Ended]] = []
-    observer = Observer(None, tell=told.append)
+    told: list[tuple[int, bytes]] = []
+    lines = TextLines(lambda text: text)
+    observer = Observer(None, lines=lines, tell=lambda calls, text: told.append((calls, text)))
     for _ in range(AT_ONCE + 3):
         end(observer, call())
-    assert [len(some) for some in told] == [AT_ONCE]
+    assert [calls for calls, _ in told] == [AT_ONCE]
     for _ in range(2):
         observer.hand_on()
-    assert [len(some) for some in told] == [AT_ONCE, 3]
+    assert [(calls, text.count(b"\n")) for calls, text in told] == [(n, n) for n in (AT_ONCE, 3)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from headrace.data.records import Settlement
 
-Ended = tuple[Settlement, bytes, int]
-"""The ledger's row, the line of its trace's header (b"" if it has none), and how many pieces of
+Ended = tuple[Settlement, str, int]
+"""The ledger's row, the id of its trace in hexadecimal ("" if it has none), and how many pieces of
 content a stream had. Nothing of what was asked or answered."""
 
 UPSTREAM = "upstream"

@@ -11,7 +11,7 @@ from headrace.data.records import Settlement
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.content import content_of
-from headrace.gateway.telemetry.trace import Trace, attempt_id, trace_hex
+from headrace.gateway.telemetry.trace import Trace, attempt_id
 from headrace.gateway.telemetry.tracing import Kept, failed
 from headrace.nouns import PASSED_ON, Operation
 from headrace.platform.http.messages import Origin
@@ -83,7 +83,7 @@ class CallSpans:
 
     def _spans(self, kept: Kept, call_id: str) -> list[Span]:
         trace, row = kept.trace, kept.row
-        trace_id, number = bytes.fromhex(trace_hex(trace.line)), trace.span_id
+        trace_id, number = bytes.fromhex(trace.id), trace.span_id
         span_id, state = number.to_bytes(8), ""
         if trace.state:
             state = trace.state.decode("ascii")

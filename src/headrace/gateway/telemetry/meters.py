@@ -10,9 +10,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection
 
 from headrace.data.records import Settlement
-from headrace.errors import Reason
 from headrace.gateway.steps import Go
-from headrace.gateway.telemetry.ended import NOBODY, UPSTREAM, Ended
+from headrace.gateway.telemetry.ended import Ended
+from headrace.gateway.telemetry.kind import Kind
 from headrace.gateway.telemetry.snapshot import (
     DURATIONS_S,
     GAPS_S,
@@ -25,11 +25,12 @@ from headrace.gateway.telemetry.snapshot import (
     TenantUse,
     new_flow,
 )
+from headrace.gateway.telemetry.tally import Tally
 
 OTHER = "other"
 MOST_MODELS = 100
 """Names of models that are told apart, beside those of the configuration."""
-FILTERED = Reason.CONTENT_FILTERED.value
+_DURATIONS_US = tuple(round(bound_s * 1e6) for bound_s in DURATIONS_S)
 _ENDED_WELL = frozenset({"running", "ok", "cancelled", "lost"})
 
 
@@ -44,37 +45,53 @@ class Meters:
         """Names of the configuration in force."""
         self._flows: dict[tuple[str, str], Flow] = {}
         self._tenants: dict[str, TenantUse] = {}
+        self._tallies: list[Tally] = []
         self._refused: Numbers = {}
         self._failures: dict[str, Numbers] = {}
         self._lags = Histogram.of(LAGS_S)
         self._scores: dict[str, dict[str, Scores]] = {}
 
-    def take(self, calls: list[Ended]) -> None:
-        """Calls that ended."""
-        flows, tenants = self._flows, self._tenants
-        for row, _, events in calls:
-            model, backend, by = row.model, row.backend or "", row.answered_by
-            flow = flows.get((model, backend)) or self._flow(model, backend)
-            use = tenants.get(row.tenant) or self._tenant(row.tenant)
-            use.calls += 1
-            status, statuses = row.status, flow.statuses
-            statuses[status] = statuses.get(status, 0) + 1
-            if by != NOBODY:
-                durations, took_s = flow.durations, row.latency_us / 1e6
-                durations.counts[bisect_left(DURATIONS_S, took_s)] += 1
-                durations.total += took_s
-            if row.stream and row.ttft_us is not None:
-                _time(flow, row, row.ttft_us, events)
-            if row.reason is not None or row.attempts > 1 or (by != UPSTREAM and by != NOBODY):
-                self._unusual(flow, row)
-            if row.usage_source != "none":
-                _use(flow, use, row)
+    def tally_of(self, row: Settlement) -> Tally:
+        """Of a kind of calls, by the first."""
+        model, backend = row.model, row.backend or ""
+        flow = self._flows.get((model, backend)) or self._flow(model, backend)
+        use = self._tenants.get(row.tenant) or self._tenant(row.tenant)
+        tally = Tally(flow, use, row)
+        self._tallies.append(tally)
+        return tally
+
+    def forget(self) -> None:
+        """No tally that it gave is used again."""
+        self._settle()
+        self._tallies.clear()
+
+    def take(self, calls: list[Ended], kinds: list[Kind]) -> None:
+        """Calls that ended, and their kinds."""
+        for (row, _, events), kind in zip(calls, kinds, strict=True):
+            tally, took_us = kind.tally, row.latency_us
+            tally.calls += 1
+            tally.durations_us += took_us
+            tally.durations[bisect_left(_DURATIONS_US, took_us)] += 1
+            if tally.uses:
+                tally.input_tokens += row.input_tokens
+                tally.output_tokens += row.output_tokens
                 cost = row.cost_microusd
                 if cost is None:
-                    flow.unpriced += 1
+                    tally.unpriced += 1
                 else:
-                    flow.cost_microusd += cost
-                    use.cost_microusd += cost
+                    tally.cost_microusd += cost
+                if (
+                    row.cached_tokens
+                    or row.cache_write_tokens
+                    or row.reasoning_tokens
+                    or row.audio_input_tokens
+                    or row.audio_output_tokens
+                ):
+                    _use(tally.flow, row)
+            if tally.streams and row.ttft_us is not None:
+                _time(tally.flow, row, row.ttft_us, events)
+            if tally.is_kept:
+                tally.flow.saved_microusd += row.saved_microusd
 
     def refused(self, reason: str) -> None:
         """A request that never became a call, or a call."""
@@ -100,6 +117,7 @@ class Meters:
 
     def counted(self) -> Counted:
         """What it has counted so far: not a copy."""
+        self._settle()
         return Counted(
             flows=list(self._flows.values()),
             tenants=list(self._tenants.values()),
@@ -109,17 +127,9 @@ class Meters:
             scores=self._scores,
         )
 
-    def _unusual(self, flow: Flow, row: Settlement) -> None:
-        if row.reason is not None:
-            self.refused(row.reason)
-            if row.reason == FILTERED:
-                flow.filtered += 1
-        if row.attempts > 1:
-            flow.retries += row.attempts - 1
-        by = row.answered_by
-        if by not in (UPSTREAM, NOBODY):
-            flow.answered_by[by] = flow.answered_by.get(by, 0) + 1
-            flow.saved_microusd += row.saved_microusd
+    def _settle(self) -> None:
+        for tally in self._tallies:
+            tally.settle(self._refused)
 
     def _flow(self, model: str, backend: str) -> Flow:
         # A name that leads nowhere is a client's; one that a backend took may be one of many.
@@ -153,11 +163,9 @@ def _time(flow: Flow, row: Settlement, first_us: int, events: int) -> None:
         flow.gaps.total += gap_s
 
 
-def _use(flow: Flow, use: TenantUse, row: Settlement) -> None:
-    tokens, asked, answered = flow.tokens, row.input_tokens, row.output_tokens
-    use.tokens += asked + answered
-    tokens["input"] = tokens.get("input", 0) + asked
-    tokens["output"] = tokens.get("output", 0) + answered
+def _use(flow: Flow, row: Settlement) -> None:
+    """Of the tokens, those that have a kind of their own, which most calls have none of."""
+    tokens = flow.tokens
     if row.cached_tokens:
         tokens["cached_input"] = tokens.get("cached_input", 0) + row.cached_tokens
     if row.cache_write_tokens:

@@ -13,15 +13,17 @@ from headrace.data.records import Settlement
 from headrace.gateway.progress import Progress
 from headrace.gateway.reply import Reply
 from headrace.gateway.steps import Go
+from headrace.gateway.telemetry.call_lines import CallLines
 from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.genai_metrics import Observed, observed
+from headrace.gateway.telemetry.kinds import Kinds
 from headrace.gateway.telemetry.listening import listened
 from headrace.gateway.telemetry.meters import Meters
 from headrace.gateway.telemetry.trace import Trace
 from headrace.gateway.telemetry.tracing import Tracer
 from headrace.nouns import Call, Usage
 
-AT_ONCE = 64
+AT_ONCE = 128
 """Calls that wait at most until they are counted and their lines are on the way."""
 
 
@@ -32,12 +34,15 @@ class Observer:
         self,
         meters: Meters | None,
         tracer: Tracer | None = None,
-        tell: Callable[[list[Ended]], None] | None = None,
+        lines: CallLines | None = None,
+        tell: Callable[[int, bytes], object] | None = None,
         measure: Callable[[Observed], object] | None = None,
     ) -> None:
-        """`tell` takes calls whose lines are to be written, a few at a time, `measure` what is
-        counted of one; neither may wait."""
+        """`tell` takes lines that are to be written, a few at a time and how many they are,
+        `measure` what is counted of one call; neither may wait."""
         self._meters = meters
+        self._lines = lines
+        self.kinds = Kinds(meters, lines)
         self._tracer = tracer
         self._slow_us = 0 if tracer is None else tracer.slow_us
         self._tell = tell
@@ -60,10 +65,10 @@ class Observer:
     ) -> None:
         """The end of a call, whatever it was, and the ledger's row of it. `usage` is that of all
         its attempts; `now` is monotonic seconds."""
-        line = b""
+        trace_id = ""
         if self._tracer is not None:
             trace = progress.trace or self._tracer.begin(call)
-            line = trace.line
+            trace_id = trace.id
             if (
                 trace.sampled
                 or row.finish != "complete"
@@ -77,20 +82,23 @@ class Observer:
             if found is not None:
                 self._measure(found)
         ended = self._ended
-        ended.append((row, line, progress.content_events))
+        ended.append((row, trace_id, progress.content_events))
         if len(ended) >= AT_ONCE:
             self.hand_on()
 
     def hand_on(self) -> None:
-        """What waits is counted, and its lines are on the way. To be called every now and then: of
-        few calls nobody should wait for the next."""
+        """What waits is counted, and its lines and traces are on the way. To be called every now
+        and then: of few calls nobody should wait for the next."""
         ended = self._ended
         if ended:
             self._ended = []
+            kinds = self.kinds.of(ended)
             if self._meters is not None:
-                self._meters.take(ended)
-            if self._tell is not None:
-                self._tell(ended)
+                self._meters.take(ended, kinds)
+            if self._lines is not None and self._tell is not None:
+                self._tell(len(ended), self._lines.of(ended, kinds))
+        if self._tracer is not None:
+            self._tracer.hand_on()
 
     def tried(self, attempts: Collection[Go]) -> None:
         """All attempts of a call that met with trouble."""

@@ -14,17 +14,17 @@ from headrace.gateway.telemetry.listening import Listener
 from headrace.gateway.telemetry.trace_context import Incoming, outgoing
 from headrace.platform.http.messages import Origin, WireRequest
 
-_TRACE, _SPAN, _FLAGS = slice(16, 48), slice(49, 65), 66
-"""Where its parts are in a header line."""
-CHANCE = slice(34, 48)
-"""Where in it is what a call is chosen by: the last digits of its trace's id."""
-LINE_BYTES = 70
+_SPAN = slice(49, 65)
+"""Where it is in a header line."""
+_SAMPLED, _NOT_SAMPLED = "01", "00"
 _MOST = (1 << 64) - 1
 
 
 class Trace(Struct):
     """One call's. Its ids are kept as they are sent and logged, and read where they are wanted."""
 
+    id: str
+    """32 hexadecimal digits."""
     line: bytes
     """`traceparent` as its first attempt has it, ended by CRLF, and `tracestate` where the caller
     sent one: the header for that attempt's backend."""
@@ -33,22 +33,28 @@ class Trace(Struct):
     """Backends are sent the header."""
     parent_id: int | None = None
     state: bytes = b""
-    sent_to: tuple[tuple[Target, Origin], ...] = ()
-    """In the order in which they were asked: the first has the span after this one's, and so
-    on."""
+    target: Target | None = None
+    """The first that was asked, None if none was."""
+    origin: Origin | None = None
+    """Where it was asked."""
+    then_sent_to: tuple[tuple[Target, Origin], ...] = ()
     plan: Attempts | None = None
     """Set at the call's end; None if it had none."""
     listener: Listener | None = None
     """Where it is wanted, what is said is remembered here."""
 
     @property
-    def trace_id(self) -> int:
-        return int(self.line[_TRACE], 16)
-
-    @property
     def span_id(self) -> int:
         """Of the call's own span: the one before that of its first attempt."""
         return int(self.line[_SPAN], 16) - 1
+
+    @property
+    def sent_to(self) -> tuple[tuple[Target, Origin], ...]:
+        """In the order in which they were asked: the first has the span after this one's, and so
+        on."""
+        if self.target is None or self.origin is None:
+            return ()
+        return ((self.target, self.origin), *self.then_sent_to)
 
     @property
     def attempts(self) -> Sequence[Go]:
@@ -59,40 +65,32 @@ class Trace(Struct):
         """It is a part of its caller's, before anything is sent."""
         self.parent_id, self.sampled, self.state = caller.span_id, caller.sampled, caller.state
         self.line = outgoing(caller.trace_id, self.span_id + 1, caller.sampled, caller.state)
+        self.id = f"{caller.trace_id:032x}"
 
     def sent(self, target: Target, request: WireRequest) -> WireRequest:
         """The request as it is sent: with the span that it belongs to."""
-        before, line, origin = self.sent_to, self.line, request.origin
-        self.sent_to = (*before, (target, origin)) if before else ((target, origin),)
+        line = self.line
+        if self.target is None:
+            self.target, self.origin = target, request.origin
+        else:
+            self.then_sent_to = (*self.then_sent_to, (target, request.origin))
+            span_id = attempt_id(self.span_id, len(self.then_sent_to) + 1)
+            line = outgoing(int(self.id, 16), span_id, self.sampled, self.state)
         if not self.told:
             return request
-        if before:
-            span_id = attempt_id(self.span_id, len(before) + 1)
-            line = outgoing(self.trace_id, span_id, self.sampled, self.state)
-        return WireRequest(origin, request.head + line, request.body, request.note)
+        return WireRequest(request.origin, request.head + line, request.body, request.note)
 
 
-def lines_of_new(random: Random, count: int) -> list[bytes]:
-    """Header lines of traces that begin here, not sampled. The last digit of a call's span is 1 and
-    that of its first attempt's 2, so that there are ids between for more, and none is zero."""
-    digits = random.randbytes(24 * count).hex()
-    text = "".join(
-        [
-            f"traceparent: 00-{digits[at : at + 32]}-{digits[at + 32 : at + 47]}2-00\r\n"
-            for at in range(0, 48 * count, 48)
-        ]
-    ).encode()
-    return [text[at : at + LINE_BYTES] for at in range(0, LINE_BYTES * count, LINE_BYTES)]
-
-
-def as_sampled(line: bytes) -> bytes:
-    """The same, of a trace that is kept."""
-    return line[:_FLAGS] + b"01\r\n"
-
-
-def trace_hex(line: bytes) -> str:
-    """The trace's id, 32 hexadecimal digits."""
-    return line[_TRACE].decode()
+def new_traces(random: Random, count: int, below: str, *, told: bool) -> list[Trace]:
+    """Traces that begin here. Sampled are those whose last 14 digits, which are random in all
+    versions of the standard, stand before `below`. The last digit of a call's span is 1 and that of
+    its first attempt's 2, so that there are ids between for more, and none is zero."""
+    parts, made = random.randbytes(24 * count).hex("-", 8).split("-"), []
+    for high, low, span in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        id, sampled = high + low, low[2:] < below
+        line = f"traceparent: 00-{id}-{span[:15]}2-{_SAMPLED if sampled else _NOT_SAMPLED}\r\n"
+        made.append(Trace(id, line.encode(), sampled, told))
+    return made
 
 
 def attempt_id(span_id: int, number: int) -> int:

@@ -15,16 +15,16 @@ from headrace.data.records import Settlement
 from headrace.gateway.models import Target
 from headrace.gateway.progress import Progress
 from headrace.gateway.telemetry.listening import Room, Said
-from headrace.gateway.telemetry.trace import CHANCE, Trace, as_sampled, lines_of_new
+from headrace.gateway.telemetry.trace import Trace, new_traces
 from headrace.gateway.telemetry.trace_context import incoming
 from headrace.nouns import Call
 
 _CHANCES = 1 << 56
-"""The last 14 digits of a trace's id are random in all versions of the standard."""
+"""Numbers of 14 digits, which a trace is chosen by."""
 GONE = 499
 """The client left, which is no fault."""
-MADE_AT_ONCE = 64
-"""Ids that are ready before their calls come: in one loop each costs a fraction."""
+MADE_AT_ONCE = 128
+"""Traces that are ready before their calls come: in one loop each costs a fraction."""
 
 
 class Kept(Struct, frozen=True):
@@ -63,13 +63,14 @@ class Tracer:
         self._keep = keep
         self._random = rng
         chances = int(share * _CHANCES)
-        self._below = b"%014x" % chances if chances < _CHANCES else b"g"  # above all digits
+        self._below = f"{chances:014x}" if chances < _CHANCES else "g"  # above all digits
         self._slow_s = slow_s
         self.slow_us = int(slow_s * 1e6)
         """No call is slow that took less, in microseconds."""
         self._propagates = propagates
         self._room = room
-        self._ready: list[bytes] = []
+        self._ready: list[Trace] = []
+        self._kept: list[Kept] = []
 
     @property
     def listens(self) -> bool:
@@ -78,16 +79,12 @@ class Tracer:
 
     def begin(self, call: Call) -> Trace:
         if not self._ready:
-            self._ready = lines_of_new(self._random, MADE_AT_ONCE)
-        line = self._ready.pop()
-        sampled = line[CHANCE] < self._below
-        trace = Trace(as_sampled(line) if sampled else line, sampled, self._propagates)
-        for name, _ in call.headers:
-            if name == b"traceparent":
-                caller = incoming(call.headers)
-                if caller is not None:
-                    trace.join(caller)
-                break
+            self._ready = new_traces(self._random, MADE_AT_ONCE, self._below, told=self._propagates)
+        trace = self._ready.pop()
+        if call.may_be_traced:
+            caller = incoming(call.headers)
+            if caller is not None:
+                trace.join(caller)
         return trace
 
     def settled(
@@ -103,12 +100,20 @@ class Tracer:
             if not self._room.take(said.size_bytes):
                 said = None
         limit = bytes(call.max_completion_tokens) or bytes(call.max_tokens)
-        kept = self._keep(
+        self._kept.append(
             Kept(trace, row, progress.target, limit, call.received_at, progress.first_content_at,
                  now, said)
         )  # fmt: skip
-        if not kept and said is not None and self._room is not None:
-            self._room.untake(said.size_bytes)
+
+    def hand_on(self) -> None:
+        """What was kept is on its way."""
+        kept = self._kept
+        if not kept:
+            return
+        self._kept = []
+        for one in kept:
+            if not self._keep(one) and one.said is not None and self._room is not None:
+                self._room.untake(one.said.size_bytes)
 
     def _is_odd(self, call: Call, progress: Progress, now: float) -> bool:
         if failed(progress) or progress.troubles:
