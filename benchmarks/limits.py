@@ -28,11 +28,11 @@ from headrace.data.redis_link import RedisAddress, RedisLink
 from headrace.gateway.limits.counters import Counters
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.memory import MemoryCounters
+from headrace.gateway.limits.reckoning import Reckoning
 from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers, SellersOf
 from headrace.gateway.limits.shared import SharedCounters
 from headrace.gateway.limits.token_caps import TokenCaps
-from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen
 from headrace.gateway.prices import PriceBook
 from headrace.nouns import Call, Caller, Dialect, Operation
@@ -71,9 +71,8 @@ def gate_of(
     counters: Counters[Any],
     caps: Sequence[TokenCapRule] = (),
 ) -> Gate:
-    return Gate(
-        Rulebook(limits, budgets), TokenCaps(caps), PromptCounter(), OneSeller(), counters, 1024
-    )
+    reckoning = Reckoning(OneSeller(), None, 1024)
+    return Gate(Rulebook(limits, budgets), TokenCaps(caps), reckoning, counters)
 
 
 def call_of(caller: Caller) -> Call:
@@ -122,7 +121,7 @@ def measured_us(gate: Gate, callers: list[Caller], rounds: int = 100_000) -> flo
 
 def _settle(call: Call) -> None:
     if call.hold is not None:
-        call.hold.settle(450, 1500, time.monotonic(), time.time())
+        call.hold.settle(450, 1500, time.monotonic())
         call.hold = None
 
 

@@ -182,7 +182,7 @@ class Passed(Struct, gc=False):
 class Hold(Protocol):
     """What a call holds of its caller's limits and budgets."""
 
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+    def settle(self, tokens: int, microusd: int, now: float) -> None:
         """Replaces what was reserved by what was used. Once, on every way out."""
         ...
 

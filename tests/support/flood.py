@@ -55,7 +55,7 @@ async def main() -> None:
                 if isinstance(verdict, Awaitable):
                     verdict = await verdict
                 if not isinstance(verdict, Denied):
-                    verdict.settle(0, 0, time.monotonic(), time.time())
+                    verdict.settle(0, 0, time.monotonic())
 
         await asyncio.gather(*(one() for _ in range(20)))
     print(json.dumps(admitted))

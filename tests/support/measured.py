@@ -47,7 +47,7 @@ def at_once(most: int, key: str = "at-once") -> AtOnce:
 
 
 def need(tokens: int = 0, microusd: int | None = 0, *, bounded: bool = True) -> Need:
-    return Need(tokens, tokens, microusd, bounded)
+    return Need(tokens, 0, microusd, tokens, tokens, bounded)
 
 
 class Clerk:
@@ -79,7 +79,7 @@ class Clerk:
         return verdict
 
     def settle(self, held: Any, tokens: int = 0, microusd: int = 0) -> None:
-        held.settle(tokens, microusd, self.now, self.unix)
+        held.settle(tokens, microusd, self.now)
 
     def bind(self, **measures: Any) -> Any:
         return self.counters.bind(Measures(**measures), self.now)

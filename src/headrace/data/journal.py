@@ -79,14 +79,14 @@ class Journal:
     def append(self, record: Record) -> None:
         """Writes one line: it is there whole when this returns. What failed has left nothing, and
         its `seq` is the next one's."""
-        line = self._line
-        self._encode_into(record, line)
+        line, encode_into, at = self._line, self._encode_into, self._at
+        encode_into(record, line)
         line.append(_LINE_END)
-        end = self._at + len(line)
-        if self._window is None or end > self._made:
+        end, window = at + len(line), self._window
+        if end > self._made or window is None:
             self._append_beyond(line)
         else:
-            self._window[self._at : end] = line
+            window[at:end] = line
             self._at = end
         self.next_seq += 1
 

@@ -40,7 +40,7 @@ from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.memory import MemoryCounters
-from headrace.gateway.limits.token_counting import ExactCounter, PromptCounter
+from headrace.gateway.limits.token_counting import ExactCounter
 from headrace.gateway.metering import Metering
 from headrace.gateway.parts import Parts
 from headrace.gateway.prices import PriceBook
@@ -107,7 +107,7 @@ class Worker:
             stories=Stories(),
             store=loaded.store_folder,
             counters=MemoryCounters(),
-            prompts=ExactCounter() if loaded.config.counting.tokens == "exact" else PromptCounter(),
+            prompts=ExactCounter() if loaded.config.counting.tokens == "exact" else None,
         )
         redis = loaded.config.redis
         self._shared = (

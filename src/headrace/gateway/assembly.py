@@ -21,6 +21,7 @@ from headrace.gateway.hedging import Hedging
 from headrace.gateway.identity import Identity, fingerprint
 from headrace.gateway.keyring import Keyring
 from headrace.gateway.limits.gate import Gate
+from headrace.gateway.limits.reckoning import Reckoning
 from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps
@@ -121,14 +122,9 @@ def _gate(config: Config, parts: Parts, registered: Keyring) -> Gate | None:
     rulebook, caps = Rulebook(config.limits, config.budgets), TokenCaps(config.token_caps)
     if not (rulebook or caps or any_bounded(config) or registered.bounded):
         return None
-    return Gate(
-        rulebook,
-        caps,
-        parts.prompts,
-        Sellers(parts.prices),
-        parts.counters,
-        config.counting.assumed_answer_tokens,
-    )
+    assumed = config.counting.assumed_answer_tokens
+    reckoning = Reckoning(Sellers(parts.prices), parts.prompts, assumed)
+    return Gate(rulebook, caps, reckoning, parts.counters)
 
 
 def own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Known]:

@@ -15,7 +15,7 @@ from headrace.gateway.answer_cache import AnswerCache
 from headrace.gateway.attempt import Unfinished
 from headrace.gateway.fleet import Fleet
 from headrace.gateway.limits.counters import Counters
-from headrace.gateway.limits.token_counting import PromptCounter
+from headrace.gateway.limits.token_counting import ExactCounter
 from headrace.gateway.metering import Metering
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.sharing import Sharing
@@ -47,7 +47,8 @@ class Parts(Struct):
     answers: AnswerCache
     stories: Stories
     counters: Counters[Any]
-    prompts: PromptCounter
+    prompts: ExactCounter | None
+    """None estimates them."""
     responses: ResponseStore | None = None
     """Of the Responses API; None keeps none."""
     files: FileStore | None = None

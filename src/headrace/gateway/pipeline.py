@@ -279,17 +279,19 @@ class Pipeline:
 
     def settle(self, call: Call, progress: Progress) -> None:
         """The end of a call, whatever it was."""
-        metering = self.parts.metering
+        metering, observer = self.parts.metering, self.parts.observer
         if not progress.priced:  # as an answer is before its head leaves
             metering.price(call, progress)
-        now, used = time.monotonic(), progress.usage_in_all(len(call.body))
-        if call.hold is not None:  # what was reserved becomes what was used
+        now, used, hold = time.monotonic(), progress.usage, call.hold
+        if used is None or progress.beside is not None:
+            used = progress.usage_in_all(len(call.body))
+        if hold is not None:  # what was reserved becomes what was used
             tokens = used.input_tokens + used.output_tokens
-            call.hold.settle(tokens, progress.cost_microusd or 0, now, time.time())
+            hold.settle(tokens, progress.cost_microusd or 0, now)
             call.hold = None
         row = metering.settle(call, progress, used, now)
-        if self.parts.observer is not None:
-            self.parts.observer.settled(call, progress, used, row, now)
+        if observer is not None:
+            observer.settled(call, progress, used, row, now)
         if progress.troubles:
             _log(call, progress)
 

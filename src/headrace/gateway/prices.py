@@ -45,6 +45,20 @@ class Rates(Struct, frozen=True):
     reasoning: int | None
 
 
+class Line(Struct, frozen=True, gc=False):
+    """What text costs where it goes by the number of tokens alone, as integers over `scale`."""
+
+    per_request: int
+    input: int
+    output: int
+    scale: int
+
+    def cost_microusd(self, input_tokens: int, output_tokens: int) -> int:
+        """Rounded up."""
+        total = self.per_request + input_tokens * self.input + output_tokens * self.output
+        return -(-total // self.scale)
+
+
 class Price(Struct, frozen=True):
     """What a model costs. Make one with `per_million`."""
 
@@ -151,13 +165,12 @@ class Price(Struct, frozen=True):
         return -(-total // self.scale)
 
     @property
-    def line(self) -> tuple[int, int, int, int] | None:
-        """What `of_text` reckons by, where that is the same for every call: for a request, a token
-        of input and one of output, over a scale. None where it is not."""
+    def line(self) -> Line | None:
+        """What `of_text` reckons by, where that is the same for every call, else None."""
         rates = self.rates
         if self.tiers or not self.by_tokens or rates.output is None or rates.reasoning is None:
             return None
-        return self.per_request, rates.input, rates.output, self.scale
+        return Line(self.per_request, rates.input, rates.output, self.scale)
 
     def _is_text(self, usage: Usage) -> bool:
         """Nothing of it has a price by another unit."""
@@ -232,7 +245,7 @@ class Quote(Struct, frozen=True):
     price: Price | None
     until: float
     """Unix time in seconds when to look again; some prices change by date or time of day."""
-    line: tuple[int, int, int, int] | None = None
+    line: Line | None = None
     """See `Price.line`."""
 
 
@@ -267,7 +280,7 @@ class PriceBook:
 
     def price_of(self, provider: str, model: str) -> Price | None:
         """The price now, None if it is not known."""
-        return self._quote(provider, model).price
+        return self.quote(provider, model).price
 
     def knows_any(self, provider: str) -> bool:
         """Whether a model of this provider may have a known price."""
@@ -276,36 +289,34 @@ class PriceBook:
     def cost_microusd(self, provider: str, model: str, usage: Usage) -> int | None:
         """What `usage` costs now, in micro-dollars rounded up; None if that is not known."""
         quote = self._quotes.get((provider, model))
-        if quote is None or self._clock() >= quote.until:
-            quote = self._quote(provider, model)
+        if quote is None or (quote.until < math.inf and self._clock() >= quote.until):
+            quote = self.quote(provider, model)
         return None if quote.price is None else quote.price.cost_microusd(usage)
 
     def of_text(self, seller: tuple[str, str], input_tokens: int, output_tokens: int) -> int | None:
         """What so many tokens of text cost now at a provider (and its name of the model), in
         micro-dollars rounded up; None if that is not known."""
-        quote = self._quotes.get(seller)
-        if quote is None or self._clock() >= quote.until:
-            quote = self._quote(*seller)
-        if quote.line is not None:  # of nearly every price: what each call would look up again
-            request, asked, answered, scale = quote.line
-            return -(-(request + input_tokens * asked + output_tokens * answered) // scale)
+        quote = self.quote(*seller)
+        if quote.line is not None:
+            return quote.line.cost_microusd(input_tokens, output_tokens)
         return None if quote.price is None else quote.price.of_text(input_tokens, output_tokens)
 
     def context_window(self, provider: str, model: str) -> int | None:
         """The most tokens that a model takes, None if it is not known."""
-        known = self._quote(provider, model).model
+        known = self.quote(provider, model).model
         return None if known is None else known.context_window
 
     def is_deprecated(self, provider: str, model: str) -> bool:
         """The model is known, and its provider advises against it."""
-        known = self._quote(provider, model).model
+        known = self.quote(provider, model).model
         return known is not None and known.deprecated
 
     def provider_of_url(self, url: str) -> str | None:
         """The provider whose prices hold for the API at `url`; None for one's own servers."""
         return self._snapshot.provider_of_url(url)
 
-    def _quote(self, provider: str, model: str) -> Quote:
+    def quote(self, provider: str, model: str) -> Quote:
+        """What holds now."""
         key = (provider, model)
         now = self._clock()
         known = self._quotes.get(key)

@@ -12,10 +12,10 @@ from headrace.allowances import BudgetRule, LimitRule
 from headrace.errors import Refused
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.memory import MemoryCounters
+from headrace.gateway.limits.reckoning import Reckoning
 from headrace.gateway.limits.rulebook import Rulebook
 from headrace.gateway.limits.sellers import Sellers
 from headrace.gateway.limits.token_caps import TokenCaps
-from headrace.gateway.limits.token_counting import PromptCounter
 from headrace.gateway.models import Chosen
 from headrace.gateway.prices import PriceBook
 from headrace.nouns import Call, Caller, Dialect, Operation
@@ -59,14 +59,8 @@ def gate(*rules: LimitRule | BudgetRule, counters: MemoryCounters | None = None)
         [rule for rule in rules if isinstance(rule, LimitRule)],
         [rule for rule in rules if isinstance(rule, BudgetRule)],
     )
-    return Gate(
-        rulebook,
-        TokenCaps(()),
-        PromptCounter(),
-        Sellers(PriceBook.shipped()),
-        counters or MemoryCounters(),
-        1024,
-    )
+    reckoning = Reckoning(Sellers(PriceBook.shipped()), None, 1024)
+    return Gate(rulebook, TokenCaps(()), reckoning, counters or MemoryCounters())
 
 
 def call_of(caller: Caller, model: str = "m", ip: str = "10.0.0.1") -> Call:

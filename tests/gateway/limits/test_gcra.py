@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.gateway.limits import gcra
-from headrace.gateway.limits.measures import Denied, Measures, Need
+from headrace.gateway.limits.measures import Denied, Measures
 from headrace.gateway.limits.memory import MemoryCounters
+from headrace.gateway.limits.reckoning import NOTHING
 from support.measured import rate
 
 MICRO = 1_000_000
@@ -43,7 +44,7 @@ def test_many_random_arrivals_as_the_reference_has_them() -> None:
     counters, clock_us = MemoryCounters(), 0
     quota, window_s, burst = 600, 60, 100  # ten a second, a hundred at once
     bound = counters.bind(Measures(requests=(rate(quota, float(window_s)),)), 0.0)
-    bucket, need = Bucket(quota, window_s, burst), Need(0, 0, 0, True)
+    bucket, need = Bucket(quota, window_s, burst), NOTHING
     admitted: deque[int] = deque()
     differ = total = 0
     for _ in range(200_000):
@@ -80,7 +81,7 @@ def test_any_span_admits_at_most_the_burst_and_the_rate(
     times: list[float] = []
     for gap in gaps:
         now += gap * one.step_s
-        verdicts = [counters.take(bound, Need(0, 0, 0, True), now, 0.0) for _ in range(3)]
+        verdicts = [counters.take(bound, NOTHING, now, 0.0) for _ in range(3)]
         times += [now for verdict in verdicts if not isinstance(verdict, Denied)]
     for i, first in enumerate(times):
         for last in times[i:]:

@@ -45,9 +45,11 @@ def some_measures(draw: st.DrawFn) -> Measures:
 
 NEEDS = st.builds(
     Need,
+    st.just(0),
+    st.just(0),
+    st.integers(0, 60) | st.integers(0, 60) | st.none(),
     st.integers(0, 80),
     st.integers(0, 60),
-    st.integers(0, 60) | st.integers(0, 60) | st.none(),
     st.booleans(),
 )
 LATER_S = st.sampled_from([0.0, 0.0, 0.01, 0.3, 0.3, 1.0, 2.0, 5.0, 86_400.0])
@@ -87,7 +89,7 @@ def test_it_decides_as_the_long_way(measures: Measures, steps: list[Any]) -> Non
                 running.append((mine, theirs))
         elif running:
             for held in running.pop(step % len(running)):
-                held.settle(used, used, now, unix)
+                held.settle(used, used, now)
         twins = dict.fromkeys(spent for _, spent in long.spent(unix))
         assert [spent for _, spent in short.spent(unix)] == list(twins)
 
@@ -96,7 +98,7 @@ def test_a_call_that_is_simply_admitted_goes_the_short_way() -> None:
     counters = MemoryCounters()
     measures = Measures((rate(60),), (rate(6000, unit="tokens"),), (at_once(5),), (budget(1000),))
     bound = counters.bind(measures, 1000.0)
-    need, unix = Need(10, 10, 10, True), MIDNIGHT + 3600.0
+    need, unix = Need(5, 5, 10, 10, 10, True), MIDNIGHT + 3600.0
     counters.take(bound, need, 1000.0, unix)  # the budget's period begins
     taken = counters.take(bound, need, 1000.0, unix)
     assert isinstance(taken, one_of_each.Taken)

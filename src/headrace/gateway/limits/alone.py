@@ -80,9 +80,9 @@ class AloneTaken:
         self._spent = spent
         self.standing = taken.standing
 
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+    def settle(self, tokens: int, microusd: int, now: float) -> None:
         """See `Taken.settle`."""
-        self._taken.settle(tokens, microusd, now, unix)
+        self._taken.settle(tokens, microusd, now)
         for budget, share in self._budgets:
             share.settle(0, microusd if budget.unit == "usd" else tokens)
             self._spent(share)

@@ -94,8 +94,11 @@ def _told(rate: Rate, owed_s: float) -> tuple[int, bytes, int]:
     """Units that are left, as `gcra.free` has them, when all of them are, and that in whole
     seconds."""
     left = int((rate.burst_s - owed_s) / rate.step_s + 1e-6)
-    reset = _BELOW_A_SECOND[ceil(owed_s * 1000)] if owed_s < 1.0 else duration(owed_s)
-    return left if left > 0 else 0, reset, ceil(owed_s)
+    if left < 0:
+        left = 0
+    if owed_s < 1.0:
+        return left, _BELOW_A_SECOND[ceil(owed_s * 1000)], 1 if owed_s > 0.0 else 0
+    return left, duration(owed_s), ceil(owed_s)
 
 
 _BELOW_A_SECOND = tuple(b"%dms" % ms for ms in range(1001))

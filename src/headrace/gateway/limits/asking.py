@@ -74,7 +74,7 @@ class SharedBound:
                 return False
             if not budget.stop:
                 continue
-            amount = need.microusd if budget.unit == "usd" else need.budget_tokens
+            amount = need.cost_microusd if budget.unit == "usd" else need.budget_tokens
             if amount is None:
                 if budget.unpriced == "refuse":
                     return False  # the server has to say no to it
@@ -135,7 +135,7 @@ class Asked:
             (share.spec, amount, want)
             for (_, share, amount), want in zip(self.lacking, self.wants, strict=True)
         ]
-        return counters, self.need.microusd is not None, self.need.bounded
+        return counters, self.need.cost_microusd is not None, self.need.bounded
 
     def granted(
         self, standing: Standing, given: Sequence[Sequence[Any]], now: float, unix: float
@@ -202,7 +202,7 @@ def reserved_of(budget: Budget, need: Need) -> int:
 def _unpriced(budget: Budget, need: Need) -> bool:
     """The server has to say no to it."""
     return (
-        need.microusd is None
+        need.cost_microusd is None
         and budget.unit == "usd"
         and budget.unpriced == "refuse"
         and budget.stop

@@ -20,7 +20,7 @@ class Taken(Protocol):
     @property
     def standing(self) -> Standing: ...
 
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+    def settle(self, tokens: int, microusd: int, now: float) -> None:
         """Replaces what was reserved by what was used, and ends the call. Called once, on every
         way out; costs the call no waiting."""
         ...

@@ -11,15 +11,13 @@ from typing import Any
 
 from headrace.gateway.limits import answer_lines
 from headrace.gateway.limits.counters import Counters, Verdict
-from headrace.gateway.limits.measures import Budget, Denied, Measures, Need, Standing
-from headrace.gateway.limits.prompt_size import PromptSize
+from headrace.gateway.limits.measures import Budget, Denied, Measures, Standing
+from headrace.gateway.limits.reckoning import NOTHING, Reckoning
 from headrace.gateway.limits.refusals import refusal
 from headrace.gateway.limits.rulebook import Rulebook, brings, values_of
-from headrace.gateway.limits.sellers import Sellers
-from headrace.gateway.limits.token_caps import TokenCaps, number
-from headrace.gateway.limits.token_counting import PromptCounter
+from headrace.gateway.limits.token_caps import TokenCaps
 from headrace.gateway.models import Chosen
-from headrace.nouns import NO_MEMBER, Call, Caller, Operation, Passed, Reserved
+from headrace.nouns import Call, Caller
 
 log = logging.getLogger("headrace.limits")
 
@@ -27,8 +25,6 @@ MOST_PLANS = 250_000
 """Callers and models that are remembered at once; the oldest goes first."""
 MOST_LINES = 1_000
 SWEPT_AT_ONCE = 64
-MOST_CHOICES = 128
-"""`n` is at most this at every provider."""
 PlanKey = tuple[str, str | None, str | None, str | None]
 """Key, user, and the model and the address where they matter."""
 
@@ -36,7 +32,7 @@ PlanKey = tuple[str, str | None, str | None, str | None]
 class Plan:
     """What one caller's calls go through."""
 
-    __slots__ = ("bound", "caller", "concerned", "in_usd", "lines", "reckoned", "reserved", "used")
+    __slots__ = ("bound", "caller", "concerned", "lines", "reckoned", "reserve", "used")
 
     def __init__(
         self, caller: Caller, measures: Measures, bound: Any, lines: answer_lines.Lines
@@ -48,9 +44,7 @@ class Plan:
         """Anything measures its calls."""
         self.reckoned = bool(measures.tokens or measures.budgets)
         """It matters how large a call is."""
-        self.reserved = bool(measures.budgets)
-        """An upper bound of it is reserved."""
-        self.in_usd = measures.in_usd
+        self.reserve = measures.reserve
         self.used = True
         """Since the sweep last came by."""
 
@@ -62,17 +56,13 @@ class Gate:
         self,
         rulebook: Rulebook,
         caps: TokenCaps,
-        counter: PromptCounter,
-        sellers: Sellers,
+        reckoning: Reckoning,
         counters: Counters[Any],
-        assumed_answer_tokens: int,
     ) -> None:
         self._rulebook = rulebook
         self._caps = caps if caps else None
-        self._counter = counter
-        self._sellers = sellers
+        self._reckoning = reckoning
         self._counters = counters
-        self._assumed = assumed_answer_tokens
         self._by_model = rulebook.names_of("model")
         self._by_ip = rulebook.names_of("ip")
         self._plans: dict[PlanKey, Plan] = {}
@@ -99,8 +89,10 @@ class Gate:
         plan.used = True
         if not plan.concerned:
             return None
-        need = self._need(call, chosen, plan) if plan.reckoned else NOTHING
-        verdict = self._counters.take(plan.bound, need, time.monotonic(), time.time())
+        unix, need = time.time(), NOTHING
+        if plan.reckoned:
+            need = self._reckoning.need(call, chosen, plan.reserve, unix)
+        verdict = self._counters.take(plan.bound, need, time.monotonic(), unix)
         if type(verdict) is CoroutineType:
             return self._awaited(call, plan, verdict)
         self._take_up(call, plan, verdict)
@@ -192,34 +184,6 @@ class Gate:
         self._near.pop(id(plan.caller), None)
         self._counters.release(plan.bound)
 
-    def _need(self, call: Call, chosen: Chosen, plan: Plan) -> Need:
-        """What the call may use."""
-        sellers = self._sellers.of(call, chosen)
-        if call.passed is not None:
-            size, answer = _size_of(call.passed), call.passed.answer_tokens
-            if not size.most:
-                return NOTHING
-        else:
-            size = self._counter.prompt_size(call, sellers.model)
-            answer = _answer_tokens(call)
-        before = call.tokens_before
-        likely = size.likely + before + (self._assumed if answer is None else answer)
-        prompt = size.most + before
-        if not plan.reserved:
-            call.reserved = Reserved(prompt, answer, None)
-            return Need(likely, 0, 0, answer is not None)
-        # What budgets reserve is an upper bound.
-        most = sellers.longest_answer if answer is None else answer
-        if chosen.resume or chosen.hedging is not None:  # another backend may be paid too
-            prompt, most = 2 * prompt, 2 * most
-        if not plan.in_usd:
-            call.reserved = Reserved(prompt, most, None)
-            return Need(likely, prompt + most, 0, answer is not None)
-        units = None if call.passed is None else call.passed.most_units
-        microusd = sellers.cost_microusd(prompt, most, units)
-        call.reserved = Reserved(prompt, most, microusd)
-        return Need(likely, prompt + most, microusd, answer is not None)
-
     def _warn(self, budget: Budget, standing: Standing) -> None:
         """An alert once for each period."""
         if self._warned.get(budget.key) == standing.resets_at:
@@ -231,26 +195,3 @@ class Gate:
             "a budget is nearly used up",
             extra={"detail": f"{budget.name} ({budget.key}): {used} of {cap}"},
         )
-
-
-NOTHING = Need(0, 0, 0, True)
-_WITHOUT_ANSWER = frozenset({Operation.EMBEDDINGS, Operation.COUNT_TOKENS})
-
-
-def _size_of(passed: Passed) -> PromptSize:
-    return PromptSize(passed.estimate.input_tokens, passed.most_tokens)
-
-
-def _answer_tokens(call: Call) -> int | None:
-    """The most that all answers of a call may have; None if nobody says."""
-    if call.operation in _WITHOUT_ANSWER:
-        return 0
-    most = None if call.max_tokens is NO_MEMBER else number(call.max_tokens)
-    if call.max_completion_tokens is not NO_MEMBER:
-        newer = number(call.max_completion_tokens)
-        if most is None or (newer is not None and newer > most):
-            most = newer
-    if most is None or not call.n:
-        return most
-    choices = number(call.n)
-    return most * min(choices or 1, MOST_CHOICES)

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from headrace.gateway.limits.periods import Calendar
+from headrace.nouns import Reserved
 
 Unit = Literal["requests", "tokens"]
 RESERVED_RETRY_S = 2.0
@@ -67,19 +68,21 @@ class Measures(Struct, frozen=True):
         return bool(self.requests or self.tokens or self.at_once or self.budgets)
 
     @property
-    def in_usd(self) -> bool:
-        return any(budget.unit == "usd" for budget in self.budgets)
+    def reserve(self) -> Literal["usd", "tokens"] | None:
+        """What an upper bound of each call must be known in: of tokens it always is where it is of
+        dollars. None where no budget reserves it."""
+        if not self.budgets:
+            return None
+        return "usd" if any(budget.unit == "usd" for budget in self.budgets) else "tokens"
 
 
-class Need(Struct, frozen=True, gc=False):
+class Need(Reserved, frozen=True, gc=False):
     """What one call may use, reserved before it and corrected after."""
 
     tokens: int
     """For token limits: the prompt's estimate and the answer's most."""
     budget_tokens: int
     """An upper bound, for budgets in tokens."""
-    microusd: int | None
-    """An upper bound, for budgets in dollars; None if the price is not known."""
     bounded: bool
     """The client or a cap says how long the answer may be."""
 
@@ -129,7 +132,7 @@ class Standing(Struct, eq=False, gc=False):
 
 def amount_of(budget: Budget, need: Need) -> int:
     """What is reserved of a budget: micro-dollars or tokens."""
-    return (need.microusd or 0) if budget.unit == "usd" else need.budget_tokens
+    return (need.cost_microusd or 0) if budget.unit == "usd" else need.budget_tokens
 
 
 def short_of(budget: Budget, spent: int, reserved: int, need: Need) -> Why | None:
@@ -141,7 +144,7 @@ def short_of(budget: Budget, spent: int, reserved: int, need: Need) -> Why | Non
     """
     if not budget.stop:
         return None
-    if need.microusd is None and budget.unit == "usd" and budget.unpriced == "refuse":
+    if need.cost_microusd is None and budget.unit == "usd" and budget.unpriced == "refuse":
         return Why.UNPRICED
     amount = amount_of(budget, need)
     if spent + reserved + amount <= budget.cap:

@@ -82,7 +82,7 @@ class TakenOfMany(Struct, eq=False, gc=False):
     """With what was reserved, and the end of the period that it was reserved in."""
     file: BudgetFile | None
 
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+    def settle(self, tokens: int, microusd: int, now: float) -> None:
         """Replaces what was reserved by what was used, and ends the call."""
         for _, running in self.at_once:
             running.running -= 1
@@ -187,7 +187,7 @@ class MemoryCounters:
         for budget, kept in bound.budgets:
             if unix >= kept.ends_at:
                 self._roll(budget, kept, unix)
-            amount = need.microusd if budget.unit == "usd" else need.budget_tokens
+            amount = need.cost_microusd if budget.unit == "usd" else need.budget_tokens
             if amount is not None and kept.spent + kept.reserved + amount <= budget.cap:
                 continue  # as `short_of` would say, of nearly every call
             if short_of(budget, kept.spent, kept.reserved, need) is not None:
@@ -278,7 +278,7 @@ def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> Tak
         running.running += 1
     held: list[tuple[Budget, BudgetState, int, float]] = []
     for budget, kept in bound.budgets:
-        amount = (need.microusd or 0) if budget.unit == "usd" else need.budget_tokens
+        amount = (need.cost_microusd or 0) if budget.unit == "usd" else need.budget_tokens
         kept.reserved += amount
         if file is not None:
             file.write(kept.slot, kept.spent, kept.reserved)

@@ -50,7 +50,7 @@ class Taken(gcra.Stake, frozen=True, eq=False, gc=False):
     """The end of the one that it was reserved in."""
     file: BudgetFile | None
 
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+    def settle(self, tokens: int, microusd: int, now: float) -> None:
         """Replaces what was reserved by what was used, and ends the call."""
         _, _, rate, state, limit, running, budget, kept = self.few
         if limit is not None:
@@ -107,7 +107,7 @@ def take(few: Few, need: Need, now: float, unix: float, file: BudgetFile | None)
     if limit is not None and running.running >= limit.most:
         return None
     if budget is not None:
-        bound = need.microusd if budget.unit == "usd" else need.budget_tokens
+        bound = need.cost_microusd if budget.unit == "usd" else need.budget_tokens
         if unix >= kept.ends_at or bound is None or kept.spent + kept.reserved + bound > budget.cap:
             return None
         amount = bound

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 
 from headrace.gateway.models import Chosen
-from headrace.gateway.prices import PriceBook
+from headrace.gateway.prices import Line, PriceBook
 from headrace.nouns import Call, Units, Usage
 
 UNKNOWN_WINDOW = 131_072
@@ -23,6 +25,14 @@ class SellersOf(Struct, frozen=True):
     """What the first of them calls the model."""
     longest_answer: int
     """Tokens that any of them can answer at most."""
+
+    def line(self) -> tuple[Line | None, float]:
+        """What the dearest of them takes for text, and the Unix second until which that holds. None
+        where `cost_microusd` must be asked for each call."""
+        quotes = [self.prices.quote(*name) for name in self.names]
+        lines = {quote.line for quote in quotes}
+        line = lines.pop() if len(lines) == 1 else None
+        return line, min((quote.until for quote in quotes), default=math.inf)
 
     def cost_microusd(
         self, input_tokens: int, output_tokens: int, units: Units | None = None
@@ -49,23 +59,14 @@ class Sellers:
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
         self._known: dict[tuple[str, str, tuple[str, ...]], SellersOf] = {}
-        self._near: dict[tuple[str, int], tuple[Chosen, SellersOf]] = {}
-        """The same by the choice itself, for there are few of them and most come again."""
 
     def of(self, call: Call, chosen: Chosen) -> SellersOf:
-        place = (call.model, id(chosen))
-        near = self._near.get(place)
-        if near is not None and near[0] is chosen:
-            return near[1]
         key = (call.model, call.operation, tuple(chosen.targets))
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
             known = self._known[key] = self._found(call, chosen)
-        if len(self._near) >= MOST_REMEMBERED:
-            self._near.clear()
-        self._near[place] = (chosen, known)
         return known
 
     def _found(self, call: Call, chosen: Chosen) -> SellersOf:

@@ -61,7 +61,7 @@ class SharedTaken(Struct, eq=False, gc=False):
     tokens: list[TokensHeld]
     standing: Standing
 
-    def settle(self, tokens: int, microusd: int, now: float, unix: float) -> None:
+    def settle(self, tokens: int, microusd: int, now: float) -> None:
         """See `Taken.settle`."""
         mark = self.counters.mark
         for held in self.tokens:
@@ -176,7 +176,7 @@ class SharedCounters:
             return await verdict
         except asyncio.CancelledError:
             if verdict.done() and not verdict.cancelled() and verdict.exception() is None:
-                _let_go(verdict.result(), now, unix)
+                _let_go(verdict.result(), now)
             raise
         except RedisAway:
             return self._alone.take(bound, need, now, unix)
@@ -328,7 +328,7 @@ class SharedCounters:
         if not one.verdict.done():
             one.verdict.set_result(verdict)
         elif isinstance(verdict, SharedTaken):  # its caller has left
-            verdict.settle(0, 0, now, unix)
+            verdict.settle(0, 0, now)
         one.lacking = one.covered = []
 
     def _put_back(self, one: Asked) -> None:
@@ -357,7 +357,7 @@ def _fail(asked: list[Asked], error: RedisAway) -> None:
             one.verdict.set_exception(error)
 
 
-def _let_go(verdict: Verdict, now: float, unix: float) -> None:
+def _let_go(verdict: Verdict, now: float) -> None:
     """Its call was given up between the server's word and its next step."""
     if isinstance(verdict, SharedTaken):
-        verdict.settle(0, 0, now, unix)
+        verdict.settle(0, 0, now)
