@@ -21,8 +21,10 @@ from headrace.gateway.telemetry.snapshot import (
     total,
 )
 from headrace.operate.alerting.alerting import board
-from headrace.operate.alerting.rules import RULES, readings
-from headrace.operate.alerting.states import Change, Watch
+from headrace.operate.alerting.messages import sentence
+from headrace.operate.alerting.prometheus import rules_yaml
+from headrace.operate.alerting.rules import ERRORS, RULES, Reading, readings
+from headrace.operate.alerting.states import Change, Notice, Watch
 
 STEP_S = 15.0
 Told = list[tuple[str, str, str, float]]
@@ -206,6 +208,24 @@ def test_a_breaker_that_stays_open_and_one_that_does_not() -> None:
     assert [one[:2] for one in gateway.live(7200)] == [("ends", "breaker-open")]
 
 
+def test_a_breaker_that_calls_seldom_probe_is_an_alert() -> None:
+    """With a call a minute it waits for its next probe at most looks."""
+    gateway = Gateway()
+    is_open = BackendNow("up", "open", 0, 10, 1.0)
+    half = BackendNow("up", "half_open", 0, 10, 0.0)
+    gateway.moment.backends = [half]
+    assert gateway.live(600) == []
+    told: Told = []
+    for _ in range(3):
+        gateway.moment.backends = [is_open]
+        told += gateway.live(15)
+        gateway.moment.backends = [half]
+        told += gateway.live(45)
+    assert [one[:3] for one in told] == [("begins", "breaker-open", "up")]
+    gateway.moment.backends = [BackendNow("up", "closed", 0, 10, 0.0)]
+    assert [one[:2] for one in gateway.live(600)] == [("ends", "breaker-open")]
+
+
 @pytest.mark.parametrize(
     ("unit", "rule", "below", "above"),
     [("usd", "cost-over-budget", 1.09, 1.11), ("tokens", "tokens-over-budget", 1.19, 1.21)],
@@ -234,6 +254,12 @@ def test_every_rule_says_what_to_do() -> None:
     for rule in RULES:
         assert rule.about
         assert rule.do
+    alerts = Alerts()
+    over = Reading(ERRORS, "one", 0.7326, 0.1, alerts.error_share)
+    assert sentence(Notice(Change.BEGINS, over, 0.0)).endswith(": 73.26 %, threshold 5 % (one).")
+    summaries = [line for line in rules_yaml(alerts).splitlines() if "summary" in line]
+    assert sum("humanizePercentage" in line for line in summaries) == 4
+    assert sum("humanizeDuration" in line for line in summaries) == 2
 
 
 def test_the_board_says_what_is_an_alert_and_since_when() -> None:
@@ -249,3 +275,6 @@ def test_the_board_says_what_is_an_alert_and_since_when() -> None:
     assert lines["breaker-open"].subject == "up"
     assert lines["ledger-behind"].since_unix_s is None
     assert shown.told == ["ops"]
+    unread = board([], gateway.watch, gateway.now, 5_000.0, [])
+    assert [line.rule for line in unread.lines] == ["breaker-open"]
+    assert unread.lines[0].since_unix_s == lines["breaker-open"].since_unix_s

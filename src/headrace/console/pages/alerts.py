@@ -18,11 +18,6 @@ STALE_S = 60.0
 DURATIONS = ("latency-p95", "ledger-behind")
 
 
-def about(line: AlertLine) -> str:
-    """What it is, without the unit that its figure has here."""
-    return line.about.removesuffix(", in seconds") if line.rule in DURATIONS else line.about
-
-
 def figure(line: AlertLine, value: float) -> str:
     """A value or threshold in its rule's unit."""
     if line.rule in DURATIONS:
@@ -52,7 +47,6 @@ async def _show(visit: Visit) -> Mapping[str, Any]:
         "stale": board is not None and now - board.at_unix_s > STALE_S,
         "now": now,
         "figure": figure,
-        "about": about,
     }
 
 

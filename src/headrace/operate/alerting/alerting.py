@@ -99,9 +99,12 @@ class Alerting:
 def board(
     seen: Sequence[Reading], watch: Watch, now: float, unix_s: float, told: list[str]
 ) -> AlertBoard:
-    """What the last look saw. Pure: `now` is monotonic seconds, `unix_s` the same instant."""
+    """What the last look saw, and the alerts of which it heard nothing. Pure: `now` is monotonic
+    seconds, `unix_s` the same instant."""
     lines = []
-    for reading in seen:
+    read = {(reading.rule.name, reading.subject) for reading in seen}
+    unread = [one for one in watch.firing() if (one.rule.name, one.subject) not in read]
+    for reading in (*unread, *seen):
         since = watch.since(reading)
         lines.append(
             AlertLine(

@@ -20,8 +20,9 @@ def title(notice: Notice) -> str:
 
 def sentence(notice: Notice) -> str:
     reading = notice.reading
+    written = reading.rule.unit.written
     return (
-        f"{reading.rule.about}: {reading.value:.4g}, threshold {reading.threshold:.4g} "
+        f"{reading.rule.about}: {written(reading.value)}, threshold {written(reading.threshold)} "
         f"({reading.subject})."
     )
 

@@ -11,6 +11,11 @@ from headrace.operate.alerting import rules
 from headrace.operate.alerting.messages import link
 
 _FAILED = 'status=~"429|5.."'
+_VALUE = {
+    rules.Unit.NUMBER: "{{ $value | humanize }}",
+    rules.Unit.SHARE: "{{ $value | humanizePercentage }}",
+    rules.Unit.SECONDS: "{{ $value | humanizeDuration }}",
+}
 
 
 def rules_yaml(alerts: Alerts) -> str:
@@ -23,7 +28,7 @@ def rules_yaml(alerts: Alerts) -> str:
             f"        for: {int(lasting_s)}s",
             f"        labels: {{severity: {rule.severity}}}",
             "        annotations:",
-            f"          summary: {json.dumps(rule.about + ': {{ $value | humanize }}')}",
+            f"          summary: {json.dumps(f'{rule.about}: {_VALUE[rule.unit]}')}",
             f"          description: {json.dumps(rule.do)}",
         ]
         where = link(rule, alerts.runbook_url)

@@ -26,6 +26,23 @@ CALM_S = 300.0
 """A value must be well for so long before its alert is over."""
 
 
+class Unit(enum.Enum):
+    """Of a rule's value and threshold, as people read them."""
+
+    NUMBER = "number"
+    SHARE = "share"
+    SECONDS = "seconds"
+
+    def written(self, value: float) -> str:
+        match self:
+            case Unit.SHARE:
+                return f"{value * 100:.4g} %"
+            case Unit.SECONDS:
+                return f"{value:.4g} s"
+            case Unit.NUMBER:
+                return f"{value:.4g}"
+
+
 class Rule(Struct, frozen=True):
     """One kind of alert. `about` and `do` are for people."""
 
@@ -33,26 +50,32 @@ class Rule(Struct, frozen=True):
     severity: str
     about: str
     do: str
+    unit: Unit = Unit.NUMBER
 
 
 SLOW = Rule("latency-p95", "warning", "P95 of calls",
-            "See `headrace backends` for who is slow, and the provider's status page; consider "
-            "another tier or `hedge` for the model.")  # fmt: skip
+            "See `headrace backends list` for who is slow, and the provider's status page; "
+            "consider another tier or `hedge` for the model.",
+            Unit.SECONDS)  # fmt: skip
 ERRORS = Rule("error-share", "critical", "Calls that ended with 429, 5xx or a content filter",
               "See headrace_attempt_failures_total by backend and kind, and `headrace why CALL` "
-              "for one of them; take one out with `headrace backends isolate NAME`.")  # fmt: skip
+              "for one of them; take one out with `headrace backends isolate NAME`.",
+              Unit.SHARE)  # fmt: skip
 TOKENS = Rule("tokens-over-budget", "warning", "Tokens used of their budget",
               "See `headrace usage` by key for who used them; raise the budget or give it "
-              "`stop: true`.")  # fmt: skip
+              "`stop: true`.",
+              Unit.SHARE)  # fmt: skip
 COST = Rule("cost-over-budget", "critical", "Dollars used of their budget",
             "See `headrace usage` by key and model for who spent them; raise the budget or give "
-            "it `stop: true`.")  # fmt: skip
+            "it `stop: true`.",
+            Unit.SHARE)  # fmt: skip
 BREAKER = Rule("breaker-open", "critical", "Workers that see the breaker open",
-               "See `headrace backends` for why; with `denied` the credential is refused. It is "
-               "tried again by itself.")  # fmt: skip
-LEDGER = Rule("ledger-behind", "critical", "Time since the ledger held all calls, in seconds",
+               "See `headrace backends list` for why; with `denied` the credential is refused. It "
+               "is tried again by itself.")  # fmt: skip
+LEDGER = Rule("ledger-behind", "critical", "Time since the ledger held all calls",
               "See the log of headrace.ledger: the database is away or too slow. Calls go on "
-              "until store.journal_limit_mib is reached.")  # fmt: skip
+              "until store.journal_limit_mib is reached.",
+              Unit.SECONDS)  # fmt: skip
 REDIS = Rule("redis-away", "critical", "Workers that Redis does not answer",
              "See the log of headrace.redis. Meanwhile each worker counts limits alone, and "
              "budgets refuse calls unless they have an `away_share`.")  # fmt: skip
@@ -62,7 +85,8 @@ GROUNDED = Rule("groundedness-mean", "warning", "Mean groundedness of judged ans
 WRONG = Rule("cache-wrong-hits", "critical", "Share of the cache's wrong hits that is certain",
              "See `headrace cache stats`; `headrace cache why CALL` tells why an answer was given. "
              "Purge what is wrong with `headrace cache purge`, set a smaller `max_wrong_rate`, or "
-             "`answers: exact`.")  # fmt: skip
+             "`answers: exact`.",
+             Unit.SHARE)  # fmt: skip
 RULES = (SLOW, ERRORS, GROUNDED, TOKENS, COST, BREAKER, LEDGER, REDIS, WRONG)
 GROUNDEDNESS = "groundedness"
 """The measure, as scores name it."""
@@ -127,10 +151,13 @@ def readings(gathered: Gathered, history: History, alerts: Alerts, now: float) -
 
 def _now(gathered: Gathered, alerts: Alerts) -> Iterator[Reading]:
     opened: dict[str, int] = {}
+    probed: set[str] = set()
     for moment in gathered.moments.values():
         for backend in moment.backends:
             is_open = backend.state == State.OPEN.value
             opened[backend.name] = opened.get(backend.name, 0) + is_open
+            if backend.state == State.HALF_OPEN.value:
+                probed.add(backend.name)
     for (name, unit), share in budgets_used(gathered.moments.values()).items():
         rule, most = (
             (COST, alerts.cost_over_budget)
@@ -139,6 +166,8 @@ def _now(gathered: Gathered, alerts: Alerts) -> Iterator[Reading]:
         )
         yield Reading(rule, name, share, share, most)
     for name, count in opened.items():
+        if not count and name in probed:
+            continue  # neither out nor well: where calls are rare most looks would find it so
         yield Reading(BREAKER, name, count, count, 0, alerts.breaker_open_s)
     away = without_redis(gathered.moments.values())
     if away is not None:
