@@ -221,6 +221,29 @@ async def test_draining() -> None:
             writer.close()
 
 
+async def test_an_answer_that_begins_while_draining_says_that_it_is_the_last() -> None:
+    seen, release = asyncio.Event(), asyncio.Event()
+
+    async def handle(exchange: Exchange) -> None:
+        seen.set()
+        await release.wait()
+        exchange.respond(200, b"", b"whole")
+
+    async with serving(handle) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(b""))
+        await asyncio.wait_for(seen.wait(), PATIENCE_S)
+        draining = asyncio.create_task(served.server.drain(PATIENCE_S))
+        await asyncio.sleep(0)
+        assert served.server.draining
+        release.set()
+        answer = await read_all(reader)
+        assert b"\r\nconnection: close\r\n" in answer.lower()
+        assert answer.endswith(b"whole")
+        assert await draining == 0
+        writer.close()
+
+
 async def test_tls() -> None:
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -403,9 +403,12 @@ class ServerConnection(asyncio.Protocol):
             self._transport.close()
 
     def close_when_idle(self) -> None:
-        """For draining: no further request is taken."""
+        """For draining: no further request is taken, and an answer that has not begun says so, lest
+        its client send the next one into the close (RFC 9112, 9.6)."""
         if self.exchange is None:
             self.close()
+        else:
+            self.exchange.keep_alive = False
 
     def abort(self) -> None:
         """Breaks the connection at once."""
