@@ -30,6 +30,10 @@ _BY_SENTENCE = (
     ("models.*.fallback.backend models.*.fallback.backends models.*.fallback.pools", _TIERS),
     ("models.*.fallback.model models.*.fallback.models", _TIERS),
     ("models.*.backend models.*.backends", _POOLS),
+    (
+        "models.*.pools.#",
+        "Write `[[a, b]]` to share calls between both, `[[a], [b]]` to ask b when a cannot answer.",
+    ),
     ("backends.*.api_key", "Write `credential: env:NAME` or `credential: file:PATH`."),
     ("backends.*.base_url backends.*.api_base backends.*.endpoint", "Write `url: https://...`."),
     ("backends.*.azure_endpoint", "Write `url: https://NAME.openai.azure.com`."),
@@ -51,9 +55,10 @@ _BY_SENTENCE = (
 _HABITS: Mapping[str, str] = MappingProxyType(
     {place: sentence for places, sentence in _BY_SENTENCE for place in places.split()}
 )
-"""By place; `*` is a name that the operator chose."""
+"""By place; `*` is a name that the operator chose, `#` an item of a list."""
 
 
 def habit(path: KeyPath) -> str | None:
     """What to write in place of an unknown key, or of a value of the wrong kind, at this place."""
-    return _HABITS.get(".".join("*" if i == 1 else str(part) for i, part in enumerate(path)))
+    parts = ("#" if isinstance(part, int) else part for part in path)
+    return _HABITS.get(".".join("*" if i == 1 else part for i, part in enumerate(parts)))

@@ -195,7 +195,8 @@ class Shape:
             if isinstance(node, Scalar) and _fits(node, inner.item_type):
                 one = quoted(node.written)
                 bare = one[1:-1] if re.fullmatch(r'"[A-Za-z][A-Za-z0-9._-]*"', one) else one
-                return self._bad(node, path, "this must be a list", f"Write `[{bare}]`.")
+                instead = habit(path) or f"Write `[{bare}]`."
+                return self._bad(node, path, "this must be a list", instead)
             return self._wrong(node, kind, path)
         values = [
             self.check(item, inner.item_type, (*path, i)) for i, item in enumerate(node.items)
