@@ -17,7 +17,9 @@ ConfigOption = Annotated[
 
 SHORTEST_LOOK_S, LONGEST_LOOK_S = 0.2, 3600.0
 
-alerts_app = App(name="alerts", help="Who is told of what, and the same for Prometheus.")
+alerts_app = App(
+    name="alerts", help="What is an alert, who is told of it, and the same for Prometheus."
+)
 
 
 @alerts_app.command(name="test")
@@ -34,6 +36,22 @@ def send_test(
     from headrace.operate.finding import find_config
 
     sys.exit(sent(find_config(config), as_json=json))
+
+
+@alerts_app.command(name="list")
+def list_alerts(
+    *,
+    config: ConfigOption = None,
+    json: Annotated[bool, Parameter(name="--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show what is an alert just now, since when, and what to do. With --json all that is watched.
+
+    Exit code 1 if anything is an alert.
+    """
+    from headrace.operate.alerting.commands import list_alerts as listed
+    from headrace.operate.finding import find_config
+
+    sys.exit(listed(find_config(config), as_json=json))
 
 
 @alerts_app.command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -17,6 +18,7 @@ import yaml
 from aiosmtpd.controller import Controller
 
 from headrace.config.alerting import Alerts
+from headrace.gateway.telemetry.alert_board import AlertBoard, write_board
 from headrace.operate.alerting.prometheus import dashboard, rules_yaml
 from headrace.operate.alerting.rules import RULES
 from operate.test_keys import headrace
@@ -147,9 +149,31 @@ def test_a_gateway_tells_that_a_breaker_is_open(
         while not told():
             assert time.monotonic() < until, "nobody was told"
             time.sleep(0.5)
+        listed = headrace("alerts", "list", folder=tmp_path, env=env_of(web))
+        assert listed.returncode == 1, listed.stderr
+        assert re.search(r"breaker-open +down +1 +0 +See `headrace backends list`", listed.stdout)
+        machine = headrace("alerts", "list", "--json", folder=tmp_path, env=env_of(web))
+        found = {one["rule"]: one["since_unix_s"] for one in json.loads(machine.stdout)["lines"]}
+        assert found["breaker-open"] is not None and found["ledger-behind"] is None
     log = (tmp_path / "log.jsonl").read_text()
     assert "[ALERT] breaker-open: down" in log
     assert "hidden-token" not in log
+
+
+def test_alerts_are_listed_where_a_gateway_watches(tmp_path: Path) -> None:
+    folder = tmp_path / ".headrace"
+    folder.mkdir()
+    (tmp_path / "headrace.yaml").write_text("backends: {a: {provider: local}}\n")
+    nobody = headrace("alerts", "list", folder=tmp_path)
+    assert nobody.returncode == 3
+    assert "`alerts.notify`" in nobody.stderr
+    write_board(folder, AlertBoard(at_unix_s=time.time() - 3600, lines=[], told=[]))
+    assert headrace("alerts", "list", folder=tmp_path).returncode == 3, "it ended an hour ago"
+    write_board(folder, AlertBoard(at_unix_s=time.time(), lines=[], told=[]))
+    well = headrace("alerts", "list", folder=tmp_path)
+    assert (well.returncode, well.stdout) == (0, "Nothing is an alert: 0 values watched.\n")
+    (folder / "alerts.json").write_text("{")
+    assert headrace("alerts", "list", folder=tmp_path).returncode == 3
 
 
 def test_rules_for_prometheus_are_good_and_say_the_same(tmp_path: Path) -> None:

@@ -6,16 +6,27 @@ import json
 import os
 import socket
 import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
 
 from headrace.config.alerting import AnyNotice
 from headrace.config.loading import Loaded
 from headrace.errors import Setup
+from headrace.gateway.telemetry.alert_board import FILE_NAME, AlertBoard, read_board
 from headrace.operate.alerting.azure import log_template, prometheus_template
 from headrace.operate.alerting.delivery import Courier, NotDelivered
 from headrace.operate.alerting.prometheus import dashboard, rules_yaml
-from headrace.operate.alerting.rules import ERRORS, Reading
+from headrace.operate.alerting.rules import ERRORS, RULES, Reading, Unit
 from headrace.operate.alerting.states import Change, Notice
+from headrace.operate.tables import tally, wide_console
 from headrace.platform.secrets import Secrets
+
+STALE_S = 60.0
+"""Looks are nearer to each other than this."""
 
 
 def send_test(loaded: Loaded, *, as_json: bool) -> int:
@@ -49,6 +60,51 @@ def _fault_of(courier: Courier, to: AnyNotice, reading: Reading) -> str | None:
     except (NotDelivered, Setup) as fault:
         return str(fault)
     return None
+
+
+def list_alerts(loaded: Loaded, *, as_json: bool) -> int:
+    """Prints what the gateway's last look found; returns the exit code. Raises Setup."""
+    board = _board(loaded.store_folder)
+    firing = [line for line in board.lines if line.since_unix_s is not None]
+    if as_json:
+        print(msgspec.json.encode(board).decode())
+    elif firing:
+        units = {rule.name: rule.unit for rule in RULES}
+        table = Table("Since", "Alert", "Of", "Value", "Threshold", "What to do", box=None)
+        for line in firing:
+            since = datetime.fromtimestamp(line.since_unix_s or 0.0, UTC)
+            written = units.get(line.rule, Unit.NUMBER).written
+            cells = (since.isoformat(" ", "seconds")[:19], line.rule, line.subject,
+                     written(line.value), written(line.threshold), line.do)  # fmt: skip
+            table.add_row(*map(Text, cells))
+        wide_console().print(table)
+    else:
+        print(f"Nothing is an alert: {tally(len(board.lines), 'value')} watched.")
+    return 1 if firing else 0
+
+
+def _board(folder: Path) -> AlertBoard:
+    """Raises Setup if no gateway watches."""
+    try:
+        board = read_board(folder)
+    except OSError as error:
+        raise Setup(
+            f"{folder / FILE_NAME} cannot be read: {error.strerror}.",
+            "Run this as the user that runs the gateway.",
+        ) from error
+    except ValueError as error:
+        raise Setup(
+            f"{folder / FILE_NAME} is not what a gateway wrote.",
+            "A gateway that watches writes it anew every 15 seconds.",
+        ) from error
+    age_s = None if board is None else time.time() - board.at_unix_s
+    if board is None or age_s is None or age_s > STALE_S:
+        raise Setup(
+            f"No gateway with the store {folder} watches for alerts.",
+            "Run this where `headrace serve` was started, or name its file with --config. A "
+            "gateway watches where `admin: {port: ...}` or `alerts.notify` is configured.",
+        )
+    return board
 
 
 def print_rules(loaded: Loaded) -> None:
