@@ -40,14 +40,22 @@ FILLERS: Final = frozenset(
 """They carry no matter of their own; what some of them ask is looked at apart."""
 
 LIGHT: Final = frozenset(
-    "available exact specific specifically actual own possible possibly "
-    "information info detail details guide instruction instructions advice help something person "
-    "people certain particular use used using request requesting obtain perform go going try "
-    "trying wish able mean meant manage good best located kind".split()
+    "available exact specific specifically actual own possible possibly information info detail "
+    "details guide instruction instructions advice help something person people certain particular "
+    "use used using request requesting obtain perform go going try trying wish able mean meant "
+    "manage good best located associated kind skill skills usually typically normally generally "
+    "correctly successfully called named keyword".split()
 )
 """In one text alone they rarely make a difference: the score counts them."""
-HAPPENS: Final = frozenset({"happen", "happens", "happening", "occur", "occurs", "cause"})
-"""In one of two questions that ask why, they make none."""
+IMPLIED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "why": frozenset({"happen", "happens", "happening", "occur", "occurs", "cause"}),
+        "can": frozenset({"legal", "legally"}),
+        "how long": frozenset("minutes hours days weeks months years river".split()),
+        "how tall": frozenset("mount mountain".split()),
+    }
+)
+"""By the kind of question: in one of two texts that ask it, these make no difference."""
 
 PREPOSITIONS: Final = frozenset(
     "of in at on for to from into onto with without by than through over under above below "
@@ -68,6 +76,51 @@ DIRECTED: Final[Mapping[str, str]] = MappingProxyType(
 """Prepositions that make a difference for the word after them."""
 PLACED: Final = frozenset({"of", "in", "at", "on", "for", "'s", "using"})
 """Prepositions that only say to what a word belongs."""
+
+QUALITIES: Final = frozenset(
+    "slow fast hot cold warm cool big small large tall short long high low heavy light hard soft "
+    "easy difficult simple cheap expensive safe dangerous dirty clean wet dry loud quiet noisy "
+    "dark bright empty full broken stuck lost stolen missing blocked frozen locked late early "
+    "damaged cracked flat sore swollen itchy painful sick ill tired weak strong thick thin wide "
+    "narrow deep shallow sharp dull smooth rough sour sweet salty bitter spicy fresh stale rotten "
+    "ripe raw healthy unhealthy toxic poisonous legal illegal normal abnormal common rare popular "
+    "famous important necessary useful possible impossible available unavailable valid invalid "
+    "correct incorrect wrong duplicate blurry grainy pale yellow green blue red white black brown "
+    "grey gray foggy cloudy foamy sticky slippery rusty dusty greasy bald pregnant contagious "
+    "genetic hereditary taxable refundable reusable renewable".split()
+)
+"""Adjectives that stand before their noun or are said of it."""
+WEATHER: Final = frozenset("rain snow hail storm freez".split())
+SETTLED: Final = frozenset(
+    "cover includ appl accept monday tuesday wednesday thursday friday saturday sunday christmas "
+    "easter".split()
+)
+"""Base forms of what is not set beforehand, by those who ask when, and of what is, by those who ask
+whether."""
+MIGHT: Final = frozenset(
+    "see fly swim hear smell climb float surviv feel jump dream caus help affect damag hurt harm "
+    "trigger spread kill prevent lower rais increas reduc expir".split()
+)
+"""Base forms: who asks whether something can, asks whether it does."""
+
+COMMANDS: Final = frozenset(
+    "add apply arrange ask assess become block book borrow build buy calculate call cancel change "
+    "check choose clear close combine compare compose compute confirm connect contact convert copy "
+    "correct create cut debug decline decrease define delete deposit describe design disable "
+    "discover display divide download draft edit enable estimate exchange explain export extend "
+    "extract file find fix format forward freeze generate get give handle have hear help hide "
+    "identify import improve increase increment inform install invite join learn leave let list "
+    "locate lock lower make merge mount move mute name notify open order outline paraphrase park "
+    "pause pay pick plan play postpone print proofread provide purchase put raise read rebook "
+    "receive recharge recommend record redeem reduce refactor refill register remind remove rename "
+    "renew rent repay rephrase replace report request reschedule reserve reset resolve restart "
+    "restore resume retrieve return reverse review rewrite rollover run save schedule search see "
+    "select sell send set setup share ship shorten show sign signin signout signup simplify skip "
+    "solve sort speak spell split start stop store submit subscribe suggest suspend switch take "
+    "talk tell test track transfer translate try turn unblock uninstall unlock unsubscribe update "
+    "upgrade upload use utilize verify view visit wire withdraw write".split()
+)
+"""A text that begins with one of them wants it done."""
 
 NEGATIONS: Final = frozenset(
     "not no never none nothing nobody neither nor without cannot except excluding unless "
@@ -90,6 +143,7 @@ NARROWING: Final = frozenset(
     "maximum minimum average total default free paid private public online offline pro "
     "anti fake false true real raw dry wet hot cold male female adult baby pregnant local "
     "international domestic foreign front rear left right upper lower inner outer half "
+    "ultra max mini lite slim air native beta prepaid refurbished "
     "premium enterprise professional personal business alternative vegan vegetarian decaf "
     "list explain summarize summarise translate write define compare".split()
 )
@@ -104,6 +158,6 @@ ASYMMETRIC: Final = frozenset(
 """Where one of these stands, a list's order may matter."""
 
 BE: Final = frozenset("be am is are was were been being get gets got have has had having".split())
-PAST: Final = frozenset("was were did had used".split())
+PAST: Final = frozenset("was were did had".split())
 PERFECT: Final = frozenset({"has", "have"})
 FUTURE: Final = frozenset({"will", "shall", "'ll"})

@@ -10,53 +10,55 @@ stand; what merely tends to be is left to the score. In the order in which they 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+from headrace.gateway.cache.putting import Form
 
 HOW: Final = "howto"
 """Stands for each way to ask how something is done."""
+WISH: Final = "wishto"
+"""Stands for `I want to`: half a request to do it, half the question how it is done."""
 ALRIGHT: Final = "alright"
 """Stands for `is it ok to`: half `can I`, half `should I`."""
 
 
-class Form(NamedTuple):
-    """One way of saying something."""
-
-    words: tuple[str, ...]
-    pattern: re.Pattern[str]
-    put: str | Callable[[re.Match[str]], str]
-
-
-def _forms(lines: str) -> tuple[Form, ...]:
+def table(lines: str) -> tuple[Form, ...]:
+    """The forms of such lines."""
     found = []
     for line in lines.strip().splitlines():
         words, _, rest = line.partition("::")
         pattern, _, put = rest.partition("->")
-        put = put.strip().replace("~", " ").replace("HOW", HOW).replace("ALRIGHT", ALRIGHT)
+        put = (
+            put.strip()
+            .replace("~", " ")
+            .replace("HOW", HOW)
+            .replace("WISH", WISH)
+            .replace("ALRIGHT", ALRIGHT)
+        )
         found.append(Form(tuple(words.strip().split("|")), re.compile(pattern.strip()), put))
     return tuple(found)
 
 
-CONTRACTIONS: Final = _forms(r"""
+CONTRACTIONS: Final = table(r"""
 'd|id :: \b(i|we|you|they)'?d (?=like|love|prefer|rather)\b -> \1 would~
 let's :: \blet's\b -> let us
 im :: \bim (?=\w+ing\b|not\b|sure\b) -> i am~
-nt :: \b(do|does|did|is|are|was|were|could|would|should|has|have|had)nt\b -> \1 not
+dont|doesnt|didnt|isnt|arent|wasnt|werent|couldnt|wouldnt|shouldnt|hasnt|havent :: \b(do|does|did|is|are|was|were|could|would|should|has|have|had)nt\b -> \1 not
 cant :: \bcant\b -> can not
 wont :: \bwont\b -> will not
 can :: \bcan't\b|\bcannot\b -> can not
 won't :: \bwon't\b -> will not
-n't :: n't\b -> ~not
+'t :: n't\b -> ~not
 're :: 're\b -> ~are
 'll :: 'll\b -> ~will
 've :: 've\b -> ~have
 'm :: 'm\b -> ~am
 's :: \b(what|who|where|when|how|why|which|it|that|there|here)'s\b -> \1 is
-s :: \b(what|how|who|where|when)s\b -> \1 is
+whats|hows|whos|wheres|whens :: \b(what|how|who|where|when)s\b -> \1 is
 wanna :: \bwanna\b -> want to
 gotta :: \bgotta\b -> need to
 """)
-PHRASES: Final = _forms(r"""
+PHRASES: Final = table(r"""
 why :: \bwhy will not\b -> why do not
 few|couple :: \ba (?:few|couple of)\b -> some
 what are all :: \bwhat are all (?:of )?(?:the )?\b -> what are the~
@@ -88,7 +90,6 @@ less :: \bspend(?:ing)? less (?:money )?on\b -> save money on
 not to :: \b(?:teach|train)(?:ing)? ((?:my|the|an?) \w+) not to (\w+) -> prevent \1 \2
 make sure :: \bmake sure (?:that )?(.+?) (?:does|do) not (\w+) -> prevent \1 \2
 lost|stolen :: \b(my (?:\w+ ){0,2}\w+) (?:was|has been|got) (lost|stolen)\b -> \1 is \2
-lost :: \bi lost (my (?:\w+ ){0,2}\w+)(?=\s*[?.]*$) -> \1 is lost
 looks|seems|appears :: \b(?:looks|seems|appears) to be\b -> is
 why :: ^(.+?),? (?:and|but) why(?: that (?:is|(?:could|might|would) be))?\s*[.?]*$ -> why \1
 how :: ^i (want|need|would like|am trying) to (.+?),?(?: (?:and|but))?(?: i)?(?: do not know| have no idea| am not sure)? how(?: to(?: do (?:it|that|so|this))?)?\s*[.?]*$ -> i \1 to \2
@@ -144,7 +145,8 @@ out :: \bwork(?:ing)? out\b(?=\s*(?:$|[?.,])) -> workout
 over :: \bget(?:ting)? over\b -> recover from
 move on :: \bmov(?:e|ing) on (?:from|after)\b -> recover from
 space|storage|room :: \b(?:free|clear|make)(?:ing)?(?: up)? (?:more |some )?(space|storage|room)\b -> free space
-new :: \b(creat(?:e|ing)|mak(?:e|ing)|start(?:ing)?|open(?:ing)?|learn(?:ing)?) a new\b -> \1 a
+new :: \bstart(?:ing)? a new\b -> create a
+new :: \b(creat(?:e|ing)|mak(?:e|ing)|open(?:ing)?|learn(?:ing)?|add(?:ing)?|register(?:ing)?|writ(?:e|ing)|build(?:ing)?|appl(?:y|ying) for|insert(?:ing)?|generat(?:e|ing)|defin(?:e|ing)|declar(?:e|ing)) a new\b -> \1 a
 account :: \bclos(?:e|ing) ((?:my|the|an?) (?:\w+ )?account)\b -> delete \1
 complaint :: \b(?:file|make|submit|lodge|raise)(?:ing)? a complaint\b|\bfiling a complaint\b -> file a complaint
 summary :: \b(?:write|make|create|provide) (?:me )?a summary\b -> a summary
@@ -197,8 +199,11 @@ much :: (\bhow much\b.*) a (day|week|month|year|hour)\b -> \1 \2ly
 dayly :: \bdayly\b -> daily
 have :: \b(do|does) (\w+) have to\b -> \1 \2 need to
 """)
-PERMISSION: Final = _forms(r"""
+PERMISSION: Final = table(r"""
 is it :: \bis it (?:ok|okay|fine|alright|acceptable) for (.+?) to\b -> can \1
+safe :: \bis it safe to (eat|drink|consume|freeze|refreeze|reheat|microwave|mix)\b -> can i \1
+safe :: \bis it safe to take (?=.*\bwith\b) -> can i take~
+safe :: ^(?:is|are) (.+?) safe to (eat|drink|consume|freeze|refreeze|reheat|microwave|mix)\b -> can i \2 \1
 is it :: \bis it safe for (.+?) to\b -> can \1 safe
 is it :: \bis it safe to\b -> can i safe
 safe :: ^(?:is|are) (.+?) safe to (\w+)\b -> can i safe \2 \1
@@ -230,7 +235,7 @@ QUESTIONS: Final = (
         re.compile(rf"\b(?:{_WHY})\b"),
         "why",
     ),
-    *_forms(r"""
+    *table(r"""
 makes :: \bwhat makes(?= \w) -> why
 caused :: ^how (?:is|are|was|were) (.+?) caused\b -> why \1
 directions :: ^directions (?:to|for) -> HOW get to
@@ -265,12 +270,11 @@ content :: \bwhat is the (\w+) content of\b -> how much \1 is in
 frequently :: \bhow frequently\b -> how often
 many :: \bhow many ((?!.*\b(?:i|we|you|he|she|they)\b).+?) (?:does|do) (.+?) have\b -> how many \1 in \2
 name :: \bwhat is the name of the (?:person|man|woman|scientist|one|artist) (?:who|that)\b -> who
-wh :: ^(?:what|which) (?:person|man|woman|scientist|artist|people) (?=\w) -> who~
+what|which :: ^(?:what|which) (?:person|man|woman|scientist|artist|people) (?=\w) -> who~
 won :: ^(?:what|which) (?:country|team|nation|player) (?=won\b) -> who~
 capital :: ^(?:what|which) (?:city|town) is (?=the capital|.+'s capital) -> what is~
 capital :: \bcapital city\b -> capital
 have :: ^(?:what|which) ([\w ]+?) (?:does|do) ([\w ]+?) have\s*\??$ -> what is \1 of \2
-best time :: ^what is the best time (?:of year )?to\b -> when is the best time to
 find my :: ^how (?:do|can) i find my\b -> where is my
 where :: ^where (?:can|could|do) i (?:find|see|locate)\b -> where is
 birth :: ^what is the (?:birthplace|place of birth) of (.+?)\s*\??$ -> where was \1 born

@@ -17,9 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from headrace.gateway.cache import closed_words as closed
-from headrace.gateway.cache.forms import ALRIGHT
-from headrace.gateway.cache.lemmas import alike, noun_of, opposite, same
-from headrace.gateway.cache.reading import Reading, Term, read
+from headrace.gateway.cache.forms import ALRIGHT, HOW, WISH
+from headrace.gateway.cache.lemmas import alike, base, opposite, same
+from headrace.gateway.cache.placing import directions_differ, kind_of, order_differs
+from headrace.gateway.cache.reading import COMMAND, DOING, ME, SELF, Reading, Term, read
 
 _FORGOTTEN = frozenset({"forgot", "forget", "forgotten", "lost"})
 _RECOVERED = frozenset({"reset", "recover", "restore", "change"})
@@ -104,11 +105,11 @@ def conflict(one: Reading, other: Reading, aligned: Aligned) -> str | None:
         return "quoted"
     if one.negations != other.negations:
         return "negation"
-    if one.poles != other.poles:
+    if one.poles != other.poles or one.scopes != other.scopes:
         return "comparison"
-    if not _ask_the_same(one, other):
+    if not _ask_the_same(one, other) or {one.modal, other.modal} == {"can", "must"}:
         return "question"
-    if one.tense != other.tense and not _just_done(one, other):
+    if one.tense != other.tense and not _just_done(one, other) and not _is_set(one, other):
         return "tense"
     if not _same_persons(one, other):
         return "person"
@@ -124,21 +125,16 @@ def _terms_differ(one: Reading, other: Reading, aligned: Aligned) -> str | None:
         return "opposite"
     if (left or right) and not _may_add(one, other, aligned):
         return "words"
-    if not one.terms and one.length + other.length > 0 and one.length != other.length:
+    if one.hollow != other.hollow:
         return "words"
     pairs = aligned.pairs
-    near = _near_directions({*words, *others})
-    if any(
-        _directions_differ(a := _placed(one, i), b := _placed(other, j))
-        and {a.marker, b.marker} not in near
-        for i, j in pairs
-    ):
+    if directions_differ(one, other, pairs):
         return "direction"
     if any(_forms_differ(one, other, one.terms[i], other.terms[j]) for i, j in pairs):
         return "tense"
     if {"and", "or"} <= (one.joined ^ other.joined):
         return "joined"
-    if not aligned.told and _order_differs(one, other, pairs):
+    if not aligned.told and order_differs(one, other, pairs):
         return "order"
     return None
 
@@ -166,23 +162,54 @@ def _may_add(one: Reading, other: Reading, aligned: Aligned) -> bool:
 
 
 def _ask_the_same(one: Reading, other: Reading) -> bool:
-    return one.asks == other.asks or {one.asks, other.asks} in _NEAR_KINDS
+    kinds = {one.asks, other.asks}
+    if kinds == {"can", "whether"} and one.tense == other.tense == "present":
+        if SELF in one.persons | other.persons:
+            return False
+        return any(base(term.word) in closed.MIGHT for term in one.terms)
+    return len(kinds) == 1 or kinds in _NEAR_KINDS
 
 
 _DONE = ("why", "whether")
-_NEAR_KINDS = ({ALRIGHT, "can"}, {ALRIGHT, "should"})
+_DONE_BY_ONESELF = ("what", "how much", "how many")
+_NEAR_KINDS = (
+    {ALRIGHT, "can"},
+    {ALRIGHT, "should"},
+    {WISH, HOW},
+    {WISH, COMMAND},
+    {COMMAND, "what"},
+)
+_MAY = {"can", "should", "must", ALRIGHT}
 
 
 def _just_done(one: Reading, other: Reading) -> bool:
-    """`why was it`, `why has it been`; `did it come`, `has it come`."""
-    return one.asks in _DONE and {one.tense, other.tense} == {"past", "perfect"}
+    """`why was it`, `why has it been`; `did it come`, `has it come`; `what did I buy`, `what have I
+    bought`."""
+    own = one.asks in _DONE_BY_ONESELF and SELF in one.persons and SELF in other.persons
+    return (own or one.asks in _DONE) and {one.tense, other.tense} == {"past", "perfect"}
+
+
+def _is_set(one: Reading, other: Reading) -> bool:
+    """What is set beforehand is told in the present: `when will my bill be due`, `does the policy
+    cover it`, `is the library open on Sunday`."""
+    if {one.tense, other.tense} != {"present", "future"} or one.asks not in ("when", "whether"):
+        return False
+    words = {base(term.word) for term in one.terms}
+    if one.asks == "when":
+        return words.isdisjoint(closed.WEATHER)
+    return not words.isdisjoint(closed.SETTLED)
 
 
 def _same_persons(one: Reading, other: Reading) -> bool:
     differ = one.persons ^ other.persons
-    if one.asks == "howto":
+    if one.turned != other.turned or (ME in differ and "you" in one.persons | other.persons):
+        return False  # `can I see you`, `can you see me`
+    if one.asks in _MAY and SELF in differ and "i" not in differ:
+        return False  # `can I use my wife's card`, `can my wife use my card`
+    differ -= {SELF}
+    if one.asks == other.asks == HOW:
         differ -= _HIDDEN_PERSONS
-    if differ == {"i"} or differ == {"they"}:
+    if differ <= {"i", ME} or differ == {"they"}:
         return True  # `my furnace`, `a furnace`
     return not differ
 
@@ -215,18 +242,15 @@ def align(one: Reading, other: Reading) -> Aligned:
     told = len(left_over) + len(right_over) < len(over) + len(rest)
     if not pairs or (left_over and right_over):
         return Aligned(tuple(pairs), synonyms, left_over, right_over, told)
-    why = one.asks == other.asks == "why"
-    heavy, heavy_too = _heavy(left_over, why), _heavy(right_over, why)
+    asks = one.asks if one.asks == other.asks else ""
+    heavy, heavy_too = _heavy(left_over, asks), _heavy(right_over, asks)
     light = len(left_over) + len(right_over) - len(heavy) - len(heavy_too)
     return Aligned(tuple(pairs), synonyms, heavy, heavy_too, told, light)
 
 
-def _heavy(over: tuple[Term, ...], why: bool) -> tuple[Term, ...]:
-    return tuple(
-        term
-        for term in over
-        if term.word not in closed.LIGHT and not (why and term.word in closed.HAPPENS)
-    )
+def _heavy(over: tuple[Term, ...], asks: str) -> tuple[Term, ...]:
+    implied = closed.IMPLIED.get(asks, frozenset())
+    return tuple(term for term in over if term.word not in closed.LIGHT | implied)
 
 
 def _told(over: tuple[Term, ...], others: tuple[Term, ...]) -> tuple[Term, ...]:
@@ -238,131 +262,10 @@ def _told(over: tuple[Term, ...], others: tuple[Term, ...]) -> tuple[Term, ...]:
     return tuple(t for t in over if t.word not in _FORGOTTEN and t.word not in known)
 
 
-def _directions_differ(one: Term, other: Term) -> bool:
-    a, b = one.marker, other.marker
-    directed = closed.DIRECTED.values()
-    if a == b or {a, b} == {"with", "using"}:
-        return False
-    if not a or not b:
-        return a in _STRICT or b in _STRICT
-    if "to" in (a, b) and one.word.endswith("ing") != other.word.endswith("ing"):
-        return False  # `the cost of renewing`, `what it costs to renew`
-    return a in directed or b in directed
-
-
-def _placed(text: Reading, i: int) -> Term:
-    """The term; before another that has its preposition too, it only says of what kind that is: `to
-    the office VPN`, `to the VPN of the office`."""
-    term = text.terms[i]
-    after = text.terms[i + 1] if i + 1 < len(text.terms) else None
-    if term.marker and after and after.at == term.at + 1 and after.marker == term.marker:
-        return term._replace(marker="of")
-    return term
-
-
-def _near_directions(words: set[str]) -> tuple[set[str], ...]:
-    """Prepositions that are as good as each other beside these words."""
-    if not _TAKEN_OUT.isdisjoint(words):
-        return ({"from", "in"}, {"from", "of"}, {"from", "on"}, {"from", "'s"})
-    if not _ADDED.isdisjoint(words):
-        return ({"to", "on"}, {"to", "in"})
-    if "visit" in words:
-        return ({"to", ""},)
-    return () if _TRAVEL.isdisjoint(words) else ({"to", "for"},)
-
-
-_TAKEN_OUT = frozenset({"remove", "delete", "eliminate", "clear", "removing", "deleting"})
-_ADDED = frozenset({"add", "put"})
-_TRAVEL = frozenset({"visa", "ticket", "flight", "trip", "travel"})
-_STRICT = frozenset({"from", "than", "without", "before", "after", "against"})
-"""Where one text has them for a word, the other must have them too."""
-
-
 def _forms_differ(one: Reading, other: Reading, a: Term, b: Term) -> bool:
     if a.past == b.past or "past" in (one.tense, other.tense):
         return False
-    return one.asks != "howto" or other.asks != "howto"
-
-
-def _order_differs(one: Reading, other: Reading, pairs: tuple[tuple[int, int], ...]) -> bool:
-    for at, (i, j) in enumerate(pairs):
-        for k, m in pairs[at + 1 :]:
-            if j > m and not _may_swap(one, other, (i, k), (m, j)):
-                return True
-    return False
-
-
-def _may_swap(one: Reading, other: Reading, here: tuple[int, int], there: tuple[int, int]) -> bool:
-    """Whether two words may change places, which stand at `here` in one text and, the second of
-    them first, at `there` in the other: by its preposition each says what it is, or they stand
-    in a list, or one is a superlative."""
-    if _compound(one, other, here, there) or _acted_on(one, other, here, there):
-        return True
-    if here in one.said_of and there in other.said_of:
-        return _beside(one, here) != _beside(other, there)
-    first, second = one.terms[here[0]], one.terms[here[1]]
-    second_too, first_too = other.terms[there[0]], other.terms[there[1]]
-    if first.degree != second.degree and first_too.degree != second_too.degree:
-        return sum(t.degree for t in one.terms) == sum(t.degree for t in other.terms) == 1
-    kinds = (_kind(first.marker), _kind(second.marker))
-    if kinds == (_kind(first_too.marker), _kind(second_too.marker)):
-        if kinds[0] != kinds[1]:
-            return True
-        listed = here in one.lists and there in other.lists
-        words = {t.word for t in (*one.terms, *other.terms)} | one.poles | other.poles
-        return listed and not words & closed.ASYMMETRIC
-    if _anchored(first, first_too, second, second_too):
-        return True
-    # `the price of gold`, `the gold price`
-    markers = (first.marker, second.marker, first_too.marker, second_too.marker)
-    placed = [marker for marker in markers if marker]
-    return len(placed) == 1 and placed[0] in closed.PLACED
-
-
-def _compound(one: Reading, other: Reading, here: tuple[int, int], there: tuple[int, int]) -> bool:
-    """`a list in Python`, `a Python list`; also of three words."""
-    for text, places, too, places_too in ((one, here, other, there), (other, there, one, here)):
-        first, second = text.terms[places[0]], text.terms[places[1]]
-        placed = second.marker in closed.PLACED and first.marker != second.marker
-        if placed and places[1] - places[0] <= 2 and _beside(too, places_too):
-            return True
-    return False
-
-
-def _acted_on(one: Reading, other: Reading, here: tuple[int, int], there: tuple[int, int]) -> bool:
-    """`to renew a passport`, `a passport renewal`."""
-    return any(
-        noun_of(too.terms[noun].word, text.terms[verb].word)
-        and acted - verb == 1
-        and too.terms[noun].at - too.terms[before].at == 1
-        for text, (verb, acted), too, (before, noun) in (
-            (one, here, other, there),
-            (other, there, one, here),
-        )
-    )
-
-
-def _anchored(first: Term, first_too: Term, second: Term, second_too: Term) -> bool:
-    """One says by its preposition what it is, in both; the other has none, or one that only places
-    it: `a dictionary by value in Python`, `a Python dictionary by value`."""
-    for still, still_too, moved, moved_too in (
-        (first, first_too, second, second_too),
-        (second, second_too, first, first_too),
-    ):
-        loose = {_kind(moved.marker), _kind(moved_too.marker)} == {"", "of"}
-        if loose and still.marker == still_too.marker and _kind(still.marker) not in ("", "of"):
-            return True
-    return False
-
-
-def _beside(text: Reading, places: tuple[int, int]) -> bool:
-    """Whether no other word stands between, but for a third one of the same compound."""
-    apart = places[1] - places[0]
-    return apart <= 2 and text.terms[places[1]].at - text.terms[places[0]].at == apart
-
-
-def _kind(marker: str) -> str:
-    return "of" if marker in closed.PLACED else marker
+    return one.asks not in DOING or other.asks not in DOING
 
 
 def features(one: Reading, other: Reading, aligned: Aligned, cosine: float) -> dict[str, float]:
@@ -373,7 +276,7 @@ def features(one: Reading, other: Reading, aligned: Aligned, cosine: float) -> d
         1 for a, (_, j) in enumerate(aligned.pairs) for _, m in aligned.pairs[a + 1 :] if j > m
     )
     markers = sum(
-        _kind(one.terms[i].marker) != _kind(other.terms[j].marker) for i, j in aligned.pairs
+        kind_of(one.terms[i].marker) != kind_of(other.terms[j].marker) for i, j in aligned.pairs
     )
     return {
         "cosine": cosine,

@@ -14,7 +14,8 @@ from headrace.gateway.cache.synonyms import ALIKE
 
 _KEPT = frozenset(
     "news means customs arms goods physics mathematics economics politics series species gas bus "
-    "lens atlas canvas texas paris mars venus hiv sms gps dns aws ios".split()
+    "lens atlas canvas texas paris mars venus hiv sms gps dns aws ios https "
+    "kubernetes redis jenkins rails".split()
 )
 """They end as plurals do, and are none."""
 _VOWELS = frozenset("aeiouy")

@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from headrace.gateway.cache import closed_words as closed
-from headrace.gateway.cache.forms import ALRIGHT, HOW
+from headrace.gateway.cache.forms import ALRIGHT, HOW, WISH
 from headrace.gateway.cache.lemmas import base, past
 from headrace.gateway.cache.wording import common_form
 
@@ -28,6 +28,7 @@ _NAME: Final = re.compile(r"(?<=[\w,;:'\"(-] )[A-Z]\w*|(?<=[\w,;:'\"(-])[A-Z]\w*
 _NUMBER: Final = re.compile(r"(-?[\d][\d,.:/-]*)([a-z%]*)")
 _NOT_ACTED: Final = closed.BE | {"the", "a", "my"}
 """A past form after them is a participle."""
+_ARE: Final = frozenset({"am", "is", "are"})
 _USA: Final = re.compile(r"\bUS\b")
 _PARTICLES: Final = frozenset("on off up down in out".split())
 _DAYS: Final = frozenset(
@@ -41,9 +42,18 @@ _MEASURES: Final = frozenset(
     "many much long often far old tall big large high deep fast heavy wide hot cold late early "
     "soon hard strong small short young likely good bad".split()
 )
+ME: Final = "me"
+"""Who is spoken of as whom something is done to."""
+SELF: Final = "self"
+"""Who is to do it is oneself: `can I`."""
+COMMAND: Final = "command"
+"""The kind of what is no question: `transfer the money`."""
+DOING: Final = frozenset({HOW, WISH, COMMAND})
+"""Kinds that want something done, by whomever."""
 _ABLE: Final = frozenset({"can", "could", "may"})
 _ADVICE: Final = frozenset({"should"})
 _NEED: Final = frozenset({"must"})
+_LEADS: Final = _ABLE | _ADVICE | _NEED | {"shall", "do", "did", "have", "need", ALRIGHT}
 _FACT: Final = frozenset("is are am was were do does did has have had will would shall".split())
 _WH: Final = frozenset("what which who whom whose when where why".split())
 
@@ -51,11 +61,19 @@ _SAYS_OF: Final = frozenset({"is", "are", "that", "which", "so", "very"})
 
 _PERSONS: Final = (
     ("i", frozenset("i me my mine we us our ours myself".split())),
+    (ME, frozenset({"me", "us"})),
     ("you", frozenset("you your yours yourself".split())),
     ("he", frozenset("he him his himself".split())),
     ("she", frozenset("she her hers herself".split())),
     ("they", frozenset("they them their theirs".split())),
 )
+
+
+_KEEP: Final = frozenset("the a an my your its this that our".split())
+_OF_DEEDS: Final = frozenset("before after until since".split())
+_WHO: Final = frozenset("i you we they he she".split())
+"""`before I work out`: what stands before them is said of the deed too."""
+_QUANTITIES: Final = frozenset("all every each both only".split())
 
 
 class Term(NamedTuple):
@@ -81,18 +99,26 @@ class Reading(NamedTuple):
     numbers: tuple[str, ...]
     signs: tuple[str, ...]
     quoted: tuple[str, ...]
+    modal: str
+    """`must` or `can`, where another word asks: `when can I pay`."""
     asks: str
     """The kind of question: `howto`, `when`, `how many`, `can`, ... or `what`."""
     tense: str
     negations: int
     poles: frozenset[str]
+    scopes: tuple[str, ...]
+    """What `only` is said of, and the order of denials and quantities."""
     persons: frozenset[str]
+    turned: bool
+    """Someone else is spoken of before oneself: `can you see me`."""
     joined: frozenset[str]
     """`and`, `or` and their kin."""
     lists: frozenset[tuple[int, int]]
     """Places of terms that such a word, and nothing else, stands between."""
     said_of: frozenset[tuple[int, int]]
     """Places of terms with but `is`, or nothing, between: `the string is empty`, `empty string`."""
+    hollow: tuple[str, ...]
+    """All words, of a text that has none with matter: `what should I do`."""
     length: int
     """Words in all."""
 
@@ -116,15 +142,19 @@ def read(text: str) -> Reading:
         numbers=tuple(sorted(numbers)),
         signs=tuple(sorted(signs)),
         quoted=quoted,
+        modal=_modal(bare),
         asks=_asks(bare),
         tense=_tense(bare),
         negations=sum(word in closed.NEGATIONS for word in bare),
         poles=frozenset(closed.POLES & set(bare)),
+        scopes=_scopes(bare),
         persons=_persons(bare),
+        turned=_turned(bare),
         joined=frozenset(closed.SYMMETRIC & set(bare)),
         lists=_lists(terms, words),
         said_of=_said_of(terms, words),
-        length=len(words),
+        hollow=() if terms else tuple(bare),
+        length=len(words) - words.count(","),
     )
 
 
@@ -160,6 +190,8 @@ def _number(token: str) -> tuple[str, str]:
     match = _NUMBER.match(token)
     assert match is not None
     digits, unit = match.group(1).rstrip(".,:/-"), match.group(2)
+    if unit in closed.FILLERS:
+        return digits + unit, ""  # `8a`, `5m`: no word of their own
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", digits):
         digits = digits.replace(",", "")
     if re.fullmatch(r"-?\d+\.\d*0+", digits) and unit:
@@ -181,21 +213,27 @@ def _terms(words: list[str], names: frozenset[str]) -> tuple[Term, ...]:
                 terms[-1] = terms[-1]._replace(marker="'s")
             marker = ""
         elif word in _PARTICLES and verb and before == verb and not _day(words, at + 1):
-            terms[-1] = terms[-1]._replace(word=f"{verb}_{word}")
+            terms[-1] = terms[-1]._replace(word=f"{base(verb)}_{word}")
         elif word in closed.PREPOSITIONS:
             marker = "" if word == "between" else closed.DIRECTED.get(word, word)
-        elif word in closed.FILLERS or word in (HOW, ALRIGHT):
-            if word not in ("the", "a", "an", "my", "your", "its", "this", "that", "our"):
+        elif word in closed.FILLERS or word in (HOW, ALRIGHT, WISH):
+            if word not in _KEEP and not (marker in _OF_DEEDS and word in _WHO):
                 marker = ""
         elif word in (",", "0") or word in closed.NEGATIONS or word in closed.POLES:
             marker = "" if word == "," else marker
         else:
-            is_past = past(word) and before not in _NOT_ACTED and word != "left"
+            is_past = past(word) and word != "left" and not _is_done(words, at)
             degree = before in ("most", "least") or (word.endswith("est") and len(word) > 5)
             terms.append(Term(word, marker, at, degree, word in names, is_past))
             verb = word if base(word) in _particle_verbs() else ""
         before = word
     return tuple(terms)
+
+
+def _is_done(words: list[str], at: int) -> bool:
+    """A participle: `is blocked`, `is my card blocked`."""
+    before = words[at - 1] if at else ""
+    return before in _NOT_ACTED or not _ARE.isdisjoint(words[max(0, at - 4) : at])
 
 
 def _day(words: list[str], at: int) -> bool:
@@ -236,8 +274,8 @@ def _asks(words: list[str]) -> str:
             if after in _MEASURES:
                 return f"how {after}"
             return "how"
-        if word == ALRIGHT:
-            return ALRIGHT
+        if word in (ALRIGHT, WISH):
+            return word
         if word in _WH:
             return "what" if word in ("what", "which") else word
         if i == 0 or words[i - 1] in ("so", "but", "and"):
@@ -251,7 +289,14 @@ def _asks(words: list[str]) -> str:
                     if kind == "whether" and word in ("do", "does") and "need" in words:
                         return "must"
                     return kind
-    return "what"
+    return COMMAND if words and words[0] in closed.COMMANDS else "what"
+
+
+def _modal(words: list[str]) -> str:
+    pairs = set(itertools.pairwise(words))
+    if "must" in words or ("need", "to") in pairs or ("have", "to") in pairs:
+        return "must"
+    return "" if _ABLE.isdisjoint(words) else "can"
 
 
 def _tense(words: list[str]) -> str:
@@ -260,13 +305,38 @@ def _tense(words: list[str]) -> str:
         return "future"
     if "would" in found:
         return "would"
-    if found & closed.PAST:
+    if found & closed.PAST or _did_use(words):
         return "past"
     if found & closed.PERFECT and any(past(word) for word in words):
         return "perfect"
     return "present"
 
 
+def _did_use(words: list[str]) -> bool:
+    """`used to sell`, not `is used`."""
+    return any(
+        word == "used" and words[i - 1] not in closed.BE for i, word in enumerate(words) if i
+    )
+
+
+def _scopes(words: list[str]) -> tuple[str, ...]:
+    """`only I can see it` is not `I can only see it`, `not all birds fly` not `all do not`."""
+    if _QUANTITIES.isdisjoint(words):
+        return ()
+    found = [word for word in words if word in _QUANTITIES or word in closed.NEGATIONS]
+    turns = found if not closed.NEGATIONS.isdisjoint(found) else []
+    of = [base(after) for word, after in itertools.pairwise(words) if word == "only"]
+    return (*turns, *of)
+
+
+def _turned(words: list[str]) -> bool:
+    own = next((i for i, word in enumerate(words) if word in ("i", "we", ME, "us")), None)
+    return own is not None and "you" in words and words.index("you") < own
+
+
 def _persons(words: list[str]) -> frozenset[str]:
     found = set(words)
-    return frozenset(name for name, members in _PERSONS if found & members)
+    names = {name for name, members in _PERSONS if found & members}
+    if any(one in _LEADS and other in ("i", "we") for one, other in itertools.pairwise(words)):
+        names.add(SELF)
+    return frozenset(names)
