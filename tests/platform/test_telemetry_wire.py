@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ReadSpan
 
 from headrace.data.records import Settlement
@@ -16,9 +17,10 @@ from headrace.gateway.telemetry.call_lines import JsonLines
 from headrace.gateway.telemetry.ended import Ended
 from headrace.gateway.telemetry.kinds import Kinds
 from headrace.platform.telemetry.lines import PIPE_BYTES, write_lines
-from headrace.platform.telemetry.otlp import SpanEncoder
+from headrace.platform.telemetry.otlp import PLAIN_BYTES, Collector, SpanEncoder
 from headrace.platform.telemetry.spans import Alike, Span, SpanKind, Value
 from support.collector import attributes
+from support.posted import posted
 
 NUMBERS = [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 2**31, 2**63 - 1, -1, -(2**63)]
 TEXTS = ["", "a", "é" * 40, "x" * 100, "x" * 112, "x" * 130, "y" * 40_000]
@@ -32,11 +34,23 @@ def test_numbers_and_texts_of_every_size_are_read_as_they_were() -> None:
     encoder = SpanEncoder()
     for more in (own, {}, own):  # after the first from what is remembered
         one = Span(alike, b"t" * 16, b"s" * 8, b"", True, 7, 8, {**told}, more)
-        found = ReadSpan.FromString(encoder.encoded(one))
+        (found,) = ScopeSpans.FromString(encoder.encoded([one])).spans
         assert attributes(found) == {"shared": "s", "count": 300, **told, **more}
         assert (found.name, found.kind) == ("chat m", ReadSpan.SPAN_KIND_SERVER)
         assert (found.trace_id, found.span_id, found.parent_span_id) == (b"t" * 16, b"s" * 8, b"")
         assert (found.start_time_unix_nano, found.end_time_unix_nano) == (7, 8)
+
+
+def test_what_leaves_the_host_is_compressed() -> None:
+    """And what is large: collectors have a bound for a body."""
+    small, large = b"spans " * 10, b"spans " * (PLAIN_BYTES // 6 + 1)
+    with posted() as server:
+        for url in (server.url, server.url.replace("127.0.0.1", "127.1")):  # no name of a loopback
+            for message in (small, large):
+                Collector(url, "/v1/traces", {}, 10.0).send(message)
+    assert [post.body for post in server.posts] == [small, large] * 2
+    told = [post.headers.get("content-encoding") for post in server.posts]
+    assert told == [None, "gzip", "gzip", "gzip"]
 
 
 def ended(at_us: int) -> Ended:

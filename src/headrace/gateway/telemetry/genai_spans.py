@@ -4,14 +4,14 @@ its client sees it, and one below it for each attempt on a backend. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 from headrace.data.records import Settlement
 from headrace.gateway.models import Target
 from headrace.gateway.steps import Go
 from headrace.gateway.telemetry.content import content_of
-from headrace.gateway.telemetry.trace import Trace, attempt_id
+from headrace.gateway.telemetry.trace import attempt_id
 from headrace.gateway.telemetry.tracing import Kept, failed
 from headrace.nouns import PASSED_ON, Operation
 from headrace.platform.http.messages import Origin
@@ -52,6 +52,7 @@ _counts_of_parts = attrgetter(
 )
 
 
+_NOTHING: Mapping[str, Value] = {}
 MOST_ALIKE = 1_000
 """Of what spans have alike, so many are remembered. Names of models may be a client's."""
 
@@ -89,7 +90,7 @@ class CallSpans:
             state = trace.state.decode("ascii")
             state = state if self._scrub(state) == state else ""
         mine: dict[str, Value] = {"headrace.call.id": call_id}
-        told = mine if row.usage_source == "none" else mine | _usage(row)
+        told = mine if row.usage_source == "none" else _with_usage(mine, row)
         wall_ns, ended = row.at_us * 1000, kept.ended
         spans = [
             Span(
@@ -106,8 +107,9 @@ class CallSpans:
                 state,
             )
         ]
-        last = len(trace.sent_to)
-        for at, (go, (target, origin)) in enumerate(_asked(trace), 1):
+        sent_to = trace.sent_to
+        last = len(sent_to)
+        for at, (go, (target, origin)) in enumerate(_asked(trace.attempts, sent_to), 1):
             began, until = kept.received_at, ended
             if go is not None:
                 began, until = go.began, ended if go.ended is None else go.ended
@@ -121,7 +123,7 @@ class CallSpans:
                     wall_ns - int((ended - began) * 1e9),
                     wall_ns - int((ended - until) * 1e9),
                     told if at == last and target is kept.target else mine,
-                    {},
+                    _NOTHING,
                     go is not None and go.result not in _FINE,
                     state,
                 )
@@ -130,7 +132,8 @@ class CallSpans:
 
     def _own(self, kept: Kept) -> dict[str, Value]:
         """What is the call's alone, and of none of its attempts."""
-        row, found = kept.row, dict[str, Value]()
+        row = kept.row
+        found: dict[str, Value] = {}
         if row.stream and kept.first_content_at is not None:
             first_s = kept.first_content_at - kept.received_at
             found["gen_ai.response.time_to_first_chunk"] = round(first_s, 6)
@@ -143,8 +146,9 @@ class CallSpans:
 
     def _of_call(self, kept: Kept) -> Alike:
         row, target = kept.row, kept.target
+        provider = None if target is None else target.service.provider
         key = (
-            row.operation, provider_of(target), row.backend, row.model, row.stream, kept.limit,
+            row.operation, provider, row.backend, row.model, row.stream, kept.limit,
             row.status, row.finish, row.attempts, row.answered_by, row.reason, row.key, row.tenant,
             row.team, row.user,
         )  # fmt: skip
@@ -157,7 +161,7 @@ class CallSpans:
         move, result = (None, None) if go is None else (go.move, go.result)
         model = target.model or row.model
         key = (
-            row.operation, provider_of(target), target.name, model, row.stream, target.region,
+            row.operation, target.service.provider, target.name, model, row.stream, target.region,
             origin, move, result,
         )  # fmt: skip
         found = self._alike.get(key)
@@ -182,10 +186,11 @@ class CallSpans:
         }
 
 
-def _asked(trace: Trace) -> Sequence[tuple[Go | None, tuple[Target, Origin]]]:
+def _asked(
+    attempts: Sequence[Go], sent_to: Sequence[tuple[Target, Origin]]
+) -> Sequence[tuple[Go | None, tuple[Target, Origin]]]:
     """Each request that was sent, with the attempt that sent it. Attempts that sent nothing, as
     the queue before their backend was full, are passed over."""
-    attempts, sent_to = trace.attempts, trace.sent_to
     if len(attempts) == len(sent_to) == 1 and attempts[0].backend.name == sent_to[0][0].name:
         return ((attempts[0], sent_to[0]),)
     left, asked = sorted(attempts, key=_began), []
@@ -248,14 +253,21 @@ def _attempt_attributes(
     return found
 
 
-def _usage(row: Settlement) -> dict[str, Value]:
-    found: dict[str, Value] = {
+def _with_usage(mine: dict[str, Value], row: Settlement) -> dict[str, Value]:
+    found = {
+        **mine,
         "gen_ai.usage.input_tokens": row.input_tokens,
         "gen_ai.usage.output_tokens": row.output_tokens,
     }
-    counts = _counts_of_parts(row)
-    if any(counts):
-        found |= {name: count for name, count in zip(_PARTS, counts, strict=True) if count}
+    if (
+        row.cached_tokens
+        or row.cache_write_tokens
+        or row.reasoning_tokens
+        or row.audio_input_tokens
+        or row.audio_output_tokens
+    ):
+        counts = zip(_PARTS, _counts_of_parts(row), strict=True)
+        found |= {name: count for name, count in counts if count}
     return found
 
 

@@ -16,6 +16,7 @@ from headrace.platform.http.messages import Origin, WireRequest
 
 _SPAN = slice(49, 65)
 """Where it is in a header line."""
+_CHANCE = slice(18, 32)
 _SAMPLED, _NOT_SAMPLED = "01", "00"
 _MOST = (1 << 64) - 1
 
@@ -83,12 +84,13 @@ class Trace(Struct):
 
 def new_traces(random: Random, count: int, below: str, *, told: bool) -> list[Trace]:
     """Traces that begin here. Sampled are those whose last 14 digits, which are random in all
-    versions of the standard, stand before `below`. The last digit of a call's span is 1 and that of
-    its first attempt's 2, so that there are ids between for more, and none is zero."""
-    parts, made = random.randbytes(24 * count).hex("-", 8).split("-"), []
-    for high, low, span in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
-        id, sampled = high + low, low[2:] < below
-        line = f"traceparent: 00-{id}-{span[:15]}2-{_SAMPLED if sampled else _NOT_SAMPLED}\r\n"
+    versions of the standard, stand before `below`. The last digits of a call's span are 01 and
+    those of its first attempt's 02, so that there are ids between for more, and none is zero."""
+    ids, made = random.randbytes(16 * count).hex("-", 16).split("-"), []
+    spans = random.randbytes(7 * count).hex("-", 7).split("-")
+    for id, span in zip(ids, spans, strict=True):
+        sampled = id[_CHANCE] < below
+        line = f"traceparent: 00-{id}-{span}02-{_SAMPLED if sampled else _NOT_SAMPLED}\r\n"
         made.append(Trace(id, line.encode(), sampled, told))
     return made
 

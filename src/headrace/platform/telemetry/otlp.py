@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import ipaddress
 import ssl
 import struct
 import threading
@@ -17,12 +18,15 @@ from urllib.parse import urlsplit
 
 from headrace import __version__
 from headrace.platform.secrets import Secret
-from headrace.platform.telemetry.protobuf import KeyValues, field, text
+from headrace.platform.telemetry.protobuf import KeyValues, field, text, varint
 from headrace.platform.telemetry.spans import Alike, ExportFailed, Span, SpanKind, Value
 
 TRACES_PATH = "/v1/traces"
 FAST = 1
 """Of gzip's levels: the names of attributes repeat, so that it gains as much as any."""
+PLAIN_BYTES = 1024 * 1024
+"""What goes to a collector on the same host is not compressed, up to this size: to copy it there
+costs a tenth of that."""
 RETRIED = frozenset({429, 502, 503, 504})
 """As the protocol says; all else is final."""
 FIRST_WAIT_S = 0.5
@@ -48,6 +52,7 @@ class Collector:
         self._path = parts.path if parts.path.strip("/") else path
         if parts.query:
             self._path += f"?{parts.query}"
+        self._plain_bytes = PLAIN_BYTES if _is_here(self._host) else 0
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._headers = dict(headers)
         self._timeout_s = timeout_s
@@ -55,10 +60,14 @@ class Collector:
 
     def send(self, message: bytes) -> None:
         """Raises ExportFailed."""
-        body, until, wait_s = gzip.compress(message, FAST), time.monotonic(), FIRST_WAIT_S
-        until += self._timeout_s
+        headers = {"content-type": "application/x-protobuf"}
+        headers |= {name: secret.reveal() for name, secret in self._headers.items()}
+        if len(message) > self._plain_bytes:
+            message = gzip.compress(message, FAST)
+            headers["content-encoding"] = "gzip"
+        until, wait_s = time.monotonic() + self._timeout_s, FIRST_WAIT_S
         while True:
-            failure = self._post(body, max(0.1, until - time.monotonic()))
+            failure = self._post(message, headers, max(0.1, until - time.monotonic()))
             if failure is None:
                 return
             if time.monotonic() + wait_s >= until or self._closed.wait(wait_s):
@@ -68,7 +77,7 @@ class Collector:
     def close(self) -> None:
         self._closed.set()
 
-    def _post(self, body: bytes, timeout_s: float) -> str | None:
+    def _post(self, body: bytes, headers: Mapping[str, str], timeout_s: float) -> str | None:
         """Why it may be tried again; None if the batch was taken. Raises ExportFailed."""
         made: http.client.HTTPConnection
         if self._tls is None:
@@ -77,8 +86,6 @@ class Collector:
             made = http.client.HTTPSConnection(
                 self._host, self._port, timeout=timeout_s, context=self._tls
             )
-        headers = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
-        headers |= {name: secret.reveal() for name, secret in self._headers.items()}
         try:
             made.request("POST", self._path, body, headers)
             status = made.getresponse().status
@@ -93,6 +100,13 @@ class Collector:
         raise ExportFailed(f"the collector answered {status}")
 
 
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class OtlpExporter:
     """Sends batches of spans."""
 
@@ -105,9 +119,8 @@ class OtlpExporter:
 
     def export(self, spans: Sequence[Span]) -> None:
         """Raises ExportFailed."""
-        encoded = self._encoder.encoded
-        scope_spans = self._scope + b"".join([field(2, encoded(span)) for span in spans])
-        self._collector.send(field(1, self._resource + field(2, scope_spans)))
+        told = field(2, self._scope + self._encoder.encoded(spans))
+        self._collector.send(field(1, self._resource + told))
 
     def close(self) -> None:
         self._collector.close()
@@ -117,42 +130,48 @@ class SpanEncoder:
     """Makes messages of spans. For one thread."""
 
     def __init__(self) -> None:
-        self._known = KeyValues()
+        self._known = KeyValues(9)
         self._told: Mapping[str, Value] = {}
         self._told_as = b""
 
-    def encoded(self, span: Span) -> bytes:
-        """The message `Span`."""
-        parent = span.parent_id
-        if span.told is not self._told:  # spans of one trace follow each other
-            self._told, self._told_as = span.told, b"".join(self._known.fields(span.told, 9))
-        return b"".join(
-            (
+    def encoded(self, spans: Sequence[Span]) -> bytes:
+        """Messages `Span`, as fields of `ScopeSpans`."""
+        pieces: list[bytes] = []
+        fields = self._known.fields
+        for span in spans:
+            parent = span.parent_id
+            if span.told is not self._told:  # spans of one trace follow each other
+                self._told, self._told_as = span.told, fields(span.told)
+            message = b"".join((
                 b"\x0a\x10",
                 span.trace_id,
                 b"\x12\x08",
                 span.span_id,
                 text(3, span.trace_state) if span.trace_state else b"",
-                b"\x22\x08" + parent if parent else b"",
+                b"\x22\x08" if parent else b"",
+                parent,
                 span.alike.encoded or self._encoded(span.alike),
                 _TIMES(0x39, span.start_ns, 0x41, span.end_ns),
                 self._told_as,
-                *(self._known.fields(span.attributes, 9) if span.attributes else ()),
+                fields(span.attributes) if span.attributes else b"",
                 _FAILED if span.failed else b"",
                 _OF_REMOTE if parent and span.parent_is_remote else _OF_OURS,
-            )
-        )
+            ))  # fmt: skip
+            pieces.append(b"\x12" + varint(len(message)))
+            pieces.append(message)
+        return b"".join(pieces)
 
     def _encoded(self, alike: Alike) -> bytes:
-        values = b"".join(self._known.fields(alike.attributes, 9))
-        alike.encoded = text(5, alike.name) + _KINDS[alike.kind] + values
+        alike.encoded = (
+            text(5, alike.name) + _KINDS[alike.kind] + self._known.fields(alike.attributes)
+        )
         return alike.encoded
 
 
 def resource_of(resource: Mapping[str, str]) -> bytes:
     """Who tells, as the field of a request's first level."""
     told: dict[str, Value] = {**resource, "service.version": __version__}
-    return field(1, b"".join(KeyValues().fields(told, 1)))
+    return field(1, KeyValues(1).fields(told))
 
 
 SCOPE: Final = field(1, text(1, "headrace") + text(2, __version__))

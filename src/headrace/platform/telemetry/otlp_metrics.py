@@ -51,10 +51,12 @@ class OtlpMetricsExporter:
         self._collector = Collector(url, METRICS_PATH, headers, timeout_s)
         self._resource = resource_of(resource)
         self._began_ns = began_ns
+        self._known = KeyValues(9)
 
     def export(self, metrics: Sequence[HistogramMetric], now_ns: int) -> None:
         """Raises ExportFailed. Nothing is sent before there is something."""
-        told = [field(2, encoded(one, self._began_ns, now_ns)) for one in metrics if one.points]
+        began_ns, known = self._began_ns, self._known
+        told = [field(2, encoded(one, began_ns, now_ns, known)) for one in metrics if one.points]
         if not told:
             return
         self._collector.send(field(1, self._resource + field(2, SCOPE + b"".join(told))))
@@ -63,16 +65,16 @@ class OtlpMetricsExporter:
         self._collector.close()
 
 
-def encoded(metric: HistogramMetric, began_ns: int, now_ns: int) -> bytes:
-    """The message `Metric`."""
+def encoded(metric: HistogramMetric, began_ns: int, now_ns: int, known: KeyValues) -> bytes:
+    """The message `Metric`. `known` are of field 9."""
     bounds = field(7, struct.pack(f"<{len(metric.bounds)}d", *metric.bounds))
     times = _TIMES(0x11, began_ns, 0x19, now_ns)
-    points = b"".join(field(1, _point(point, times, bounds)) for point in metric.points)
+    points = b"".join(field(1, _point(point, times, bounds, known)) for point in metric.points)
     about = text(1, metric.name) + text(2, metric.about) + text(3, metric.unit)
     return about + field(9, points + _CUMULATIVE)
 
 
-def _point(point: Point, times: bytes, bounds: bytes) -> bytes:
+def _point(point: Point, times: bytes, bounds: bytes, known: KeyValues) -> bytes:
     counts = field(6, struct.pack(f"<{len(point.counts)}Q", *point.counts))
     sums = _COUNT_AND_SUM(0x21, sum(point.counts), 0x29, point.total)
-    return b"".join((times, sums, counts, bounds, *KeyValues().fields(point.attributes, 9)))
+    return b"".join((times, sums, counts, bounds, known.fields(point.attributes)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -43,16 +43,16 @@ class Span(Struct, frozen=True, gc=False):
     parent_is_remote: bool
     start_ns: int
     end_ns: int
-    told: dict[str, Value]
+    told: Mapping[str, Value]
     """Attributes that it has alike with others of its trace."""
-    attributes: dict[str, Value]
+    attributes: Mapping[str, Value]
     """Its own."""
     failed: bool = False
     trace_state: str = ""
 
     @property
     def all_attributes(self) -> dict[str, Value]:
-        return self.alike.attributes | self.told | self.attributes
+        return {**self.alike.attributes, **self.told, **self.attributes}
 
 
 class ExportFailed(Exception):  # noqa: N818 - the name says what happened
