@@ -409,6 +409,38 @@ async def test_what_is_not_granted(
     await world.store.close()
 
 
+@pytest.mark.parametrize(
+    ("claims", "team"),
+    [
+        ({"realm_access": {"roles": ["user", "ops"]}}, "platform"),
+        ({"realm_access.roles": ["ops"]}, "platform"),
+        ({"realm_access": {"roles": ["user"]}}, None),
+        ({"realm_access.roles": ["user"], "realm_access": {"roles": ["ops"]}}, None),
+        ({"realm_access": ["ops"]}, None),
+        ({"realm_access": None}, None),
+        ({"resource_access": {"shop.app": {"roles": ["buyer"]}}}, "shop"),
+        ({"resource_access": {"shop": {"roles": ["buyer"]}}}, None),
+    ],
+    ids=str,
+)
+async def test_claims_within_claims(
+    provider: IdentityProvider, claims: dict[str, Any], team: str | None
+) -> None:
+    """As Keycloak writes roles. A claim of the very name counts before them."""
+    grants = [
+        {"when": {"realm_access.roles": "ops"}, "team": "platform"},
+        {"when": {"resource_access.shop.app.roles": "buyer"}, "team": "shop"},
+    ]
+    world = World(provider, grants=grants, tag_claims={"unit": "org.unit"})
+    token = provider.token(**claims, org={"unit": "x"}, now=world.clock.wall())
+    if team is None:
+        assert (await world.refusal(token)).reason is Reason.ACCESS_NOT_GRANTED
+    else:
+        caller = await world.caller(token)
+        assert (caller.team, caller.tags) == (team, (("unit", "x"),))
+    await world.store.close()
+
+
 async def test_what_holds_for_a_team_holds_for_its_tokens(provider: IdentityProvider) -> None:
     """At once, also for a token that was found good before."""
     world = World(provider)

@@ -30,7 +30,8 @@ class Grant(KeyTerms, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     when: dict[Claim, Value | list[Value]] = field(default_factory=dict)
     """Claims, and a value or values of which the token must have one: groups, roles, scopes,
-    client ids. All must fit; without any the grant fits every good token of the issuer."""
+    client ids. `realm_access.roles` is what stands as `roles` within the claim `realm_access`. All
+    must fit; without any the grant fits every good token of the issuer."""
 
 
 class Issuer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from headrace.config.located import Located
@@ -9,6 +10,17 @@ from headrace.config.masking import quoted
 from headrace.config.oidc import Issuer
 from headrace.config.problems import KeyPath
 from headrace.config.schema import Config
+
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+
+
+_NEAR = (
+    "this is an address of this machine or of a private network, from where keys are fetched only "
+    "if you say so",
+    "Add `allow_private: true`, which lets plain HTTP too.",
+)
 
 
 def check_oidc(config: Config, located: Located) -> None:
@@ -46,11 +58,14 @@ def check_oidc(config: Config, located: Located) -> None:
 
 
 def _check_urls(issuer: Issuer, path: KeyPath, located: Located) -> None:
+    asked = issuer.jwks_url or issuer.discovery_url or issuer.issuer
     for field in ("issuer", "jwks_url", "discovery_url"):
         url = getattr(issuer, field)
         if url is None:
             continue
         fault = _fault(url, plain=issuer.allow_private)
+        if url == asked and not issuer.allow_private and _is_near(url):
+            fault = _NEAR
         if fault is not None:
             located.problem((*path, field), *fault)
     if (
@@ -78,3 +93,15 @@ def _fault(url: str, *, plain: bool) -> tuple[str, str] | None:
     if parts.scheme != "https" and not (plain and parts.scheme == "http"):
         return "the URL must start with `https://`", "Who can change its keys can be anyone."
     return None
+
+
+def _is_near(url: str) -> bool:
+    """What `allow_private` is for, as far as a URL tells: a name may still lead there."""
+    try:
+        host = urlsplit(url).hostname or ""
+        if host == "localhost":
+            return True
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or any(address in network for network in _PRIVATE)

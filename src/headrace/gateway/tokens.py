@@ -27,6 +27,7 @@ from headrace.platform.oidc.token_rules import (
     Rules,
     check_claims,
     check_header,
+    claim_of,
     parse,
     values_of,
 )
@@ -221,7 +222,7 @@ def _caller(issuer: TokenIssuer, claims: Claims) -> Known:
     caller = grant.known.caller
     tags = dict(caller.tags)
     for tag, claim in issuer.tag_claims:
-        if claim in claims:
+        if claim in claims or claim_of(claims, claim) is not None:
             tags[tag] = _text(claims, claim, _USER)
     tenant, team = caller.tenant, caller.team
     if issuer.tenant_claim is not None:
@@ -240,7 +241,7 @@ def _caller(issuer: TokenIssuer, claims: Claims) -> Known:
 
 
 def _text(claims: Claims, name: str, shape: re.Pattern[str]) -> str:
-    value = claims.get(name)
+    value = claim_of(claims, name)
     if not isinstance(value, str) or not shape.match(value):
         raise Rejected(f"its `{name}` is no name")
     return value

@@ -16,7 +16,15 @@ from headrace.gateway.callers import is_from
 from headrace.gateway.tokens import check_token, with_keys
 from headrace.platform.oidc.issuer_keys import IssuerKeys
 from headrace.platform.oidc.jose import Jose
-from headrace.platform.oidc.token_rules import Claims, Parsed, Rejected, Rules, parse, values_of
+from headrace.platform.oidc.token_rules import (
+    Claims,
+    Parsed,
+    Rejected,
+    Rules,
+    claim_of,
+    parse,
+    values_of,
+)
 
 BEGINS = "eyJ"
 """Of every signed token: it starts with a JSON object in base64. No admin key does."""
@@ -94,7 +102,7 @@ class AdminTokens:
 def granted(issuer: AdminIssuer, claims: Claims, ip: str) -> Grant:
     """What a good token of the issuer gives. Raises Rejected, Denied(UNAUTHENTICATED,
     FORBIDDEN)."""
-    user = claims.get(issuer.user_claim)
+    user = claim_of(claims, issuer.user_claim)
     if not isinstance(user, str) or not _USER.match(user):
         raise Rejected(f"its `{issuer.user_claim}` is no name")
     grant = next((grant for grant in issuer.grants if grant.fits(claims)), None)

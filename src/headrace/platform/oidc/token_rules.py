@@ -120,9 +120,25 @@ def check_claims(claims: Claims, rules: Rules, now_unix_s: float) -> float:
     return until
 
 
+def claim_of(claims: Claims, name: str) -> Any:
+    """The claim's value, None if there is none. `realm_access.roles` is the member `roles` of the
+    claim `realm_access`, where no claim has that very name; names of members may have dots too."""
+    if name in claims:
+        return claims[name]
+    end = name.find(".")
+    while end != -1:
+        within = claims.get(name[:end])
+        if isinstance(within, dict):
+            found = claim_of(within, name[end + 1 :])
+            if found is not None:
+                return found
+        end = name.find(".", end + 1)
+    return None
+
+
 def values_of(claims: Claims, name: str) -> list[str]:
     """A claim's values: a text, the texts of a list, the words of `scp` and `scope`."""
-    value = claims.get(name)
+    value = claim_of(claims, name)
     if isinstance(value, str):
         return value.split(" ") if name in ("scp", "scope") else [value]
     if isinstance(value, list):
