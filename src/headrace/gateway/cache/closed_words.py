@@ -47,6 +47,8 @@ LIGHT: Final = frozenset(
     "correctly successfully called named keyword".split()
 )
 """In one text alone they rarely make a difference: the score counts them."""
+COUNTED: Final = frozenset({"use", "used", "using"})
+"""Where something is counted, these make one: what is left, what is used."""
 IMPLIED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "why": frozenset({"happen", "happens", "happening", "occur", "occurs", "cause"}),

@@ -21,6 +21,7 @@ yet|already :: (^(?:has|have|is|are|did|does|do)\b.*) (?:yet|already)\s*(?=\??$)
 again :: (^(?:what|who) (?:is|are|was|were)\b.*?),? again\s*(?=\??$) -> \1
 if|whether :: ^(?:if|whether) (i|we) (?:might |may |would |will )?(?:be |am |are )?able to\b -> can \1
 if|whether :: ^(?:if|whether) (i|we|you|they|he|she|it|(?:the|my|your|this|an?) \w+(?: \w+)?|\w+) (can|could|should|may|must|will|is|are|was|were|has) (?!.*[,.] ) -> \2 \1~
+me to :: \b(?:(?:do|would|did) )?you (?:want|need|like|wish|prefer|expect) me to\b -> should i
 do you think :: ^(what|when|where|why|how|which|who) do you think (i|we|the|my|it|this) (should|can|could|is|are|will)\b -> \1 \3 \2
 next :: (^when (?:should|do|will|would|must|can) i\b.*) next\s*(?=\??$) -> \1
 next|another :: (^when (?:do|should|would|will|might) i need) (?:my |an? )?(?:next|another)\b -> \1 a

@@ -249,8 +249,10 @@ def align(one: Reading, other: Reading) -> Aligned:
 
 
 def _heavy(over: tuple[Term, ...], asks: str) -> tuple[Term, ...]:
-    implied = closed.IMPLIED.get(asks, frozenset())
-    return tuple(term for term in over if term.word not in closed.LIGHT | implied)
+    light = closed.LIGHT | closed.IMPLIED.get(asks, frozenset())
+    if asks in ("how much", "how many"):
+        light -= closed.COUNTED
+    return tuple(term for term in over if term.word not in light)
 
 
 def _told(over: tuple[Term, ...], others: tuple[Term, ...]) -> tuple[Term, ...]:
@@ -263,9 +265,19 @@ def _told(over: tuple[Term, ...], others: tuple[Term, ...]) -> tuple[Term, ...]:
 
 
 def _forms_differ(one: Reading, other: Reading, a: Term, b: Term) -> bool:
-    if a.past == b.past or "past" in (one.tense, other.tense):
+    if "past" in (one.tense, other.tense):
         return False
-    return one.asks not in DOING or other.asks not in DOING
+    if a.past != b.past and (one.asks not in DOING or other.asks not in DOING):
+        return True
+    if a.past == b.past and a.state == b.state:
+        return False
+    return _before_its_noun(a, one) or _before_its_noun(b, other)
+
+
+def _before_its_noun(term: Term, text: Reading) -> bool:
+    """`help with a frozen account`, not `help to freeze an account`."""
+    state = term.past or term.state
+    return state and any(t.at == term.at + 1 and not t.marker for t in text.terms)
 
 
 def features(one: Reading, other: Reading, aligned: Aligned, cosine: float) -> dict[str, float]:

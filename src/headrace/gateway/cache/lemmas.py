@@ -18,6 +18,7 @@ _KEPT = frozenset(
     "kubernetes redis jenkins rails".split()
 )
 """They end as plurals do, and are none."""
+_MANY = frozenset({"men", "women", "children", "oxen", "brethren"})
 _VOWELS = frozenset("aeiouy")
 _LONGEST_PREFIX = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "anti")
 
@@ -80,6 +81,11 @@ def past(word: str) -> bool:
     if word in words().irregular:
         return not word.endswith(("s", "ing", "en", "er", "est"))
     return word.endswith("ed") and not word.endswith("eed") and len(word) > 4
+
+
+def participle(word: str) -> bool:
+    """One that is no simple past: `frozen`."""
+    return word.endswith("en") and word in words().irregular and word not in _MANY
 
 
 def same(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from headrace.gateway.cache import closed_words as closed
 from headrace.gateway.cache.forms import ALRIGHT, HOW, WISH
-from headrace.gateway.cache.lemmas import base, past
+from headrace.gateway.cache.lemmas import base, participle, past
 from headrace.gateway.cache.wording import common_form
 
 _TOKEN: Final = re.compile(
@@ -90,6 +90,8 @@ class Term(NamedTuple):
     """It is written as names are."""
     past: bool
     """A past form that no verb of being or having stands before."""
+    state: bool = False
+    """So does none before a participle: `frozen food`."""
 
 
 class Reading(NamedTuple):
@@ -224,7 +226,8 @@ def _terms(words: list[str], names: frozenset[str]) -> tuple[Term, ...]:
         else:
             is_past = past(word) and word != "left" and not _is_done(words, at)
             degree = before in ("most", "least") or (word.endswith("est") and len(word) > 5)
-            terms.append(Term(word, marker, at, degree, word in names, is_past))
+            state = participle(word) and before not in closed.BE
+            terms.append(Term(word, marker, at, degree, word in names, is_past, state))
             verb = word if base(word) in _particle_verbs() else ""
         before = word
     return tuple(terms)

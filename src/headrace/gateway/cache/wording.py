@@ -73,7 +73,8 @@ _POLITE: Final = re.compile(
     r"(?:information|info|details) (?:about|on)|"
     r"inform me(?: of| about| on)?|by the way|on average|excuse me|"
     r"good (?:morning|afternoon|evening)(?=[,!.])|"
-    r"for me|(?:figure|find) out (?=how many\b|how much\b|what\b|when\b)|"
+    r"(?<!have )(?<!good )(?<!bad )(?<!safe )(?<!healthy )for me|"
+    r"(?:figure|find) out (?=how many\b|how much\b|what\b|when\b)|"
     r"hi|hello|hey|thanks(?: in advance)?|thank you|at the moment|right now)\b[,:]?",
 )
 _WISHES: Final = re.compile(
@@ -115,8 +116,9 @@ _WAYS: Final = re.compile(
     r"what (?:has|needs) to be done (?:in order )?to|what is (?:involved in|the secret to)|"
     r"(?:the )?best way (?:to|of))\b"
 )
-_HALTED: Final = re.compile(rf"(?<={HOW} )(?:stop|avoid|quit)(?:ping|ing|ting)? (?!my\b)")
-"""What is to come to an end, or not to come, is no denial."""
+_AVERTED: Final = re.compile(rf"(?<={HOW} )avoid(?:ing)? ")
+_HALTED: Final = re.compile(rf"(?<={HOW} )(?:stop|quit)(?:ping|ting)? (?!my\b)")
+"""What is not to come, or to come to an end, is no denial."""
 _TOPIC: Final = re.compile(
     r"^(?:(?:in|with|on|using|for) (\w+(?: \w+)?), |(\w+): (?=\w+ing\b))(.+?)\s*\??$"
 )
@@ -245,4 +247,5 @@ def common_form(text: str) -> str:
         text = FORMS.put(text)
         text = _IN_CODE.sub(f"{HOW} ", text)
         text = _BARE.sub(f"{HOW} ", text)
-    return _HALTED.sub("halt ", _WISHES.sub(WISH, _WAYS.sub(HOW, text)))
+    text = _WISHES.sub(WISH, _WAYS.sub(HOW, text))
+    return _AVERTED.sub("prevent ", _HALTED.sub("halt ", text))
