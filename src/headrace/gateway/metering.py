@@ -14,11 +14,14 @@ from headrace.gateway.limits.token_caps import number
 from headrace.gateway.models import Target
 from headrace.gateway.prices import PriceBook
 from headrace.gateway.progress import BYTES_PER_TOKEN, Progress, total
-from headrace.nouns import Call, Cut, Usage
+from headrace.nouns import Call, Cut, Dialect, Operation, Usage
 
 log = logging.getLogger("headrace.metering")
 
 _UNCUT = (None, None, None)
+_PLAIN = {name: name.value for name in (*Dialect, *Operation)}
+"""For records: what a member of an enumeration says the encoder looks up each time, by long ways
+that are in no cache of the processor."""
 
 
 class Metering:
@@ -51,8 +54,8 @@ class Metering:
             progress.attempts,
             time.time_ns() // 1000,
             call.id,
-            call.dialect,
-            call.operation,
+            _PLAIN[call.dialect],
+            _PLAIN[call.operation],
             call.model,
             caller.key_id,
             caller.tenant,
@@ -86,10 +89,13 @@ class Metering:
 
     def price(self, call: Call, progress: Progress) -> None:
         """Fills in the cost of what is known to be used."""
-        target = progress.target
+        target, usage = progress.target, progress.usage
         if target is not None and not progress.priced and progress.sent_upstream:
-            progress.priced = progress.usage is not None
-            cost = self._cost(call, target, progress.usage_or_estimate(len(call.body)))
+            if usage is None:
+                usage = progress.usage_or_estimate(len(call.body))
+            else:
+                progress.priced = True
+            cost = self._cost(call, target, usage)
             if progress.beside is not None:
                 cost = total(progress.beside.cost_microusd, cost)
             progress.cost_microusd = cost
@@ -142,14 +148,14 @@ class Metering:
             progress.number or seq,
             time.time_ns() // 1000,
             call.id,
-            call.dialect,
-            call.operation,
+            _PLAIN[call.dialect],
+            _PLAIN[call.operation],
             call.model,
             caller.key_id,
             caller.tenant,
             progress.status,
             progress.finish,
-            progress.answerer,
+            progress.answered_by or ("nobody" if target is None else "upstream"),
             progress.attempts,
             int((now - call.received_at) * 1e6),
             None if target is None else target.name,

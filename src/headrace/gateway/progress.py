@@ -63,11 +63,6 @@ class Progress(Struct):
     resumes: int = 0
     """Times that another backend was asked to go on with a broken stream."""
 
-    @property
-    def answerer(self) -> str:
-        """For records: `answered_by`, else upstream, or nobody where none was asked."""
-        return self.answered_by or ("nobody" if self.target is None else "upstream")
-
     def usage_or_estimate(self, body_bytes: int) -> Usage:
         """Of the last attempt: the upstream's own figures, else what can be known without it."""
         if self.usage is not None:

@@ -19,8 +19,7 @@ from headrace.gateway.limits.measures import (
     Why,
     amount_of,
     note_budget,
-    note_requests,
-    note_tokens,
+    note_rate,
 )
 from headrace.gateway.limits.round_trips import Ask
 from headrace.gateway.limits.shares import US, HeldShare, RateShare, Share, TokensHeld
@@ -176,8 +175,7 @@ class Asked:
         unix: float,
     ) -> None:
         if isinstance(measure, Rate) and isinstance(share, RateShare):
-            note = note_tokens if measure.unit == "tokens" else note_requests
-            note(standing, measure, share.owed_s(now))
+            note_rate(standing, measure, share.owed_s(now))
         elif isinstance(measure, Budget) and isinstance(share, HeldShare):
             spent = share.spent_in_all
             if spent >= measure.soft:

@@ -169,18 +169,24 @@ def short(
     return Denied(why, budget, retry_after_s, spent, amount_of(budget, need), resets_at)
 
 
-def note_requests(standing: Standing, rate: Rate, owed_s: float) -> None:
-    """The rate with the least left, as a share of its burst, is told."""
-    other = standing.requests
-    if other is None or owed_s * other.burst_s > standing.requests_owed_s * rate.burst_s:
-        standing.requests, standing.requests_owed_s = rate, owed_s
+def nearer(rate: Rate, owed_s: float, other: Rate, other_owed_s: float) -> tuple[Rate, float]:
+    """Which of two rates is told, with what is owed of it: the one with the least left, as a share
+    of its burst; the first if they are alike."""
+    if other_owed_s * rate.burst_s > owed_s * other.burst_s:
+        return other, other_owed_s
+    return rate, owed_s
 
 
-def note_tokens(standing: Standing, rate: Rate, owed_s: float) -> None:
-    """See `note_requests`."""
-    other = standing.tokens
-    if other is None or owed_s * other.burst_s > standing.tokens_owed_s * rate.burst_s:
+def note_rate(standing: Standing, rate: Rate, owed_s: float) -> None:
+    """See `nearer`."""
+    if rate.unit == "tokens":
+        if standing.tokens is not None:
+            rate, owed_s = nearer(standing.tokens, standing.tokens_owed_s, rate, owed_s)
         standing.tokens, standing.tokens_owed_s = rate, owed_s
+    else:
+        if standing.requests is not None:
+            rate, owed_s = nearer(standing.requests, standing.requests_owed_s, rate, owed_s)
+        standing.requests, standing.requests_owed_s = rate, owed_s
 
 
 def note_budget(standing: Standing, budget: Budget, spent: int, resets_at: float) -> None:

@@ -28,6 +28,7 @@ from headrace.gateway.limits.measures import (
     Rate,
     Standing,
     Why,
+    nearer,
     note_budget,
     short,
     short_of,
@@ -254,16 +255,15 @@ class MemoryCounters:
 
 
 def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> TakenOfMany:
-    """The rates that are told are found as `note_requests` and `note_tokens` say, without a call
-    for each."""
     request_rate = token_rate = None
     request_owed_s = token_owed_s = 0.0
     for rate, state in bound.requests:
         arrival = state.arrival
         state.arrival = arrival = (arrival if arrival > now else now) + rate.step_s
         owed_s = arrival - now
-        if request_rate is None or owed_s * request_rate.burst_s > request_owed_s * rate.burst_s:
-            request_rate, request_owed_s = rate, owed_s
+        if request_rate is not None:
+            rate, owed_s = nearer(request_rate, request_owed_s, rate, owed_s)
+        request_rate, request_owed_s = rate, owed_s
     tokens = need.tokens
     stakes: list[tuple[Rate, RateState, gcra.Stake]] = []
     for rate, state in bound.tokens:
@@ -271,8 +271,9 @@ def _taken(bound: Bound, need: Need, now: float, file: BudgetFile | None) -> Tak
         state.arrival = arrival = (arrival if arrival > now else now) + tokens * rate.step_s
         stakes.append((rate, state, gcra.Stake(now, arrival, state.returned)))
         owed_s = arrival - now
-        if token_rate is None or owed_s * token_rate.burst_s > token_owed_s * rate.burst_s:
-            token_rate, token_owed_s = rate, owed_s
+        if token_rate is not None:
+            rate, owed_s = nearer(token_rate, token_owed_s, rate, owed_s)
+        token_rate, token_owed_s = rate, owed_s
     standing = Standing(request_rate, request_owed_s, token_rate, token_owed_s)
     for _, running in bound.at_once:
         running.running += 1

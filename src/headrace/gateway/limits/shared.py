@@ -28,9 +28,8 @@ from headrace.gateway.limits.measures import (
     Measures,
     Need,
     Standing,
+    nearer,
     note_budget,
-    note_requests,
-    note_tokens,
 )
 from headrace.gateway.limits.round_trips import Ask, RoundTrips
 from headrace.gateway.limits.share_book import ShareBook
@@ -87,6 +86,7 @@ class SharedCounters:
         for tests."""
         self._prefix = f"{prefix}limits:"
         self.worker = worker
+        self._link = link
         self._trips = RoundTrips(link, self._prefix, worker, by_own_clock)
         self._alone = Alone(self._spent_alone)
         self._book = ShareBook(self._prefix)
@@ -131,7 +131,7 @@ class SharedCounters:
         self._now, self._unix = now, unix
         if unix >= bound.ends_at:
             self._book.turn_page(bound, unix)
-        if not self._trips.up:
+        if not self._link.up:
             return self._alone.take(bound, need, now, unix)
         if now < self._used_until and bound.covers(need):
             return self._taken_here(bound, need, now, unix)
@@ -139,12 +139,16 @@ class SharedCounters:
 
     def _taken_here(self, bound: SharedBound, need: Need, now: float, unix: float) -> SharedTaken:
         """All of it is there."""
-        standing = Standing()
+        request_rate = token_rate = None
+        request_owed_s = token_owed_s = 0.0
         for rate, share in bound.requests:
             share.left -= 1
             share.used += 1
             share.touched = True
-            note_requests(standing, rate, share.owed_s(now))
+            owed_s = share.owed_s(now)
+            if request_rate is not None:
+                rate, owed_s = nearer(request_rate, request_owed_s, rate, owed_s)
+            request_rate, request_owed_s = rate, owed_s
             if not share.marked:
                 self.mark(share, urgent=False)
         amount = need.tokens
@@ -154,14 +158,20 @@ class SharedCounters:
             share.used += amount
             share.touched = True
             tokens.append(share.hold(amount))
-            note_tokens(standing, rate, share.owed_s(now))
+            owed_s = share.owed_s(now)
+            if token_rate is not None:
+                rate, owed_s = nearer(token_rate, token_owed_s, rate, owed_s)
+            token_rate, token_owed_s = rate, owed_s
             if not share.marked:
                 self.mark(share, urgent=False)
+        standing = Standing(request_rate, request_owed_s, token_rate, token_owed_s)
         for _, place in bound.at_once:
             place.reserve(1)
-        budgets = _reserved(bound.budgets, need)
-        for budget, held, amount in budgets:
+        budgets: list[tuple[Budget, HeldShare, int]] = []
+        for budget, held in bound.budgets:
+            amount = reserved_of(budget, need)
             held.reserve(amount)
+            budgets.append((budget, held, amount))
             spent = held.spent_in_all
             if spent >= budget.soft:
                 note_budget(standing, budget, spent, budget.calendar.ends_at(unix))

@@ -13,6 +13,8 @@ from headrace.nouns import Call, Cut, Operation
 from headrace.services.openai_wire import members_of, written
 
 MOST_REMEMBERED = 10_000
+TOO_MANY = 10**11
+"""Tokens: no model answers so many, and what says so is no number of them."""
 REQUEST_TYPE = "request_type"
 """The key's tag that says what its calls are for."""
 _NEW_ONLY = ("o1", "o3", "o4", "gpt-5")
@@ -113,8 +115,11 @@ def type_of(call: Call) -> str | None:
 
 def number(raw: Raw) -> int | None:
     """The whole number that a member is, None if it is anything else."""
-    text = bytes(raw)
-    return int(text) if text.isdigit() and len(text) < 12 else None
+    try:
+        value = int(raw)
+    except ValueError:
+        return None
+    return value if 0 <= value < TOO_MANY else None
 
 
 def _cut(call: Call, changed: dict[str, Raw], usual: str) -> Cut:
