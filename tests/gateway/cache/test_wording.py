@@ -103,6 +103,8 @@ SAME = [
     ("Is it safe to eat raw eggs?", "Can I eat raw eggs?"),
     ("Can owls see at night?", "Do owls see at night?"),
     ("What did I buy?", "What have I bought?"),
+    ("How do you change your name?", "How do I change my name?"),
+    ("Where can I get a receipt?", "Where can I find a receipt?"),
 ]
 OTHER = [
     ("What does the spleen do?", "What is the spleen?"),

@@ -70,7 +70,7 @@ DIRECTED: Final[Mapping[str, str]] = MappingProxyType(
         word: word
         for word in (
             "from than by over under above below before after through until since without with "
-            "against inside outside behind within"
+            "against inside outside behind within near"
         ).split()
     }
     | {"till": "until"}
@@ -100,8 +100,7 @@ SETTLED: Final = frozenset(
 """Base forms of what is not set beforehand, by those who ask when, and of what is, by those who ask
 whether."""
 MIGHT: Final = frozenset(
-    "see fly swim hear smell climb float surviv feel jump dream caus help affect damag hurt harm "
-    "trigger spread kill prevent lower rais increas reduc expir".split()
+    "see fly swim hear smell climb float surviv jump dream caus affect damag harm trigger".split()
 )
 """Base forms: who asks whether something can, asks whether it does."""
 

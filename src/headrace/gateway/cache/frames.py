@@ -63,7 +63,7 @@ pregnan :: \b(?:while|when|if|for) (?:i am |you are |she is )?(?:being )?pregnan
 pregnant :: \b(can|should|may|could) (?:a )?pregnant (?:women|woman|lady|person|people)\b -> \1 i during pregnancy
 pregnant :: \b(foods?|things|drinks?) (?:should|must) pregnant women avoid\b -> \1 should i avoid during pregnancy
 harm|hurt|damage :: ^(?:does|do|can) (?:drinking |eating |smoking )?(.+?) (?:harm|hurt|damage) (?:my |your |our |the |people's )?health\s*(?=\??$) -> is \1 bad for health
-drinking|eating|smoking|consuming :: ^(is|are) (?:drinking|eating|smoking|consuming) (?=(?:\w+ ){1,3}(?:bad|good|harmful|healthy|unhealthy|safe|dangerous)\b) -> \1~
+drinking|eating|consuming :: ^(is|are) (?:drinking|eating|consuming) (?=(?:\w+ ){1,3}(?:bad|good|harmful|healthy|unhealthy|safe|dangerous)\b) -> \1~
 food :: \bwhat foods? (?:should|can|could) i eat\b -> what should i eat
 to eat|to drink|to buy|to wear|to bring|to pack :: \bwhat (?:is|are) (?:some |the )?(?:good|best|healthy) (?:foods?|things?|stuff) to (eat|drink|buy|wear|bring|pack)\b -> what should i \1
 good|best :: \bwhat (?:is|are) (?:some |the )?(?:good|best) (books?|movies?|films?|shows?|games?|places|sights|songs?) to (read|watch|play|visit|see|listen)\b -> what are good \1
@@ -101,6 +101,12 @@ _DO: Final = (
 )
 
 
+_OF_DEEDS: Final = (
+    "form|number|page|box|list|system|button|sheet|history|status|confirmation|out|in"
+)
+"""After a deed's noun they make it a thing's: `make an order form`."""
+
+
 def _deed(match: re.Match[str]) -> str:
     kind, noun = match.group(1), match.group(2)
     return f"{_DEEDS[noun]} {kind or ''}".rstrip()
@@ -111,7 +117,7 @@ LIGHT_VERBS: Final = (
         tuple(_DEEDS),
         re.compile(
             rf"\b{_DO} ((?:\w+ ){{0,2}}?)({'|'.join(_DEEDS)})s?\b"
-            r"(?: (?:of|on)\b|(?<=changes) to\b|(?<=change) to\b)?"
+            rf"(?! (?:{_OF_DEEDS})\b)(?: (?:of|on)\b|(?<=changes) to\b|(?<=change) to\b)?"
         ),
         _deed,
     ),
@@ -247,7 +253,8 @@ say|said :: ^how (?:is|do you say|would you say|do i say|would i say|can i say) 
 location|whereabouts :: \bwhat is the (?:exact )?(?:location|whereabouts) of\b -> where is
 located|situated|found|kept|stored :: (^where (?:is|are) .+?) (?:located|situated|found|kept|stored)\s*(?=\??$) -> \1
 location|place|part :: ^(?:in |at )?(?:what|which) (?:location|place|part of the world) (?=(?:is|are|was|were|do|does|did|can)\b) -> where~
-where :: ^where (?:can|could|do|would|should|might) i (?:go )?(?:to )?(?:get|obtain|look for|look|access|view)\b -> where is
+where :: ^where (?:can|could|do|would|should|might) i (?:go )?(?:to )?(?:(?:look for|access|view)\b|(?:get|obtain) (?=my\b|(?:an?|the|some) (?:\w+ ){0,2}?(?:forms?|copy|receipts?|invoices?|statements?|bills?|certificates?|transcripts?|w2)\b)) -> where is~
+where :: ^where (can|could|do|would|should|might) i get (?!\w+ed\b) -> where \1 i acquire~
 form|receipt|invoice|statement|bill|contract|payslip|paystub|certificate|transcript|w2 :: ^how (?:do|can|could|would) i (?:get|obtain|find|see|view|access|locate) (?:a copy of |copies of )?((?:my|an?|the) (?:\w+ ){0,2}?(?:forms?|receipts?|invoices?|statements?|bills?|contract|payslips?|paystubs?|certificates?|transcripts?|w2)\b) -> where is \1
 suggest|recommend :: \bwhat (?:do|would|can) you (?:suggest|recommend)(?: for)?(?= \w) -> what are good
 recommend|suggest :: ^(?:any|i (?:need|want|would like) (?:an? |some |any )?|do you have (?:any |some )?|are there any )(?:good )?(?:recommend|suggest)(?:ation|ion)s? (?:for|on|about) (?:an? |some )?(?:good )? -> what are good~

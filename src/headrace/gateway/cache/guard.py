@@ -24,7 +24,6 @@ from headrace.gateway.cache.reading import COMMAND, DOING, ME, SELF, Reading, Te
 
 _FORGOTTEN = frozenset({"forgot", "forget", "forgotten", "lost"})
 _RECOVERED = frozenset({"reset", "recover", "restore", "change"})
-_HIDDEN_PERSONS = frozenset({"i", "you"})
 _OPEN = frozenset({"what", "how"})
 
 LEAST_COSINE = 0.75
@@ -164,7 +163,7 @@ def _may_add(one: Reading, other: Reading, aligned: Aligned) -> bool:
 def _ask_the_same(one: Reading, other: Reading) -> bool:
     kinds = {one.asks, other.asks}
     if kinds == {"can", "whether"} and one.tense == other.tense == "present":
-        if SELF in one.persons | other.persons:
+        if one.persons | other.persons:
             return False
         return any(base(term.word) in closed.MIGHT for term in one.terms)
     return len(kinds) == 1 or kinds in _NEAR_KINDS
@@ -206,9 +205,9 @@ def _same_persons(one: Reading, other: Reading) -> bool:
         return False  # `can I see you`, `can you see me`
     if one.asks in _MAY and SELF in differ and "i" not in differ:
         return False  # `can I use my wife's card`, `can my wife use my card`
+    if {SELF, ME} <= differ:
+        return False  # `whom do I owe`, `who owes me`
     differ -= {SELF}
-    if one.asks == other.asks == HOW:
-        differ -= _HIDDEN_PERSONS
     if differ <= {"i", ME} or differ == {"they"}:
         return True  # `my furnace`, `a furnace`
     return not differ

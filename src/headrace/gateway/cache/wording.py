@@ -119,6 +119,10 @@ _WAYS: Final = re.compile(
 _AVERTED: Final = re.compile(rf"(?<={HOW} )avoid(?:ing)? ")
 _HALTED: Final = re.compile(rf"(?<={HOW} )(?:stop|quit)(?:ping|ting)? (?!my\b)")
 """What is not to come, or to come to an end, is no denial."""
+_OWN: Final = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|yourself)\b")
+_ONESELF: Final = {"you": "i", "your": "my", "yours": "mine"}
+_ANYBODY: Final = re.compile(r"\b(?:you|your|yours)\b")
+"""Who asks how you change your name asks for oneself; who asks how I change your name does not."""
 _TOPIC: Final = re.compile(
     r"^(?:(?:in|with|on|using|for) (\w+(?: \w+)?), |(\w+): (?=\w+ing\b))(.+?)\s*\??$"
 )
@@ -247,5 +251,7 @@ def common_form(text: str) -> str:
         text = FORMS.put(text)
         text = _IN_CODE.sub(f"{HOW} ", text)
         text = _BARE.sub(f"{HOW} ", text)
-    text = _WISHES.sub(WISH, _WAYS.sub(HOW, text))
+    asked, text = text, _WISHES.sub(WISH, _WAYS.sub(HOW, text))
+    if HOW in text and not _OWN.search(asked):
+        text = _ANYBODY.sub(lambda match: _ONESELF[match.group()], text)
     return _AVERTED.sub("prevent ", _HALTED.sub("halt ", text))
