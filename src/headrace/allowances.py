@@ -16,9 +16,11 @@ Usd = Annotated[
     str,
     Meta(
         pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$",
-        description='an amount of US dollars in quotes, such as `"50"` or `"0.25"`',
+        description="an amount of US dollars such as `50` or `0.25`",
+        extra={"number": True},
     ),
 ]
+"""Kept as it is written: 0.1 is no binary fraction. In the file it may stand without quotes."""
 Period = Literal["day", "week", "month"]
 
 

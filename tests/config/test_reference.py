@@ -36,6 +36,10 @@ from headrace.config.problems import ConfigError
 from headrace.config.reference import json_schema, reference_markdown, with_reference
 from headrace.config.show import show
 
+BUDGETS = """
+backends: {a: {provider: local}}
+budgets: [{per: team, usd: 50}, {per: key, usd: 0.10}, {per: user, usd: "0.25"}]
+"""
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
@@ -112,13 +116,18 @@ def test_the_schema_is_valid_and_describes_every_property() -> None:
     assert "discriminator" not in str(made)
 
 
-@pytest.mark.parametrize("text", [*examples(), "server: {port: 0}", "{}"])
+@pytest.mark.parametrize("text", [*examples(), BUDGETS, "server: {port: 0}", "{}"])
 def test_good_files_pass_the_schema(text: str) -> None:
     Draft202012Validator(json_schema()).validate(yaml.safe_load(text))
     loaded(text.encode(), Path("headrace.yaml"))
 
 
-@pytest.mark.parametrize("text", examples())
+def test_amounts_are_kept_as_they_are_written() -> None:
+    budgets = loaded(BUDGETS.encode(), Path("headrace.yaml")).config.budgets
+    assert [budget.usd for budget in budgets] == ["50", "0.10", "0.25"]
+
+
+@pytest.mark.parametrize("text", [*examples(), BUDGETS])
 def test_what_is_shown_passes_the_schema(text: str) -> None:
     shown = show(loaded(text.encode(), Path("headrace.yaml")))
     Draft202012Validator(json_schema()).validate(yaml.safe_load(shown))

@@ -45,7 +45,7 @@ _BY_SENTENCE = (
     ("keys.*.key", "Write `secret: env:NAME` or `secret: file:PATH`."),
     (
         "keys.*.budget keys.*.max_budget",
-        'Write `budgets: [{per: key, usd: "50", every: month}]`.',
+        "Write `budgets: [{per: key, usd: 50, every: month}]`.",
     ),
     ("keys.*.rpm_limit", "Write `limits: [{per: key, requests: 60, every_s: 60}]`."),
     ("keys.*.tpm_limit", "Write `limits: [{per: key, tokens: 100_000, every_s: 60}]`."),

@@ -87,7 +87,7 @@ class LimitRules:
         self._counted(rule.per, rule.only, path)
         if rule.usd is None and rule.tokens is None:
             self._located.problem(
-                path, "the budget has no amount", 'Add `usd: "AMOUNT"` or `tokens: NUMBER`.'
+                path, "the budget has no amount", "Add `usd: AMOUNT` or `tokens: NUMBER`."
             )
         if rule.usd is not None and not Decimal(rule.usd):
             self._located.problem(

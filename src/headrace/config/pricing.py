@@ -19,7 +19,6 @@ Rate = Annotated[
         pattern=r"^(0|[1-9][0-9]{0,6})(\.[0-9]{1,9})?$",
         description="US dollars such as `0.15`, at most 9 digits after the point",
         extra={"number": True},
-        extra_json_schema={"type": ["number", "string"]},
     ),
 ]
 """Kept as it is written: 0.15 is no binary fraction."""

@@ -15,7 +15,7 @@ from msgspec import NODEFAULT, inspect
 
 from headrace.config.fielddocs import field_docs
 from headrace.config.schema import Config
-from headrace.config.words import expected
+from headrace.config.words import also_number, expected
 
 BEGIN = "<!-- Generated from src/headrace/config/schema.py: begin -->"
 END = "<!-- Generated from src/headrace/config/schema.py: end -->"
@@ -32,6 +32,9 @@ def json_schema() -> dict[str, Any]:
         for key, value in definition["properties"].items():
             meaning = docs.get(key, _TAG_MEANING)
             definition["properties"][key] = {**value, "description": meaning}
+        for field in inspect.type_info(structs[name]).fields:  # type: ignore[attr-defined]
+            if also_number(field.type):
+                _with_numbers(definition["properties"][field.encode_name])
         if not definition.get("required"):
             definition.pop("required", None)
     root = defs.pop("Config")
@@ -43,6 +46,13 @@ def json_schema() -> dict[str, Any]:
         "title": "Headrace configuration",
         "$defs": defs,
     }
+
+
+def _with_numbers(schema: dict[str, Any]) -> None:
+    """The loader keeps what is written without quotes as it is written."""
+    for one in (schema, *schema.get("anyOf", ())):
+        if one.get("type") == "string":
+            one["type"] = ["number", "string"]
 
 
 def _without_discriminators(node: object) -> None:

@@ -18,7 +18,7 @@ from headrace.config.habits import habit
 from headrace.config.masking import looks_secret, quoted
 from headrace.config.problems import Findings, KeyPath, Place
 from headrace.config.providers import ALSO_CALLED, OPENAI_COMPATIBLE
-from headrace.config.words import as_number, expected, nearest, suggestion
+from headrace.config.words import also_number, as_number, expected, nearest, suggestion
 from headrace.config.yamltree import Broken, Entry, Items, Mapping, Node, Scalar, kind_of
 
 
@@ -226,9 +226,9 @@ class Shape:
     def _text(self, node: Scalar, kind: inspect.Type, path: KeyPath) -> Any:
         if _secret(kind):
             return self._secret_ref(node, kind, path)
-        if _also_number(kind) and _is_number(node) and _text_fits(node.written, kind):
+        if also_number(kind) and _is_number(node) and _text_fits(node.written, kind):
             return node.written
-        if _also_number(kind) and not isinstance(node.value, str):
+        if also_number(kind) and not isinstance(node.value, str):
             what = f"{quoted(node.written)} does not fit here"
             return self._bad(node, path, what, f"Write {expected(kind)}.")
         if not isinstance(node.value, str):
@@ -316,11 +316,6 @@ def _optional(kind: inspect.Type) -> bool:
 
 def _secret(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.Metadata) and bool((kind.extra or {}).get("secret"))
-
-
-def _also_number(kind: inspect.Type) -> bool:
-    """Text that may be written as a number, of which each digit counts."""
-    return isinstance(kind, inspect.Metadata) and bool((kind.extra or {}).get("number"))
 
 
 def _is_number(node: Scalar) -> bool:

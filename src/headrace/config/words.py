@@ -82,6 +82,14 @@ def expected(kind: inspect.Type) -> str:
     return named or words
 
 
+def also_number(kind: inspect.Type) -> bool:
+    """Text that may be written as a number, of which each digit counts; also where it may be left
+    out."""
+    if isinstance(kind, inspect.UnionType):
+        return any(map(also_number, kind.types))
+    return isinstance(kind, inspect.Metadata) and bool((kind.extra or {}).get("number"))
+
+
 def _settings(kind: inspect.Type) -> bool:
     """Whether what stands there are settings, of one sort or of several."""
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
