@@ -67,6 +67,7 @@ SAME = [
     ("What methods of payment are there?", "What payment options are there?"),
     ("I want to track my parcel", "Track my parcel"),
     ("I want to track my parcel", "How do I track my parcel?"),
+    ("Need to track my parcel", "How do I track my parcel?"),
     ("I'd like you to lock my card", "Please lock my card"),
     ("My badge was stolen, how do I report it?", "How do I report my stolen badge?"),
     ("I lost my badge, what should I do?", "What do I do if I lose my badge?"),

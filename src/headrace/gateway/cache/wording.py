@@ -78,7 +78,9 @@ _POLITE: Final = re.compile(
     r"hi|hello|hey|thanks(?: in advance)?|thank you|at the moment|right now)\b[,:]?",
 )
 _WISHES: Final = re.compile(
-    r"\b(?:i need (?:to get )?(?:some |a little )?(?:help|assistance|guidance|direction)"
+    r"\b(?:(?<=^)(?:need|want|would like|looking|trying|hoping|have got|got) to(?= \w)|"
+    r"(?<=^)(?:need|looking for) (?:some )?(?:help|assistance) (?:to|with|in|on)|"
+    r"i need (?:to get )?(?:some |a little )?(?:help|assistance|guidance|direction)"
     r"(?: figuring out)? (?:to|with|in|on|how i can|how to)|"
     r"(?:(?:please )?provide |give me )?(?:some )?assistance (?:with|in|on)|"
     r"(?:help|assist) me(?: out)?(?: to| with| in)?(?= \w)|let me (?=\w)|"
