@@ -22,7 +22,7 @@ SENTENCES = {
     "negation": "one denies what the other asks",
     "comparison": "they compare or count in other ways, or say `only` of something else",
     "question": "they are different kinds of question: how, why, may I, must I, a request",
-    "tense": "they ask of different times",
+    "tense": "they ask of different times, or of what is done and what is to be done",
     "person": "they ask of different persons, or one does what is done to the other",
     "opposite": "a word of one is the opposite of the other's",
     "words": "a word stands in the place of another that means something else",
