@@ -29,8 +29,6 @@ class Terms(Struct, frozen=True):
     """What calls that name a model and have the same choice of backends have in common."""
 
     chosen: Chosen
-    model: str
-    """As clients write it."""
     sellers: SellersOf
     line: Line | None
     """What text costs; None where the sellers must be asked."""
@@ -50,17 +48,17 @@ class Reckoning:
         self._sellers = sellers
         self._exact = exact
         self._assumed = assumed_answer_tokens
-        self._terms: dict[int, Terms] = {}
-        """By the choice itself, of which there are few, and most come again. It lives as long as
-        its terms do, so that no other has its id."""
+        self._terms: dict[tuple[str, int], Terms] = {}
+        """By the model's name as clients write it and the choice itself: most come again. A choice
+        lives as long as its terms do, so that no other has its id."""
 
     def need(
         self, call: Call, chosen: Chosen, reserve: Literal["usd", "tokens"] | None, unix: float
     ) -> Need:
         """What the call may use, as `Measures.reserve` wants it. It is what the call has reserved,
         too. `unix` is now."""
-        terms = self._terms.get(id(chosen))
-        if terms is None or terms.model != call.model or unix >= terms.until:
+        terms = self._terms.get((call.model, id(chosen)))
+        if terms is None or unix >= terms.until:
             terms = self._found(call, chosen)
         passed, before = call.passed, call.tokens_before
         if passed is not None:
@@ -97,7 +95,8 @@ class Reckoning:
         if len(self._terms) >= MOST_REMEMBERED:
             self._terms.clear()
         twice = chosen.resume or chosen.hedging is not None
-        terms = self._terms[id(chosen)] = Terms(chosen, call.model, sellers, line, until, twice)
+        terms = Terms(chosen, sellers, line, until, twice)
+        self._terms[call.model, id(chosen)] = terms
         return terms
 
 
