@@ -145,7 +145,8 @@ def _times(text: Text, flows: list[Flow]) -> None:
 
 
 def _quantiles(text: Text, flows: list[Flow]) -> None:
-    """For those who look at the page itself; Prometheus makes better ones of the buckets."""
+    """For those who look at the page itself; Prometheus makes better ones of the buckets. The label
+    `quantile` is kept for summaries, which these are not."""
     told: list[tuple[str, str, tuple[float, ...], Callable[[Flow], Histogram]]] = [
         ("call_duration", "Time of calls", DURATIONS_S, lambda flow: flow.durations),
         ("time_to_first_token", "Time to first tokens", DURATIONS_S, lambda f: f.first_tokens),
@@ -155,7 +156,7 @@ def _quantiles(text: Text, flows: list[Flow]) -> None:
             f"headrace_{name}_quantile_seconds",
             f"{about} in the last five minutes, estimated from the buckets.",
             [
-                ({**_of(flow), "quantile": f"{share:g}"}, round(found, 6))
+                ({**_of(flow), "percentile": f"{100 * share:g}"}, round(found, 6))
                 for flow in flows
                 for share in QUANTILES
                 if (found := quantile(of(flow), bounds, share)) is not None
