@@ -254,21 +254,13 @@ def _attempt_attributes(
 
 
 def _with_usage(mine: dict[str, Value], row: Settlement) -> dict[str, Value]:
-    found = {
+    counts = zip(_PARTS, _counts_of_parts(row), strict=True)
+    return {
         **mine,
         "gen_ai.usage.input_tokens": row.input_tokens,
         "gen_ai.usage.output_tokens": row.output_tokens,
+        **{name: count for name, count in counts if count},
     }
-    if (
-        row.cached_tokens
-        or row.cache_write_tokens
-        or row.reasoning_tokens
-        or row.audio_input_tokens
-        or row.audio_output_tokens
-    ):
-        counts = zip(_PARTS, _counts_of_parts(row), strict=True)
-        found |= {name: count for name, count in counts if count}
-    return found
 
 
 def _name(row: Settlement, model: str) -> str:
