@@ -5,21 +5,21 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from headrace.config.address_ranges import LOOPBACK, METADATA, PRIVATE, inner, is_in
 from headrace.config.located import Located
 from headrace.config.masking import quoted
 from headrace.config.oidc import Issuer
 from headrace.config.problems import KeyPath
 from headrace.config.schema import Config
 
-_PRIVATE = tuple(
-    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
-)
-
-
 _NEAR = (
     "this is an address of this machine or of a private network, from where keys are fetched only "
     "if you say so",
     "Add `allow_private: true`, which lets plain HTTP too.",
+)
+_METADATA = (
+    "this is the metadata service of a cloud, from where keys are never fetched",
+    "Write the URL as the provider does.",
 )
 
 
@@ -64,8 +64,8 @@ def _check_urls(issuer: Issuer, path: KeyPath, located: Located) -> None:
         if url is None:
             continue
         fault = _fault(url, plain=issuer.allow_private)
-        if url == asked and not issuer.allow_private and _is_near(url):
-            fault = _NEAR
+        if url == asked:
+            fault = _nearness(url, allowed=issuer.allow_private) or fault
         if fault is not None:
             located.problem((*path, field), *fault)
     if (
@@ -95,13 +95,16 @@ def _fault(url: str, *, plain: bool) -> tuple[str, str] | None:
     return None
 
 
-def _is_near(url: str) -> bool:
-    """What `allow_private` is for, as far as a URL tells: a name may still lead there."""
+def _nearness(url: str, *, allowed: bool) -> tuple[str, str] | None:
+    """What is wrong with where a URL leads, as far as it tells: a name may still lead anywhere."""
+    near = None if allowed else _NEAR
     try:
         host = urlsplit(url).hostname or ""
         if host == "localhost":
-            return True
-        address = ipaddress.ip_address(host)
+            return near
+        address = inner(ipaddress.ip_address(host))
     except ValueError:
-        return False
-    return address.is_loopback or any(address in network for network in _PRIVATE)
+        return None
+    if is_in(address, METADATA):
+        return _METADATA
+    return near if is_in(address, LOOPBACK) or is_in(address, PRIVATE) else None
