@@ -166,6 +166,8 @@ def test_a_wrong_command_line_is_told_as_it_was_typed(
 
 
 def test_version(tmp_path: Path) -> None:
+    by_module = run([sys.executable, "-m", "headrace.cli", "version"], tmp_path, ambient())
+    assert by_module.stdout == f"{__version__}\n"
     assert headrace("version", folder=tmp_path).stdout == f"{__version__}\n"
     assert json.loads(headrace("version", "--json", folder=tmp_path).stdout) == {
         "version": __version__

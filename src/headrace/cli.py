@@ -296,3 +296,7 @@ def main() -> None:
 def _forget_output() -> None:
     """What could not be written is not tried again when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+if __name__ == "__main__":
+    main()  # `python -m headrace.cli`, as who looks for the commands may write it
