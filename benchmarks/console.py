@@ -18,8 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import httpx
+from cyclopts import App, Parameter, validators
 
 from headrace.console.app import Console
 from headrace.console.spending import TODAY_KEPT_S
@@ -31,10 +33,11 @@ from headrace.data.sqlite import Sqlite
 from headrace.edge.admin.server import AdminSettings, serve_admin
 from headrace.platform.secrets import Secret
 
+app = App(name="python -m benchmarks.console", help_format="markdown")
+
 HOURS = 90 * 24
 KEY = "Zq8rT2vL5xW9cN4bK7mJ1hG6fD3sA0pY"
 GROUPS = "hour, tenant, team, user_id, key_id, model, backend"
-LOOKS = 7
 PAGES = ("/", "/savings", "/savings?by=user")
 
 
@@ -100,7 +103,7 @@ def console(folder: Path) -> Iterator[str]:
         listener.close()
 
 
-def looks_ms(url: str) -> dict[str, list[float]]:
+def looks_ms(url: str, looks: int) -> dict[str, list[float]]:
     """By page: the first look, and those that read today's sums anew."""
     with httpx.Client(base_url=url, timeout=60) as http:
         found = re.search(r'name="csrf" value="([^"]+)"', http.get("/console/sign-in").text)
@@ -108,7 +111,7 @@ def looks_ms(url: str) -> dict[str, list[float]]:
         form = {"csrf": found[1], "credential": KEY}
         assert http.post("/console/sign-in", data=form).status_code == 303
         times: dict[str, list[float]] = {}
-        for _ in range(LOOKS):
+        for _ in range(looks):
             for path in PAGES:
                 began = time.perf_counter()
                 assert http.get(f"/console{path}").status_code == 200
@@ -117,12 +120,18 @@ def looks_ms(url: str) -> dict[str, list[float]]:
     return times
 
 
-def main() -> None:
+@app.default
+def measured(*, looks: Annotated[int, Parameter(validator=validators.Number(gte=2))] = 7) -> None:
+    """Milliseconds for each page: at first, and once its sums of today are read anew.
+
+    Args:
+        looks: How often each page is asked for.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         calls = make_sums(folder)
         with console(folder) as url:
-            found = looks_ms(url)
+            found = looks_ms(url, looks)
         for path, (first, *later) in found.items():
             print(
                 f"{path} over {calls:,} calls: {first:.0f} ms at first, then "
@@ -131,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    app()
