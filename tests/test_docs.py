@@ -53,7 +53,7 @@ def test_every_error_is_explained(reason: Reason) -> None:
 @pytest.mark.parametrize("violation", Violation, ids=lambda violation: violation.name)
 def test_every_refusal_of_the_server_is_explained(violation: Violation) -> None:
     _, body = App(cast(Runtime, None)).refuse(violation, b"", "said")
-    row = f"| {violation.value} | `{json.loads(body)['error']['code']}` | "
+    row = f"| {violation.status} | `{json.loads(body)['error']['code']}` | "
     table = (ROOT / "docs" / "errors.md").read_text().partition("## Refused before a call")[2]
     assert row in table
 

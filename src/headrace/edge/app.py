@@ -41,6 +41,7 @@ _VIOLATIONS = {
     Violation.HEADERS_TOO_LARGE: Reason.HEADERS_TOO_LARGE,
     Violation.TOO_SLOW: Reason.BAD_REQUEST,
     Violation.BUSY: Reason.OVERLOADED,
+    Violation.DRAINING: Reason.DRAINING,
 }
 
 
@@ -246,9 +247,12 @@ class App:
         """Header lines and body for what the server itself refuses."""
         call_id = correlation_id(None)
         detail = f"This request was not accepted: {what}."
-        refused = Refused(_VIOLATIONS[violation], detail, status=violation.value)
+        refused = Refused(_VIOLATIONS[violation], detail, status=violation.status)
         if violation is Violation.BUSY:
             refused.detail = "This gateway takes no more just now. Please try again shortly."
+            refused.retry_after_s = 1.0
+        elif violation is Violation.DRAINING:
+            refused.detail = "This gateway is stopping. Please send the request again."
             refused.retry_after_s = 1.0
         _, headers, body = refusal(refused, call_id, dialect_of(target))
         return headers, body

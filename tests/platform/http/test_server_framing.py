@@ -121,13 +121,15 @@ async def test_a_tls_handshake_that_stalls_is_ended() -> None:
 
 
 async def test_a_request_that_is_not_all_there_does_not_hold_the_drain() -> None:
-    """It is closed without an answer, and never half served."""
+    """It is refused, so that its client finds no reset, and never half served."""
     async with serving() as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(HEAD + b"Content-Length: 5\r\n\r\nhe")
         await until(lambda: served.server.body_bytes_held == 2)
         assert await served.server.drain(PATIENCE_S) == 0
-        assert await asyncio.wait_for(reader.read(-1), PATIENCE_S) == b""
+        raw = await asyncio.wait_for(reader.read(-1), PATIENCE_S)
+        assert statuses(raw) == [503]
+        assert b"connection: close" in raw
         assert served.seen == []
         assert served.server.body_bytes_held == 0
         writer.close()

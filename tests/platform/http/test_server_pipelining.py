@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from server_lab import PATIENCE_S, Served, read_all, serving, statuses, until
+from server_lab import PATIENCE_S, Served, serving, statuses, until
 
 from headrace.platform.http.exchange import Exchange, Interrupted
 from headrace.platform.http.limits import Violation
@@ -184,26 +184,84 @@ async def test_bodies_count_as_held_until_they_are_answered() -> None:
         await asyncio.wait_for(stream.begun.wait(), PATIENCE_S)
         assert served.server.body_bytes_held == 900
         raw = await served.raw(post(b"x" * 800))
-        assert statuses(raw) == [Violation.BUSY.value] == [503]
+        assert statuses(raw) == [Violation.BUSY.status] == [503]
         stream.release.set()
         await until(lambda: served.server.body_bytes_held == 0)
         assert statuses(await served.raw(post(b"x" * 800))) == [200]
         first.close()
 
 
-async def test_drain_takes_no_request_behind_the_running_one() -> None:
+@pytest.mark.parametrize("early", [True, False])
+async def test_drain_answers_what_comes_behind_the_last_answer_and_runs_none_of_it(
+    early: bool,
+) -> None:
+    """The client was not told that the stream would be the last answer here, for it had begun: the
+    next request is answered, whether it came before the stream's end or comes after it."""
     stream = Stream()
     async with serving(stream.handle) as served:
         reader, writer = await begun(served, stream)
-        writer.write(post(b"two"))
         (connection,) = served.server.connections
-        await until(lambda: len(connection._waiting) == 1)
+        if early:
+            writer.write(post(b"two"))
+            await until(lambda: len(connection._waiting) == 1)
         draining = asyncio.create_task(served.server.drain(PATIENCE_S))
         await until(lambda: served.server.draining)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", served.port)
         stream.release.set()
-        assert await read_all(reader) == b"4\r\nlast\r\n0\r\n\r\n"
+        last = b"4\r\nlast\r\n0\r\n\r\n"
+        assert await asyncio.wait_for(reader.readexactly(len(last)), PATIENCE_S) == last
+        if not early:
+            writer.write(post(b"two"))
+        raw = await asyncio.wait_for(reader.read(-1), PATIENCE_S)
+        assert statuses(raw) == [Violation.DRAINING.status] == [503]
+        assert b"connection: close" in raw
+        assert raw.endswith(b'{"what": "this gateway is stopping"}')
+        writer.write(post(b"three"))  # nor is who has not read it yet met by a reset
+        await writer.drain()
+        writer.close()
         assert await draining == 0
         assert len(served.seen) == 1
-        writer.close()
+        assert served.server.body_bytes_held == 0
+
+
+async def test_drain_answers_requests_that_are_under_way_on_idle_connections() -> None:
+    """Whole or not, on connections that were used before and on new ones."""
+    async with serving() as served:
+        opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
+        for number, (reader, writer) in enumerate(opened):
+            if number:
+                writer.write(post(b"one"))
+                await asyncio.wait_for(reader.readuntil(b"one"), PATIENCE_S)
+        await until(lambda: len(served.server.connections) == 3)
+        opened[2][1].write(HEAD)
+        await until(lambda: any(c._incoming is not None for c in served.server.connections))
+        draining = asyncio.create_task(served.server.drain(PATIENCE_S))
+        await until(lambda: served.server.draining)
+        for _, writer in opened[:2]:
+            writer.write(post(b"two"))
+        for reader, writer in opened:
+            raw = await asyncio.wait_for(reader.read(-1), PATIENCE_S)
+            assert statuses(raw) == [503]
+            assert b"connection: close" in raw
+            writer.close()
+        assert await draining == 0
+        assert [exchange.body for exchange in served.seen] == [b"one", b"one"]
+        assert served.server.body_bytes_held == 0
+
+
+async def test_drain_closes_connections_on_which_nothing_comes() -> None:
+    stream = Stream()
+    async with serving(stream.handle) as served:
+        reader, writer = await begun(served, stream)
+        idle, other = await asyncio.open_connection("127.0.0.1", served.port)
+        await until(lambda: len(served.server.connections) == 2)
+        draining = asyncio.create_task(served.server.drain(PATIENCE_S))
+        assert await asyncio.wait_for(idle.read(-1), PATIENCE_S) == b""
+        assert not draining.done()
+        stream.release.set()
+        await asyncio.wait_for(reader.readuntil(b"last\r\n0\r\n\r\n"), PATIENCE_S)
+        assert served.server.active() == 0
+        writer.close()  # who has nothing more to ask keeps nobody waiting
+        assert await draining == 0
+        other.close()

@@ -17,6 +17,11 @@ class Violation(enum.Enum):
     TOO_SLOW = 408
     BUSY = 503
     """One connection, or one body, more than the server holds at once."""
+    DRAINING = (503, "draining")
+    """It is no mistake of the client's: the server takes no further request."""
+
+    def __init__(self, status: int, *_: str) -> None:
+        self.status = status
 
 
 class ServerLimits(Struct, frozen=True):

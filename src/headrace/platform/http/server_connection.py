@@ -25,12 +25,15 @@ log = logging.getLogger("headrace.http")
 NEVER = math.inf
 PIPELINE_LIMIT = 8
 LINGER_S = 2.0
+PARTING_S = 0.1
+"""A connection that is idle when draining begins is kept for so long: its client may be calling."""
 LESSONS = 4
 """Heads of a connection that are remembered without one of them coming again, then no more are."""
 CHUNK_BYTES = 16
 """What the framing of one chunk may take without being counted."""
 WRITE_HIGH_WATER = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+DRAINING_TEXT = "this gateway is stopping"
 UPGRADE_TEXT = "protocol upgrades are not served here, so set your client to HTTP/1.1"
 
 
@@ -79,7 +82,9 @@ class ServerConnection(asyncio.Protocol):
         self.peer = unwrapped(peer[0]) if isinstance(peer, tuple) else ""
         server = self.server
         server.connections.add(self)
-        if len(server.connections) > server.limits.max_connections or server.draining:
+        if server.draining:
+            self._refuse(Violation.DRAINING, DRAINING_TEXT)
+        elif len(server.connections) > server.limits.max_connections:
             self._refuse(Violation.BUSY, "too many connections are open")
         else:
             self.deadline = server.loop.time() + server.limits.header_timeout_s
@@ -308,10 +313,11 @@ class ServerConnection(asyncio.Protocol):
         return True
 
     def _run(self, exchange: Exchange) -> None:
+        if self.server.draining:
+            self._turn_away(exchange)
+            return
         self.deadline = NEVER
         self.exchange = exchange
-        if self.server.draining:
-            exchange.keep_alive = False
         self._task = self.server.loop.create_task(self._handle(exchange))
 
     async def _handle(self, exchange: Exchange) -> None:
@@ -335,8 +341,10 @@ class ServerConnection(asyncio.Protocol):
             self.server.body_bytes_held -= len(exchange.body)
         self.exchange = None
         self._task = None
-        if not exchange.keep_alive or self.server.draining:
+        if not exchange.keep_alive:
             self.close()
+        elif self.server.draining:
+            self._part(LINGER_S)
         elif self._waiting:
             self._transport.resume_reading()
             self._run(self._waiting.popleft())
@@ -406,9 +414,28 @@ class ServerConnection(asyncio.Protocol):
         """For draining: no further request is taken, and an answer that has not begun says so, lest
         its client send the next one into the close (RFC 9112, 9.6)."""
         if self.exchange is None:
-            self.close()
-        else:
+            self._part(PARTING_S)
+        elif not self.exchange.started:
             self.exchange.keep_alive = False
+
+    def _part(self, within_s: float) -> None:
+        """Of a client that was not told that its last answer was the last one here: its next
+        request may be on its way, and to close would meet it with a reset. So what comes within
+        `within_s` is answered."""
+        if self._waiting:
+            self._turn_away(self._waiting.popleft())
+            self._transport.resume_reading()
+        elif self._incoming is not None:
+            self._refuse(Violation.DRAINING, DRAINING_TEXT)
+        elif not self._refused:
+            self.deadline = self.server.loop.time() + within_s
+
+    def _turn_away(self, exchange: Exchange) -> None:
+        """A request that came whole while the server drains."""
+        self.server.body_bytes_held -= len(exchange.body)
+        self._incoming = exchange
+        self._refuse(Violation.DRAINING, DRAINING_TEXT)
+        self._incoming = None
 
     def abort(self) -> None:
         """Breaks the connection at once."""
@@ -440,7 +467,7 @@ class ServerConnection(asyncio.Protocol):
         headers, body = self.server.refuse(violation, target, what)
         self.write(
             b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[violation.value], self.server.date_line, headers, len(body), body)
+            % (STATUS_LINES[violation.status], self.server.date_line, headers, len(body), body)
         )
         if self._transport.can_write_eof():
             self._transport.write_eof()
