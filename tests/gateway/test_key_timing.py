@@ -30,6 +30,10 @@ SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 SAMPLES = 100_000 if SOAK else 10_000
 MANY = 100_000
 MOST_T = 4.5
+ASKED = 20_000
+SLICE = 500
+LEAST_ROUNDS = 7
+MOST_ROUNDS = 100
 
 
 def rows(count: int, texts: list[str] | None = None) -> list[Row]:
@@ -168,30 +172,51 @@ def test_the_measure_finds_a_leak() -> None:
     assert abs(welch(times["unknown id"], times["wrong secret"])) > 10 * MOST_T
 
 
-def cpu_per_look_up_s(identity: Identity, credentials: list[bytes]) -> float:
-    best = math.inf
-    for _ in range(7):
+class Spent:
+    """The least CPU that each slice of the same look-ups took, over all turns: what the machine
+    does beside them makes a turn dearer, never cheaper."""
+
+    def __init__(self, identity: Identity, credentials: list[bytes]) -> None:
+        self._identity = identity
+        self._slices = [credentials[at : at + SLICE] for at in range(0, len(credentials), SLICE)]
+        self._least_s = [math.inf] * len(self._slices)
+
+    def turn(self, number: int) -> None:
         begin = time.thread_time()
-        for credential in credentials:
-            identity.identify(credential)
-        best = min(best, (time.thread_time() - begin) / len(credentials))
-    return best
+        for credential in self._slices[number]:
+            self._identity.identify(credential)
+        took_s = time.thread_time() - begin
+        self._least_s[number] = min(self._least_s[number], took_s)
+
+    @property
+    def per_look_up_s(self) -> float:
+        return sum(self._least_s) / sum(map(len, self._slices))
 
 
 @pytest.mark.soak
 def test_a_hundred_thousand_keys_cost_no_more_than_one() -> None:
+    """Short turns, one kind after another, until the answer is clear: a difference that is there
+    stays in all rounds."""
     few, _, few_texts = with_keys(1)
     many, keyring, texts = with_keys(MANY)
     assert len(keyring) == MANY
-    asked = 20_000
-    one = cpu_per_look_up_s(few, [few_texts[0].encode()] * asked)
-    same = cpu_per_look_up_s(many, [texts[0].encode()] * asked)
-    spread = cpu_per_look_up_s(many, [text.encode() for text in random.sample(texts, asked)])
+    one = Spent(few, [few_texts[0].encode()] * ASKED)
+    same = Spent(many, [texts[0].encode()] * ASKED)
+    spread = Spent(many, [text.encode() for text in random.sample(texts, ASKED)])
+    for done in range(1, MOST_ROUNDS + 1):
+        for number in range(ASKED // SLICE):
+            for spent in (one, same, spread):
+                spent.turn(number)
+        same_more_s = same.per_look_up_s - one.per_look_up_s
+        spread_more_s = spread.per_look_up_s - one.per_look_up_s
+        if done >= LEAST_ROUNDS and same_more_s < 0.5e-6 and spread_more_s < 2e-6:
+            break
     print(
-        f"1 key {one * 1e6:.2f} us, {MANY} {same * 1e6:.2f} us, all of them {spread * 1e6:.2f} us"
+        f"1 key {one.per_look_up_s * 1e6:.2f} us, {MANY} {same.per_look_up_s * 1e6:.2f} us, "
+        f"all of them {spread.per_look_up_s * 1e6:.2f} us, {done} rounds"
     )
-    assert same - one < 0.5e-6
-    assert spread - one < 2e-6, "what is not in the processor's cache is fetched, no more"
+    assert same_more_s < 0.5e-6
+    assert spread_more_s < 2e-6, "what is not in the processor's cache is fetched, no more"
 
 
 @pytest.mark.soak
