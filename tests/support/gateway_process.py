@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from support.commands import Start, forked
+
+PATIENCE_S = 20.0
 
 
 class Gateway:
@@ -38,9 +41,15 @@ class Gateway:
         return children_that_run(self.pid, "headrace.operate.ledger_writer")
 
     def log_lines(self, call: str) -> list[dict[str, Any]]:
-        """What the log says of one call."""
-        lines = (self.folder / "log.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines if f'"call":"{call}"' in line]
+        """What the log says of one call, once it says anything: that is a moment after the call
+        is settled. Raises AssertionError if it never does."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            lines = (self.folder / "log.jsonl").read_text().splitlines()
+            if found := [json.loads(line) for line in lines if f'"call":"{call}"' in line]:
+                return found
+            assert time.monotonic() < until, f"the log says nothing of {call}"
+            time.sleep(0.02)
 
 
 def children_that_run(pid: int, module: str) -> list[int]:
