@@ -15,6 +15,7 @@ from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
 
 SOAK = os.environ.get("HEADRACE_SOAK") == "1"
+TRIES = 5
 ANTHROPIC_KEY = "sk-ant-0123456789abcdef"
 AZURE_KEY = "azure0123456789abcdef0123456789ab"
 OTHER_KEY = "other0123456789abcdef0123456789abcd"
@@ -114,10 +115,13 @@ def upstream(
     what a test before this one took out."""
     scripted_session.reset()
     headers = {"authorization": f"Bearer {gateway.key}"}
-    with httpx.Client(headers=headers) as client:
+    with httpx.Client(headers=headers, timeout=30) as client:
         for model in _models_of(request):
             body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-            answer = client.post(f"{gateway.url}/chat/completions", json=body)
+            for _ in range(TRIES):  # some wait for half a second only
+                answer = client.post(f"{gateway.url}/chat/completions", json=body)
+                if answer.status_code == 200:
+                    break
             assert answer.status_code == 200, answer.text
     scripted_session.reset()
     return scripted_session

@@ -18,6 +18,7 @@ from support.scripted import ScriptedThread, own_script
 
 BUSY, FAILED, TIMEOUT = "upstream_busy", "upstream_failed", "upstream_timeout"
 CUT = "stream_incomplete"
+TRIES = 5
 OK = "answered"
 
 
@@ -115,15 +116,13 @@ async def test_each_fault(
     model = _model(case, dialect)
     calls = {}
     for stream in (False, True):
-        call = f"fault-{case.name}-{dialect.name}-{stream}"
+        call = f"{case.name}-{dialect.name}-{stream}"
         call = "".join(c if c.isalnum() else "-" for c in call)
         # Both at once would be an attempt and a probe at a backend that is out of use.
-        answer = await ask(
-            gateway, dialect, stream=stream, model=model, call=call, script=case.script
-        )
         expected = case.stream if stream else case.whole
         if stream and case.name == NO_END and dialect.wire == "responses":
             expected = CUT  # its last event is the only one to say how it ended
+        answer, call = await _answer(gateway, dialect, case, expected, call, stream)
         _check_answer(case, dialect, answer, expected)
         calls[call] = expected
         await _bring_back(gateway, dialect, model)
@@ -146,6 +145,24 @@ async def test_each_fault(
                 visit.tokens_in,
                 visit.tokens_out,
             )
+
+
+async def _answer(
+    gateway: Gateway, dialect: Dialect, case: Case, expected: str, call: str, stream: bool
+) -> tuple[Answer, str]:
+    """With the id of its call. Asked again where this machine let half a second go by before the
+    first token: that stream has not begun, and so cannot break off."""
+    model = _model(case, dialect)
+    for number in range(TRIES):
+        name = f"{call}-{number}"
+        answer = await ask(
+            gateway, dialect, stream=stream, model=model, call=name, script=case.script
+        )
+        late = answer.error is not None and answer.error["code"] == TIMEOUT
+        if not (late and expected == CUT):
+            break
+        await _bring_back(gateway, dialect, model)
+    return answer, name
 
 
 async def _bring_back(gateway: Gateway, dialect: Dialect, model: str) -> None:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from chaos.conftest import SOAK
+from support.accounts import settled
 from support.commands import run
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread, scripted_thread
@@ -68,8 +69,16 @@ def house(
 ) -> Iterator[Gateway]:
     text = CONFIG.format(url=upstream.url, redis=valkey.url, workers=2, race=ROOM * COST)
     with running_gateway(text, tmp_path_factory.mktemp("shared")) as running:
-        time.sleep(1.0)  # both workers have found the server
+        _until_found(running, workers=2)
         yield running
+
+
+def _until_found(house: Gateway, workers: int) -> None:
+    """Each worker has found the server of Redis."""
+    until = time.monotonic() + 30
+    while (house.folder / "log.jsonl").read_text().count("redis answers") < workers:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def ask(house: Gateway, model: str, **members: Any) -> httpx.Response:
@@ -137,9 +146,12 @@ budgets: [{{per: key, tokens: 1000, soft_share: 0.001}}]
 """
     upstream.always(usage={"input": 100, "output": 50})
     with running_gateway(text, tmp_path) as first:
+        calls = []
         for _ in range(3):
-            assert ask(first, "m").status_code == 200
-        time.sleep(0.5)  # an answer is out a moment before its call is settled
+            answer = ask(first, "m")
+            assert answer.status_code == 200
+            calls.append(answer.headers["x-request-id"])
+        settled(tmp_path / ".headrace", calls)  # an answer is out a moment before
         os.kill(first.pid, signal.SIGKILL)
     with running_gateway(text, tmp_path) as second:
         answer = ask(second, "m")

@@ -115,7 +115,7 @@ def test_the_form_for_signing_in_is_sound(chromium: Chromium, world: World) -> N
 def test_the_overview_is_live(chromium: Chromium, world: World) -> None:
     with tab_of(chromium, world, "viewer", "light", "desk") as tab:
         # Playwright's own waiting evaluates text in the page, which our policy forbids.
-        until(lambda: tab.evaluate("document.querySelector('[data-part]').lastHtml !== undefined"))
+        until(lambda: tab.evaluate("document.querySelector('[data-part]')?.lastHtml !== undefined"))
         before = tab.text_content("[data-part=overview]")
         for _ in range(5):
             world.call("large")
@@ -128,7 +128,7 @@ def test_a_backend_that_was_just_taken_out_is_not_shown_in_use(
 ) -> None:
     """What the sampler knew is of the moment before."""
     place = '[data-part="backend west"]'
-    is_live = f"document.querySelector('{place}').lastHtml !== undefined"
+    is_live = f"document.querySelector('{place}')?.lastHtml !== undefined"
     with tab_of(chromium, world, "operator", "light", "phone") as tab:
         tab.goto("/console/backends")
         until(lambda: tab.evaluate(is_live))

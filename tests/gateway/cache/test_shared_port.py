@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from support.gateway_process import Gateway, running_gateway
-from support.scripted import scripted_thread
+from support.scripted import ScriptedThread, scripted_thread
 from support.valkey_process import valkey_process
 
 CONFIG = """
@@ -30,23 +30,31 @@ SAME = "How do I reset my password?", "I forgot my password, how can I reset it?
 
 
 def ask(gateway: Gateway, question: str, key: str = "ONE") -> httpx.Response:
-    response = httpx.post(
+    response = asked(gateway, question, key)
+    assert response.status_code == 200, response.text
+    return response
+
+
+def asked(gateway: Gateway, question: str, key: str = "ONE") -> httpx.Response:
+    return httpx.post(
         f"{gateway.url}/chat/completions",
         headers={"authorization": f"Bearer {KEYS[key]}"},
         json={"model": "near", "messages": [{"role": "user", "content": question}]},
         timeout=60,
     )
-    assert response.status_code == 200, response.text
-    return response
 
 
-def given(gateway: Gateway, question: str) -> httpx.Response:
-    """From what the other kept, when it has told."""
+def given(gateway: Gateway, up: ScriptedThread, question: str) -> httpx.Response:
+    """From what the other kept, when it has told. Meanwhile the provider refuses, lest this one
+    keep an answer of its own."""
+    up.always(status=400)
     end = time.monotonic() + PATIENCE_S
     while True:
-        response = ask(gateway, question)
+        response = asked(gateway, question)
         if "x-headrace-cache" in response.headers:
+            up.reset()
             return response
+        assert response.status_code == 400, response.text
         assert time.monotonic() < end
 
 
@@ -62,11 +70,11 @@ def test_replicas_share_answers_and_outlive_each_other_and_the_server(tmp_path: 
             while not server.ask("XLEN", "headrace:answers"):
                 assert time.monotonic() < end
             with running_gateway(config, folders[1], env=KEYS) as other:
-                near = given(other, SAME[0])
+                near = given(other, up, SAME[0])
                 assert near.headers["x-headrace-cache-call"] == paid
                 assert "x-headrace-cache" not in ask(other, SAME[0], "STRANGER").headers
                 os.kill(one.pid, signal.SIGKILL)
-                assert given(other, SAME[1]).headers["x-headrace-cache"] == "semantic"
+                assert given(other, up, SAME[1]).headers["x-headrace-cache"] == "semantic"
                 server.kill()
-                assert given(other, SAME[0]).headers["x-headrace-cache-call"] == paid
+                assert given(other, up, SAME[0]).headers["x-headrace-cache-call"] == paid
                 assert ask(other, "What is never asked?").headers.get("x-headrace-cache") is None

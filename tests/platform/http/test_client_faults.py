@@ -445,14 +445,14 @@ async def test_a_loop_that_stood_still_does_not_time_out_what_has_come() -> None
         def data_received(self, data: bytes) -> None:
             if data == b"stand still":
                 os.write(asked[0].get_extra_info("socket").fileno(), OK)
-                time.sleep(0.6)
+                time.sleep(1.3)
 
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Standing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, transport() as client:
         request = WireRequest(Origin("http", "127.0.0.1", port), b"POST / HTTP/1.1\r\n", b"")
-        sending = asyncio.ensure_future(client.send(request, quick(first_byte_s=0.3)))
+        sending = asyncio.ensure_future(client.send(request, quick(first_byte_s=1.0)))
         await asyncio.sleep(0.1)  # Lets a sweep see the call.
         with socket.create_connection(("127.0.0.1", port)) as poke:
             poke.sendall(b"stand still")
