@@ -15,6 +15,8 @@ import msgspec
 import pytest
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.config.pricing import OwnPrice
 from headrace.gateway import price_data, price_snapshot
@@ -51,6 +53,13 @@ USAGES = [
 def book_at(moment: datetime.datetime, **own: OwnPrice) -> PriceBook:
     snapshot = msgspec.json.decode(SHIPPED.read_bytes(), type=price_data.Snapshot)
     return PriceBook(snapshot, own_prices(own), clock=moment.timestamp)
+
+
+SHORT = book_at(
+    NOW,
+    own=OwnPrice(input="0.15", cached_input="0.075", output="0.6", reasoning="1.7"),
+    bare=OwnPrice(input="0.3"),
+)
 
 
 def theirs(provider: str, model: str, usage: Usage, at: datetime.datetime) -> int | None:
@@ -317,6 +326,26 @@ def test_a_cost_is_rounded_up_once() -> None:
     assert price.cost_microusd(Usage(input_tokens=8, output_tokens=1)) == 2
 
 
+usages = st.builds(
+    Usage,
+    st.integers(0, 10**7),
+    st.integers(0, 10**7),
+    st.integers(0, 10**7),
+    st.integers(0, 10**7),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    cache_write_tokens=st.just(0) | st.integers(0, 10**7),
+)
+
+
+@given(usages, st.sampled_from(("gpt-4o", "gpt-5", "o3", "gpt-4o-audio-preview", "own", "bare")))
+def test_the_book_s_short_way_says_what_the_price_itself_does(usage: Usage, model: str) -> None:
+    """Whatever upstreams tell: also more cached tokens than input, more reasoning than output."""
+    price = SHORT.price_of("openai", model)
+    assert price is not None
+    assert SHORT.cost_microusd("openai", model, usage) == price.cost_microusd(usage)
+
+
 def test_more_cached_than_input_tokens_are_charged_in_full() -> None:
     price = Price.per_million(input="2", output="5", cached="1")
     assert price.cost_microusd(Usage(input_tokens=3, cached_tokens=10)) == 10
@@ -391,6 +420,9 @@ def test_what_is_remembered_is_bounded() -> None:
         book.price_of("cursor", f"model-{number}")
     assert len(book._quotes) == MOST_REMEMBERED
     assert book.cost_microusd("cursor", "model-0", USAGES[3]) is None
+    for number in range(MOST_REMEMBERED + 100):
+        assert book.cost_microusd("local", f"model-{number}", USAGES[3]) == 0
+    assert set(book._flat) == set(book._quotes)
 
 
 def test_rules_that_the_package_may_come_to_use() -> None:

@@ -95,7 +95,9 @@ class Metering:
                 usage = progress.usage_or_estimate(len(call.body))
             else:
                 progress.priced = True
-            cost = self._cost(call, target, usage)
+            service = target.service  # as `_cost` does, in one step less
+            sold_as = service.priced_as or call.model
+            cost = self._prices.cost_microusd(service.provider, sold_as, usage)
             if progress.beside is not None:
                 cost = total(progress.beside.cost_microusd, cost)
             progress.cost_microusd = cost

@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct, structs
 
+from headrace.gateway.flat_prices import FlatRates, Line
 from headrace.gateway.price_data import (
     ModelRow,
     PriceRow,
@@ -43,20 +44,6 @@ class Rates(Struct, frozen=True):
     cache_write: int
     output: int | None
     reasoning: int | None
-
-
-class Line(Struct, frozen=True, gc=False):
-    """What text costs where it goes by the number of tokens alone, as integers over `scale`."""
-
-    per_request: int
-    input: int
-    output: int
-    scale: int
-
-    def cost_microusd(self, input_tokens: int, output_tokens: int) -> int:
-        """Rounded up."""
-        total = self.per_request + input_tokens * self.input + output_tokens * self.output
-        return -(-total // self.scale)
 
 
 class Price(Struct, frozen=True):
@@ -172,6 +159,15 @@ class Price(Struct, frozen=True):
             return None
         return Line(self.per_request, rates.input, rates.output, self.scale)
 
+    @property
+    def flat(self) -> FlatRates | None:
+        """What `cost_microusd` reckons by, where it takes no other way for any text, else None."""
+        line, rates = self.line, self.rates
+        if line is None or self.units is not None or rates.reasoning is None:
+            return None
+        more = rates.reasoning - line.output
+        return FlatRates(line.per_request, line.input, line.output, rates.cached, more, line.scale)
+
     def _is_text(self, usage: Usage) -> bool:
         """Nothing of it has a price by another unit."""
         return self.by_tokens and not (usage.audio_input_tokens or usage.audio_output_tokens)
@@ -264,6 +260,8 @@ class PriceBook:
         self._clock = clock
         self._models: dict[str, tuple[ModelRow, ...]] = {}
         self._quotes: dict[tuple[str, str], Quote] = {}
+        self._flat: dict[tuple[str, str], FlatRates] = {}
+        """Of those quotes that hold for good, where the price has them."""
         self.take_own(own or OwnPrices())
 
     @classmethod
@@ -277,6 +275,7 @@ class PriceBook:
         self.version = self._snapshot.version + own.mark
         """Of all the prices that are in force."""
         self._quotes.clear()
+        self._flat.clear()
 
     def price_of(self, provider: str, model: str) -> Price | None:
         """The price now, None if it is not known."""
@@ -288,10 +287,19 @@ class PriceBook:
 
     def cost_microusd(self, provider: str, model: str, usage: Usage) -> int | None:
         """What `usage` costs now, in micro-dollars rounded up; None if that is not known."""
-        quote = self._quotes.get((provider, model))
-        if quote is None or (quote.until < math.inf and self._clock() >= quote.until):
-            quote = self.quote(provider, model)
-        return None if quote.price is None else quote.price.cost_microusd(usage)
+        flat = self._flat.get((provider, model))
+        if flat is None or usage.cache_write_tokens or usage.units is not None:
+            price = self.quote(provider, model).price
+            return None if price is None else price.cost_microusd(usage)
+        # What `Price.cost_microusd` would say, found at once: each call is priced.
+        asked, answered = usage.input_tokens, usage.output_tokens
+        cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
+        total = flat.per_request + asked * flat.input + answered * flat.output
+        if cached:
+            total += cached * flat.cached - (cached if cached < asked else asked) * flat.input
+        if reasoning:
+            total += (reasoning if reasoning < answered else answered) * flat.reasoning_more
+        return -(-total // flat.scale)
 
     def of_text(self, seller: tuple[str, str], input_tokens: int, output_tokens: int) -> int | None:
         """What so many tokens of text cost now at a provider (and its name of the model), in
@@ -326,8 +334,12 @@ class PriceBook:
         if len(model) > LONGEST_NAME:
             return quote
         if len(self._quotes) >= MOST_REMEMBERED and known is None:
-            del self._quotes[next(iter(self._quotes))]
+            oldest = next(iter(self._quotes))
+            del self._quotes[oldest]
+            self._flat.pop(oldest, None)
         self._quotes[key] = quote
+        if quote.until == math.inf and quote.price is not None and quote.price.flat is not None:
+            self._flat[key] = quote.price.flat
         return quote
 
     def _made(self, found: ModelRow | None, key: tuple[str, str], now: float) -> Quote:

@@ -9,13 +9,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from headrace.gateway.flat_prices import Line
 from headrace.gateway.limits.measures import Need
 from headrace.gateway.limits.prompt_size import PromptSize, prompt_size
 from headrace.gateway.limits.sellers import Sellers, SellersOf
 from headrace.gateway.limits.token_caps import number
 from headrace.gateway.limits.token_counting import ExactCounter
 from headrace.gateway.models import Chosen
-from headrace.gateway.prices import Line
 from headrace.nouns import NO_MEMBER, Call, Operation, Passed
 
 MOST_REMEMBERED = 4_096

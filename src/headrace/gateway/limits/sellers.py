@@ -6,8 +6,9 @@ import math
 
 from msgspec import Struct
 
+from headrace.gateway.flat_prices import Line
 from headrace.gateway.models import Chosen
-from headrace.gateway.prices import Line, PriceBook
+from headrace.gateway.prices import PriceBook
 from headrace.nouns import Call, Units, Usage
 
 UNKNOWN_WINDOW = 131_072
