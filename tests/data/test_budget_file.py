@@ -43,6 +43,20 @@ async def test_what_a_kill_cut_off_counts_as_spent(tmp_path: Path) -> None:
     await again.taken(bound, need(5000 - 760, 660))
 
 
+async def test_so_does_that_of_a_budget_alone(tmp_path: Path) -> None:
+    """It goes the short way through the counters; also where the file grew."""
+    file = opened(tmp_path)
+    clerk = Clerk(MemoryCounters(file))
+    bounds = [clerk.bind(budgets=(budget(1000, key=f"b{n}"),)) for n in range(300)]
+    for bound in bounds:
+        clerk.settle(await clerk.taken(bound, need(0, 100)), 0, 40)
+        await clerk.taken(bound, need(0, 300))
+    assert {one.key: one.spent for one in opened(tmp_path).kept()} == {
+        f"b{n}": 340 for n in range(300)
+    }
+    file.close()
+
+
 async def test_a_period_that_is_over_is_forgotten(tmp_path: Path) -> None:
     clerk = Clerk(MemoryCounters(opened(tmp_path)))
     bound = clerk.bind(budgets=(budget(1000),))

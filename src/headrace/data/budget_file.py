@@ -2,6 +2,8 @@
 
 The file is mapped into memory, as the journal is: what was written there is the kernel's at once
 and costs no system call. Each budget has a slot: spent, reserved, end of the period, and its key.
+What is written together is copied at once: `pack_into` would make zeros of it for an instant, and a
+kill in between would leave them.
 Whatever is reserved when the file is opened was held by calls that a kill cut off. They may have
 cost that much, so it counts as spent.
 """
@@ -26,6 +28,7 @@ SLOT_BYTES = 512
 GROWTH_BYTES = 128 * SLOT_BYTES
 _HEAD = struct.Struct("<qqdH")
 _SUMS = struct.Struct("<qq")
+_PERIOD = struct.Struct("<qqd")
 _MOST_KEY = SLOT_BYTES - _HEAD.size
 
 
@@ -76,7 +79,7 @@ class BudgetFile:
     def begin(self, at: int, spent: int, ends_at: float) -> None:
         """A period: what is known to be spent in it, and when it ends."""
         if at >= 0:
-            struct.pack_into("<qqd", self._map, at, spent, 0, ends_at)
+            self._map[at : at + _PERIOD.size] = _PERIOD.pack(spent, 0, ends_at)
 
     def write(self, at: int, spent: int, reserved: int) -> None:
         """The sums as they are now."""

@@ -35,7 +35,6 @@ PAGES_BYTES = 64 * 1024
 whole window at once would cost each record more than the rest of this; and what was just made is
 in the processor's caches when it is written."""
 _ZEROS = bytes(PAGES_BYTES)
-_LINE_END = ord("\n")
 
 
 class Journal:
@@ -79,10 +78,10 @@ class Journal:
     def append(self, record: Record) -> None:
         """Writes one line: it is there whole when this returns. What failed has left nothing, and
         its `seq` is the next one's."""
-        line, encode_into, at = self._line, self._encode_into, self._at
-        encode_into(record, line)
-        line.append(_LINE_END)
-        end, window = at + len(line), self._window
+        line, at, window = self._line, self._at, self._window
+        self._encode_into(record, line)
+        line += b"\n"
+        end = at + len(line)
         if end > self._made or window is None:
             self._append_beyond(line)
         else:

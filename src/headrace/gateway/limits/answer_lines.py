@@ -51,8 +51,15 @@ class Lines:
         requests, tokens = standing.requests, standing.tokens
         if requests is not None and tokens is not None:
             form = self._only or self._form_of(requests, tokens)
-            left, reset, after = _told(requests, standing.requests_owed_s)
-            other, other_reset, other_after = _told(tokens, standing.tokens_owed_s)
+            owed_s, other_owed_s = standing.requests_owed_s, standing.tokens_owed_s
+            left = int((requests.burst_s - owed_s) / requests.step_s + 1e-6)
+            other = int((tokens.burst_s - other_owed_s) / tokens.step_s + 1e-6)
+            if left < 0 or other < 0 or owed_s >= 1.0 or other_owed_s >= 1.0:
+                left, reset, after = _told(requests, owed_s)
+                other, other_reset, other_after = _told(tokens, other_owed_s)
+            else:  # what `_told` says of nearly every call, without asking it twice
+                reset, after = _BELOW_A_SECOND[ceil(owed_s * 1000)]
+                other_reset, other_after = _BELOW_A_SECOND[ceil(other_owed_s * 1000)]
             text = form % (left, reset, other, other_reset, left, after, other, other_after)
         elif requests is not None:
             left, reset, after = _told(requests, standing.requests_owed_s)
@@ -97,11 +104,12 @@ def _told(rate: Rate, owed_s: float) -> tuple[int, bytes, int]:
     if left < 0:
         left = 0
     if owed_s < 1.0:
-        return left, _BELOW_A_SECOND[ceil(owed_s * 1000)], 1 if owed_s > 0.0 else 0
+        return left, *_BELOW_A_SECOND[ceil(owed_s * 1000)]
     return left, duration(owed_s), ceil(owed_s)
 
 
-_BELOW_A_SECOND = tuple(b"%dms" % ms for ms in range(1001))
+_BELOW_A_SECOND = tuple((b"%dms" % ms, min(ms, 1)) for ms in range(1001))
+"""By milliseconds, rounded up."""
 
 
 def kinds(measures: Measures) -> tuple[object, ...]:

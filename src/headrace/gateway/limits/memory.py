@@ -62,13 +62,14 @@ class Bound:
         at_once: tuple[tuple[AtOnce, AtOnceState], ...],
         budgets: tuple[tuple[Budget, BudgetState], ...],
         unused: Unused,
+        file: BudgetFile | None,
     ) -> None:
         self.measures = measures
         self.requests = requests
         self.tokens = tokens
         self.at_once = at_once
         self.budgets = budgets
-        self.few = one_of_each.of(requests, tokens, at_once, budgets, unused)
+        self.few = one_of_each.of(requests, tokens, at_once, budgets, unused, file)
         """None if there are several of a kind."""
 
 
@@ -128,6 +129,7 @@ class MemoryCounters:
             ),
             tuple((self._one_of(one), self._budget(one)) for one in measures.budgets),
             self._unused,
+            self._file,
         )
         for state in _states(bound):
             state.users += 1
@@ -167,8 +169,9 @@ class MemoryCounters:
 
     def take(self, bound: Bound, need: Need, now: float, unix: float) -> Taken | Denied:
         """Takes from all measures, or from none."""
-        if bound.few is not None:
-            taken = one_of_each.take(bound.few, need, now, unix, self._file)
+        few = bound.few
+        if few is not None:
+            taken = one_of_each.take(few, need, now, unix)
             if taken is not None:
                 return taken
         for rate, state in bound.requests:

@@ -11,21 +11,24 @@ from __future__ import annotations
 from headrace.data.budget_file import BudgetFile
 from headrace.gateway.limits import gcra
 from headrace.gateway.limits.counter_states import AtOnceState, BudgetState, RateState
-from headrace.gateway.limits.gcra import SLACK_S
+from headrace.gateway.limits.gcra import SLACK_S, refund_s
 from headrace.gateway.limits.measures import AtOnce, Budget, Need, Rate, Standing, note_budget
 
 Few = tuple[
     Rate | None,
     RateState,
+    float,
     Rate | None,
     RateState,
     AtOnce | None,
     AtOnceState,
     Budget | None,
     BudgetState,
+    BudgetFile | None,
 ]
 """A rate of requests, one of tokens, a limit of calls at once and a budget, each None if there is
-none, and after each its state."""
+none, and after each its state. After the first's, how many seconds may be owed of it when one more
+is asked for; after the last's, the file where it has a slot."""
 
 
 class Unused:
@@ -48,18 +51,26 @@ class Taken(gcra.Stake, frozen=True, eq=False, gc=False):
     """Reserved of the budget."""
     period: float
     """The end of the one that it was reserved in."""
-    file: BudgetFile | None
 
     def settle(self, tokens: int, microusd: int, now: float) -> None:
         """Replaces what was reserved by what was used, and ends the call."""
-        _, _, rate, state, limit, running, budget, kept = self.few
+        _, _, _, rate, state, limit, running, budget, kept, file = self.few
         if limit is not None:
             running.running -= 1
         if rate is not None:
-            state.settle(self, self.reserved_tokens, tokens, rate.step_s, now)
-        if budget is not None:
-            spent = microusd if budget.unit == "usd" else tokens
-            kept.settle(self.amount, self.period, spent, self.file)
+            reserved, step_s = self.reserved_tokens, rate.step_s
+            surplus = reserved - tokens
+            if surplus > 0:
+                back_s = refund_s(self, reserved * step_s, surplus * step_s, state.returned, now)
+                state.arrival -= back_s
+                state.returned += back_s
+            else:
+                state.settle(self, reserved, tokens, step_s, now)
+        if budget is not None and kept.ends_at == self.period:
+            kept.reserved -= self.amount
+            kept.spent += microusd if budget.unit == "usd" else tokens
+            if file is not None:
+                file.write(kept.slot, kept.spent, kept.reserved)
 
 
 def of(
@@ -68,28 +79,32 @@ def of(
     at_once: tuple[tuple[AtOnce, AtOnceState], ...],
     budgets: tuple[tuple[Budget, BudgetState], ...],
     unused: Unused,
+    file: BudgetFile | None,
 ) -> Few | None:
     """None if there are several of a kind."""
     if max(len(requests), len(tokens), len(at_once), len(budgets)) > 1:
         return None
+    rate, called = requests[0] if requests else (None, unused.rate)
+    room_s = 0.0 if rate is None else rate.burst_s - rate.step_s + SLACK_S
+    budget, kept = budgets[0] if budgets else (None, unused.budget)
     return (
-        *(requests[0] if requests else (None, unused.rate)),
+        *(rate, called, room_s),
         *(tokens[0] if tokens else (None, unused.rate)),
         *(at_once[0] if at_once else (None, unused.at_once)),
-        *(budgets[0] if budgets else (None, unused.budget)),
+        *(budget, kept, file if kept.slot >= 0 else None),
     )
 
 
-def take(few: Few, need: Need, now: float, unix: float, file: BudgetFile | None) -> Taken | None:
+def take(few: Few, need: Need, now: float, unix: float) -> Taken | None:
     """Takes from all of them, or nothing: None for a call that is refused, or lets a period begin,
     or is let in by an exception."""
-    requests, called, tokens, used, limit, running, budget, kept = few
+    requests, called, room_s, tokens, used, limit, running, budget, kept, file = few
     arrival = call_arrival = now
     amount, more = 0, need.tokens
     if requests is not None:
         call_arrival = called.arrival
         if call_arrival > now:
-            if call_arrival - now + requests.step_s - requests.burst_s > SLACK_S:
+            if call_arrival - now > room_s:
                 return None
             call_arrival += requests.step_s
         else:
@@ -108,16 +123,18 @@ def take(few: Few, need: Need, now: float, unix: float, file: BudgetFile | None)
         return None
     if budget is not None:
         bound = need.cost_microusd if budget.unit == "usd" else need.budget_tokens
-        if unix >= kept.ends_at or bound is None or kept.spent + kept.reserved + bound > budget.cap:
+        if unix >= kept.ends_at or bound is None:
             return None
-        amount = bound
-        kept.reserved += amount
+        amount, reserved = bound, kept.reserved + bound
+        if kept.spent + reserved > budget.cap:
+            return None
+        kept.reserved = reserved
         if file is not None:
-            file.write(kept.slot, kept.spent, kept.reserved)
+            file.write(kept.slot, kept.spent, reserved)
     called.arrival, used.arrival = call_arrival, arrival
     if limit is not None:
         running.running += 1
     standing = Standing(requests, call_arrival - now, tokens, arrival - now)
     if budget is not None and kept.spent >= budget.soft:
         note_budget(standing, kept.budget or budget, kept.spent, kept.ends_at)
-    return Taken(now, arrival, used.returned, standing, few, more, amount, kept.ends_at, file)
+    return Taken(now, arrival, used.returned, standing, few, more, amount, kept.ends_at)
