@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that stands still for a moment is no fault of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 NOBODY = Path(__file__).parent / "support" / "nobody.pem"
 _AUTHORITIES = os.environ.get("SSL_CERT_FILE")

@@ -72,9 +72,12 @@ def postgres_process() -> Iterator[PostgresProcess]:
     """Runs until the block is left."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-postgres-"))
     server = get_server(folder / "data", cleanup_mode="stop")
+    running = PostgresProcess(server)
     try:
-        yield PostgresProcess(server)
+        yield running
     finally:
+        if (server.pgdata / "postmaster.pid").exists():
+            running.kill()  # its orderly end takes seconds, and all is thrown away
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -50,7 +50,6 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
 def postgres() -> Iterator[PostgresProcess]:
     with postgres_process() as server:
         yield server
-        server.kill()  # its orderly end takes seconds
 
 
 @pytest.fixture(params=["file", "redis", "postgres"])

@@ -67,7 +67,9 @@ async def _survives(pieces: list[bytes], ending: str, body_by_chunks: bool) -> N
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(pieces=answers, ending=st.sampled_from(["fin", "reset"]), by_chunks=st.booleans())
 def test_garbage_ends_in_an_error_or_a_body(
@@ -79,7 +81,9 @@ def test_garbage_ends_in_an_error_or_a_body(
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     body=st.binary(max_size=300),
