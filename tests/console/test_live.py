@@ -62,6 +62,13 @@ def test_redis_that_does_not_answer_is_told() -> None:
     )
 
 
+def test_proxies_that_nobody_trusts_are_told_once_and_escaped() -> None:
+    known = gathered(1)
+    known.moments["w1"] = known.moments["w2"] = Moment(untrusted_proxy="10.0.0.1 sends <it>")
+    page = live_parts(Templates(Assets()), Readings().take(known, 1.0))["overview"]
+    assert page.count('<p class="notice warn">10.0.0.1 sends &lt;it&gt;.</p>') == 1
+
+
 def test_the_past_is_bounded_and_gaps_are_shown() -> None:
     readings = Readings()
     for step in range(1000):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from headrace.edge.client_address import TrustedProxies
+from headrace.config.loading import load
+from headrace.edge.client_address import AddressWatch, TrustedProxies
+from headrace.gateway.by_address import is_by_address
 
 PROXY, OUTER, CLIENT, LIE = "10.0.0.1", "10.0.0.2", "192.0.2.7", "203.0.113.66"
 
@@ -104,3 +107,39 @@ def test_long_headers_are_cheap_and_many_peers_bounded() -> None:
 def test_a_range_that_is_none() -> None:
     with pytest.raises(ValueError, match="999"):
         TrustedProxies(["999.0.0.0/8"])
+
+
+def test_who_speaks_for_others_without_being_trusted_is_told_once() -> None:
+    told: list[str] = []
+    proxies = TrustedProxies(["10.0.0.0/8"])
+    watch = AddressWatch(proxies, told.append)
+    said = [(b"x-forwarded-for", CLIENT.encode())]
+    assert watch.client(PROXY, said) == CLIENT
+    assert watch.client(LIE, []) == LIE
+    assert watch.client("", said) == ""
+    assert told == [], "a trusted proxy, nobody's proxy, a socket without an address"
+    assert watch.client("2001:db8::9", said) == "2001:db8::9"
+    assert watch.client(LIE, said) == LIE
+    assert watch.client(PROXY, said) == CLIENT
+    assert len(told) == 1
+    assert "2001:db8::9 sends x-forwarded-for" in told[0]
+    assert "`server: {trusted_proxies: ['2001:db8::9']}`" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "goes"),
+    [
+        ("limits: [{per: [user, ip], requests: 3}]", True),
+        ("limits: [{per: user, requests: 3}]", False),
+        ("budgets: [{per: user, tokens: 3, every: day, only: {ip: 192.0.2.7}}]", True),
+        ("keys: {k: {secret: env:K, ip_ranges: [10.0.0.0/8]}}", True),
+        ("keys: {k: {secret: env:K, limits: [{per: ip, requests: 3}]}}", True),
+        ("keys: {k: {secret: env:K}}", False),
+        ("tenants: {t: {teams: {u: {limits: [{per: ip, requests: 3}]}}}}", True),
+    ],
+)
+def test_what_goes_by_addresses(more: str, goes: bool, tmp_path: Path) -> None:
+    (tmp_path / "headrace.yaml").write_text(
+        f'backends: {{up: {{provider: openai, url: "http://127.0.0.1:9/v1"}}}}\n{more}\n'
+    )
+    assert is_by_address(load(tmp_path / "headrace.yaml").config) is goes

@@ -264,7 +264,7 @@ def _values(values: str | Sequence[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-def _terms(config: Config) -> Iterator[KeyTerms | UnitTerms]:
+def terms_in(config: Config) -> Iterator[KeyTerms | UnitTerms]:
     """Of keys, of those that access tokens are granted, and of what they are under."""
     yield from config.keys.values()
     for issuer in config.oidc.issuers.values():
@@ -274,7 +274,7 @@ def _terms(config: Config) -> Iterator[KeyTerms | UnitTerms]:
 
 def any_bounded(config: Config) -> bool:
     """Whether a key, a token or what they are under brings limits or budgets with it."""
-    return any(terms.limits or terms.budgets for terms in _terms(config))
+    return any(terms.limits or terms.budgets for terms in terms_in(config))
 
 
 def counts_apart(config: Config) -> bool:

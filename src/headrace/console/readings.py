@@ -90,6 +90,8 @@ class Now(Struct, frozen=True):
     ledger_behind_s: float | None
     without_redis: int
     """Workers that it does not answer."""
+    untrusted_proxies: list[str]
+    """Who speaks for other clients and is not trusted, where addresses decide; in words."""
     points: list[Point]
 
 
@@ -130,6 +132,8 @@ class Readings:
             refused=_refused(counted, None if long is None else long[1]),
             ledger_behind_s=gathered.ledger_behind_s,
             without_redis=without_redis(gathered.moments.values()) or 0,
+            untrusted_proxies=sorted(
+                {m.untrusted_proxy for m in gathered.moments.values() if m.untrusted_proxy}),
             points=self._with_point(recent, short_s, at),
         )  # fmt: skip
         self._keep(counted, at)

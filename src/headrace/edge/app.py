@@ -8,7 +8,7 @@ from typing import Protocol
 
 from headrace.edge import anthropic, kept_responses, openai, passed_on, reading, realtime
 from headrace.edge.cache_feedback import Feedback
-from headrace.edge.client_address import TrustedProxies
+from headrace.edge.client_address import ClientAddress
 from headrace.edge.client_reply import AnthropicReply, ClientReply
 from headrace.edge.correlation import correlation_id
 from headrace.edge.head import Head, head_of
@@ -54,7 +54,7 @@ class Runtime(Protocol):
 
     pipeline: Pipeline
     json_depth_limit: int
-    proxies: TrustedProxies | None
+    proxies: ClientAddress | None
 
     def readiness(self) -> list[str]:
         """What stands in the way of answering; empty if nothing does."""

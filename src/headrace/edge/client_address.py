@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Protocol
 
 from headrace.platform.http.guard import unwrapped
 
 _KNOWN_LIMIT = 4096
 _HOPS_LIMIT = 32
+_FORWARDED_FOR = b"x-forwarded-for"
+_SPOKEN_BY = (_FORWARDED_FOR, b"forwarded")
 _FOR = re.compile(rb"(?:^|;)\s*for=(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
+
+
+class ClientAddress(Protocol):
+    """Who knows a client's address."""
+
+    def client(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """The client's address. `peer` is the socket's; `headers` have lower-case names."""
+        ...
 
 
 class TrustedProxies:
@@ -36,7 +46,7 @@ class TrustedProxies:
 
     def client(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
         """The client's address. `peer` is the socket's; `headers` have lower-case names."""
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return peer
         hops = [
             hop
@@ -51,11 +61,12 @@ class TrustedProxies:
             if said is None:
                 break  # not an address: who stands behind it is not known
             address = said
-            if not self._trusts(said):
+            if not self.trusts(said):
                 break
         return address
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Whether it is the address of a proxy that is believed."""
         trusted = self._known.get(address)
         if trusted is None:
             trusted = self._is_within(address)
@@ -70,6 +81,39 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+class AddressWatch:
+    """Where limits or keys go by the client's address: beside finding it, notices a peer that
+    speaks for others without being trusted, for all whom it speaks for then have one address."""
+
+    def __init__(self, proxies: TrustedProxies | None, tell: Callable[[str], None]) -> None:
+        """`tell` is called once, with what is the matter and what to write."""
+        self._proxies = proxies
+        self._tell: Callable[[str], None] | None = tell
+
+    def client(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """As of `TrustedProxies`."""
+        if self._tell is not None and peer and not self._trusts(peer):
+            named = {name for name, _ in headers if name in _SPOKEN_BY}
+            if named:
+                tell, self._tell = self._tell, None
+                tell(untrusted(peer, "x-forwarded-for" if _FORWARDED_FOR in named else "forwarded"))
+        return peer if self._proxies is None else self._proxies.client(peer, headers)
+
+    def _trusts(self, peer: str) -> bool:
+        return self._proxies is not None and self._proxies.trusts(peer)
+
+
+def untrusted(peer: str, header: str) -> str:
+    """What an operator is told of a peer that sends this header."""
+    written = f"'{peer}'" if ":" in peer else peer
+    more = ", client_address_header: forwarded" if header == "forwarded" else ""
+    return (
+        f"{peer} sends {header} but is not among server.trusted_proxies, so limits by address and "
+        f"keys' ip_ranges take {peer} for the address of all its clients. If it is a proxy of "
+        f"yours, write `server: {{trusted_proxies: [{written}]{more}}}`; if not, all is well"
+    )
 
 
 def _forwarded(hop: bytes) -> bytes:

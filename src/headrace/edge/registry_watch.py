@@ -28,13 +28,13 @@ class RegistryWatch:
     def __init__(
         self,
         rows: Rows,
-        on_bounded: Callable[[], None],
+        on_kind: Callable[[], None],
         written: Mapping[UnitName, UnitRecord] | None = None,
     ) -> None:
-        """`on_bounded` is called when the first key with limits or budgets has come. `written` are
-        the tenants, teams and users of the configuration."""
+        """`on_kind` is called when the first key with limits or budgets has come, and the first
+        that goes by addresses. `written` are the tenants, teams and users of the configuration."""
         self.keyring = Keyring(written)
-        self._on_bounded = on_bounded
+        self._on_kind = on_kind
         self._rows = rows
         self._away = False
         self.known = True
@@ -68,15 +68,16 @@ class RegistryWatch:
 
     async def look(self) -> None:
         """Takes up what has changed. Raises OSError."""
-        before = self.keyring.bounded
+        before = self.keyring.bounded, self.keyring.by_address
         found = await asyncio.to_thread(self._changed, self.keyring.revision)
         if isinstance(found, Keyring):
             self.keyring.become(found)
         elif found:
             self.keyring.take(found)
             log.info("keys taken up", extra={"detail": f"{len(found)} rows changed"})
-        if self.keyring.bounded and not before:
-            self._on_bounded()
+        after = self.keyring.bounded, self.keyring.by_address
+        if any(now and not then for now, then in zip(after, before, strict=True)):
+            self._on_kind()
 
     def close(self) -> None:
         self._rows.close()

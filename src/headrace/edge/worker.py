@@ -36,6 +36,7 @@ from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
+from headrace.gateway.by_address import is_by_address
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.gate import Gate
@@ -130,11 +131,13 @@ class Worker:
             share_answers(self._parts, url)
         self._registry = RegistryWatch(
             open_registry(loaded.store_folder, url),
-            self._bounded,
+            self._kind_came,
             written_units(loaded.config),
         )
         self._registry.load()
         self._issuer_keys = KeyStore(environ)
+        self._untrusted: str | None = None
+        """Who speaks for others and is not trusted, in words."""
         self._telemetry = WorkerTelemetry(loaded.config, self._parts, self._secrets, self._scrub)
         backlog = Backlog(loaded.store_folder, loaded.config.store, self._parts.metering)
         self._upkeep = Upkeep(self._parts, self._journal, backlog, self._telemetry, self._gate)
@@ -231,24 +234,29 @@ class Worker:
             self._logs.scrubber = Scrubber((*self._secrets.known(), *own))
             self._audit.log.scrub = self._logs.scrubber.scrub
         self._telemetry.take_up(config)
-        return ConfiguredRuntime(pipeline, config.server, self._registry)
+        self._untrusted = None
+        by_address = is_by_address(config) or self._registry.keyring.by_address
+        return ConfiguredRuntime(
+            pipeline, config.server, self._registry, self._tell_untrusted if by_address else None
+        )
 
     def _scrub(self, text: str) -> str:
         return text if self._logs is None else self._logs.scrubber.scrub(text)
 
     def _snapshot(self) -> Snapshot | None:
         snapshot = self._telemetry.snapshot(self._gate())
-        if snapshot is not None and self._shared is not None:
-            snapshot.now.redis_up = self._shared.up
+        if snapshot is not None:
+            snapshot.now.untrusted_proxy = self._untrusted
+            if self._shared is not None:
+                snapshot.now.redis_up = self._shared.up
         return snapshot
 
     def _gate(self) -> Gate | None:
         return self._app.runtime.pipeline.gate
 
-    def _bounded(self) -> None:
-        """Keys of the registry have limits now."""
-        if self._gate() is None:
-            self._app.runtime = self._runtime(self._config)
+    def _kind_came(self) -> None:
+        """Keys of the registry have limits now, or go by addresses."""
+        self._app.runtime = self._runtime(self._config)
 
     async def _open_control(self) -> None:
         try:
@@ -301,6 +309,10 @@ class Worker:
         for field in needs_restart(self._loaded.config, loaded.config):
             log.warning("restart needed", extra={"detail": f"{field} changes at the next start"})
         log.info("configuration reloaded", extra={"detail": str(loaded.source)})
+
+    def _tell_untrusted(self, what: str) -> None:
+        self._untrusted = what
+        log.warning("clients may share an address", extra={"detail": what})
 
     def _tell_unpriced_keys(self) -> None:
         """Budgets of the registry stand in no file whose check would tell of them."""

@@ -16,6 +16,7 @@ import msgspec
 from headrace.allowances import BudgetRule
 from headrace.data.registry.records import KeyRecord, UnitRecord, key_of, unit_of
 from headrace.data.registry.rows import Row
+from headrace.gateway.by_address import brings_address
 from headrace.gateway.callers import Known, known_by_record, under
 
 log = logging.getLogger("headrace.keyring")
@@ -43,6 +44,8 @@ class Keyring:
         self.revision = 0
         self.bounded_by: str | None = None
         """One of them that brings limits or budgets with it, in words."""
+        self.by_address = False
+        """Any of them, now or before, went by the client's address."""
         self._digests: dict[str, tuple[bytes, ...]] = {}
         """By key id, for those that change."""
         self._units: dict[UnitName, UnitRecord] = {}
@@ -79,7 +82,7 @@ class Keyring:
     def become(self, other: Keyring) -> None:
         """Takes over what another knows, at once. The other is of no more use."""
         self.known, self.revision = other.known, other.revision
-        self.bounded_by = other.bounded_by
+        self.bounded_by, self.by_address = other.bounded_by, other.by_address
         self._digests, self._units, self._shared = other._digests, other._units, other._shared
         self._taken_under = other._taken_under
         self._settle_own()
@@ -98,6 +101,7 @@ class Keyring:
                     # Also without a key: callers with access tokens may be under it.
                     if unit.limits or unit.budgets:
                         self.bounded_by = f"the {unit.kind} {unit.name!r}"
+                        self.by_address |= brings_address(unit)
             except msgspec.MsgspecError as error:
                 self._leave_out(row, error)
             self.revision = max(self.revision, row.revision)
@@ -110,6 +114,7 @@ class Keyring:
         except ValueError as error:
             log.error("a key is left out", extra={"detail": f"{key.id}: {error}"})
             found = []
+        self.by_address |= key.revoked_unix_s is None and brings_address(key.terms)
         for digest in self._digests.pop(key.id, ()):
             self.known.pop(digest, None)
         for digest, known in found:

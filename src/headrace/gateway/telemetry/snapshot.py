@@ -201,6 +201,8 @@ class Moment(Struct):
     """The loosest bound of a model; None where there is none."""
     redis_up: bool | None = None
     """Whether Redis answers this worker; None where none is configured."""
+    untrusted_proxy: str | None = None
+    """Who speaks for other clients and is not trusted, where addresses decide; in words."""
 
 
 def budgets_used(moments: Iterable[Moment]) -> dict[tuple[str, str], float]:
