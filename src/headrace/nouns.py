@@ -264,6 +264,8 @@ class Call(Struct, gc=False):
     """Of an operation that is passed on."""
     standing: bytes = b""
     """Header lines that tell this client how it stands with its limits."""
+    in_company: bool = False
+    """It takes its steps with others that came together with it."""
 
 
 class Outcome(Struct, frozen=True):

@@ -25,6 +25,7 @@ from headrace.gateway.progress import Progress
 from headrace.gateway.shedding import overloaded, priority_of
 from headrace.gateway.tokens import KeysAwaited
 from headrace.nouns import PASSED_ON, Call, Dialect, Operation
+from headrace.platform.cohort import others_first
 from headrace.platform.http.exchange import Answer, Exchange, Request
 from headrace.platform.http.limits import Violation
 
@@ -132,6 +133,9 @@ class App:
         if call is None:
             return
         reply.call = call
+        if exchange.in_company:
+            call.in_company = True
+            await others_first()
         pipeline = runtime.pipeline
         names_files = pipeline.models.keeps_files and named_files.may_name(call)
         if names_files and await named_files.refused(call, reply, pipeline):

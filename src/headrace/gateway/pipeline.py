@@ -38,6 +38,7 @@ from headrace.gateway.reply import Reply
 from headrace.gateway.session import session_of
 from headrace.gateway.steps import GiveUp, Go, Wait
 from headrace.nouns import Call
+from headrace.platform.cohort import others_first
 
 log = logging.getLogger("headrace.pipeline")
 
@@ -240,7 +241,11 @@ class Pipeline:
         except Refused as busy:
             return Failure(Kind.BUSY_HERE, busy, busy.retry_after_s)
         try:
+            if call.in_company:
+                await others_first()
             self.parts.metering.intend(call, target, progress)
+            if call.in_company:
+                await others_first()
             if call.stream:
                 lines = about(progress) + explained(call, plan)
                 await attempt.stream(one, lines, reply, plan.first_token)
@@ -250,6 +255,8 @@ class Pipeline:
                     body = await attempt.whole(one)
                 else:
                     body = await race.whole(one, plan, chosen, self.parts.metering)
+                if call.in_company:
+                    await others_first()
                 plan.ended(time.monotonic())
                 self.parts.metering.price(call, progress)
                 progress.status, progress.finish = 200, "complete"

@@ -90,6 +90,11 @@ class Exchange:
         """The address of the other end of the socket, without its port."""
         return self._connection.peer
 
+    @property
+    def in_company(self) -> bool:
+        """For the handler's first step: many requests came together with this one."""
+        return self._connection.server.cohort.is_large
+
     def header(self, name: bytes) -> bytes | None:
         """The first value under a lower-case name."""
         for key, value in self.headers:

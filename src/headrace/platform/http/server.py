@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
 
+from headrace.platform.cohort import Cohort
 from headrace.platform.http.bursts import Bursts
 from headrace.platform.http.exchange import Answer, Exchange, Interrupted, Request
 from headrace.platform.http.limits import ServerLimits, Violation
@@ -46,6 +47,8 @@ class HttpServer:
         self.connections: set[ServerConnection] = set()
         self.draining = False
         self.body_bytes_held = 0
+        self.cohort = Cohort()
+        """Of requests."""
         self.date_line = b""
         self.shed: Shed | None = None
         """Set by `shed_by`."""

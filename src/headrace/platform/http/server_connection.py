@@ -318,6 +318,7 @@ class ServerConnection(asyncio.Protocol):
             return
         self.deadline = NEVER
         self.exchange = exchange
+        self.server.cohort.join()
         self._task = self.server.loop.create_task(self._handle(exchange))
 
     async def _handle(self, exchange: Exchange) -> None:
