@@ -15,7 +15,8 @@ import pytest
 from headrace.data.redis_link import RedisAddress, RedisAway, RedisLink
 from headrace.data.redis_wire import Refusal
 from headrace.errors import Setup, install_extra
-from support.valkey_process import ValkeyProcess, free_port, tls_in_front, valkey_process
+from support.free_ports import free_port
+from support.valkey_process import ValkeyProcess, tls_in_front, valkey_process
 
 PATIENCE_S = 20.0
 SOON_S = 0.5

