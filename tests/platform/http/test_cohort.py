@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import uvloop
-from server_lab import PATIENCE_S, read_all, serving, statuses
+from server_lab import PATIENCE_S, Served, read_all, serving, statuses, until
 
 from headrace.platform.cohort import LEAST, Cohort, others_first
 from headrace.platform.http.exchange import Exchange
@@ -33,16 +36,29 @@ async def _asked_together(count: int, turns: int = 2) -> tuple[Steps, list[bool]
 
     async with serving(handle) as served:
         opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(count)]
-        await asyncio.sleep(0.05)  # the server has accepted them
+        await until(lambda: len(served.server.connections) == count)
         for _ in range(turns):
             for number, (_, writer) in enumerate(opened):
-                writer.write(REQUEST % number)  # it cannot read before this loop goes on
+                os.write(_file_of(writer), REQUEST % number)
+            _all_have_come(served)  # it cannot read before this loop goes on
             for reader, _ in opened:
                 answer = await asyncio.wait_for(reader.readuntil(b"yes"), PATIENCE_S)
                 assert statuses(answer) == [200]
         for _, writer in opened:
             writer.close()
     return steps, company
+
+
+def _file_of(transport: Any) -> int:
+    return int(transport.get_extra_info("socket").fileno())
+
+
+def _all_have_come(served: Served) -> None:
+    """On a busy machine even the way to itself takes a while, for one longer than for another."""
+    for connection in served.server.connections:
+        line = select.poll()
+        line.register(_file_of(connection._transport), select.POLLIN)
+        assert line.poll(PATIENCE_S * 1000)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
