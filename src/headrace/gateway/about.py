@@ -10,6 +10,8 @@ from headrace.nouns import Call
 
 EXPLAIN_LIMIT_BYTES = 6_000
 """Clients and proxies take about 8 KiB of one header."""
+_WHENCE = b"x-headrace-backend: %b\r\nx-headrace-attempts: %d\r\n"
+_WHENCE_AND_COST = _WHENCE + b"x-headrace-cost-usd: %d.%06d\r\n"
 
 
 def about(progress: Progress) -> bytes:
@@ -17,14 +19,10 @@ def about(progress: Progress) -> bytes:
     target = progress.target
     if target is None:
         return b""
-    lines = b"x-headrace-backend: %b\r\nx-headrace-attempts: %d\r\n" % (
-        target.name.encode(),
-        progress.attempts,
-    )
-    cost = progress.cost_microusd
+    name, cost = target.name.encode(), progress.cost_microusd
     if cost is None:
-        return lines
-    return b"%bx-headrace-cost-usd: %d.%06d\r\n" % (lines, cost // 1_000_000, cost % 1_000_000)
+        return _WHENCE % (name, progress.attempts)
+    return _WHENCE_AND_COST % (name, progress.attempts, cost // 1_000_000, cost % 1_000_000)
 
 
 def explained(call: Call, plan: CallPlan) -> bytes:

@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from headrace.gateway.flat_prices import Line
 from headrace.gateway.limits.measures import Need
-from headrace.gateway.limits.prompt_size import PromptSize, prompt_size
+from headrace.gateway.limits.prompt_size import BYTES_PER_TOKEN, PART, prompt_size
 from headrace.gateway.limits.sellers import Sellers, SellersOf
 from headrace.gateway.limits.token_caps import number
 from headrace.gateway.limits.token_counting import ExactCounter
 from headrace.gateway.models import Chosen
-from headrace.nouns import NO_MEMBER, Call, Operation, Passed
+from headrace.nouns import NO_MEMBER, Call, Operation
 
 MOST_REMEMBERED = 4_096
 MOST_CHOICES = 128
@@ -62,17 +62,23 @@ class Reckoning:
             terms = self._found(call, chosen)
         passed, before = call.passed, call.tokens_before
         if passed is not None:
-            size, answer = _size_of(passed), passed.answer_tokens
-            if not size.most:
+            likely, prompt = passed.estimate.input_tokens, passed.most_tokens
+            answer = passed.answer_tokens
+            if not prompt:
                 return NOTHING
         else:
             exact, answer = self._exact, _answer_tokens(call)
-            if exact is None:
-                size = prompt_size(call.body)
-            else:
+            if exact is not None:
                 size = exact.prompt_size(call, terms.sellers.model)
-        prompt = size.most + before
-        likely = size.likely + before + (self._assumed if answer is None else answer)
+                likely, prompt = size.likely, size.most
+            elif call.body.find(PART) >= 0:
+                size = prompt_size(call.body)
+                likely, prompt = size.likely, size.most
+            else:  # what `prompt_size` says of most bodies, without asking it
+                prompt = len(call.body)
+                likely = prompt // BYTES_PER_TOKEN
+        prompt += before
+        likely += before + (self._assumed if answer is None else answer)
         if reserve is None:
             need = Need(prompt, answer, None, likely, 0, answer is not None)
         else:  # an upper bound
@@ -98,10 +104,6 @@ class Reckoning:
         terms = Terms(chosen, sellers, line, until, twice)
         self._terms[call.model, id(chosen)] = terms
         return terms
-
-
-def _size_of(passed: Passed) -> PromptSize:
-    return PromptSize(passed.estimate.input_tokens, passed.most_tokens)
 
 
 def _answer_tokens(call: Call) -> int | None:
