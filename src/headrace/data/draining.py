@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from headrace.data import private_files
 from headrace.data.ledger import Batch, Ledger, Outrun, Run
 from headrace.data.ledger_rows import Bound, row_of, row_of_orphan
 from headrace.data.records import Intent, Opening
@@ -211,7 +212,7 @@ def chain_name(folder: Path) -> str:
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         unnamed = folder / f"ledger-chain.{os.getpid()}"
-        with unnamed.open("w") as file:
+        with open(unnamed, "w", opener=private_files.opener) as file:
             file.write(secrets.token_hex(8) + "\n")
             file.flush()
             os.fsync(file.fileno())

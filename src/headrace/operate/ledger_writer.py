@@ -23,6 +23,7 @@ from msgspec import Struct
 from headrace.config.exporting import AnyExport
 from headrace.config.pricing import OwnPrice
 from headrace.config.storing import Store
+from headrace.data import private_files
 from headrace.data.database import Database, DatabaseAway, DatabaseDamaged
 from headrace.data.databases import database
 from headrace.data.draining import (
@@ -146,7 +147,7 @@ class Writer:
         elif now - self._caught_up > CAUGHT_UP_EVERY_S:
             self._caught_up = now
             with contextlib.suppress(OSError):
-                (self._folder / CAUGHT_UP).touch()
+                (self._folder / CAUGHT_UP).touch(mode=private_files.MODE)
         return done.more
 
     def _tell_lost(self, done: Turn) -> None:

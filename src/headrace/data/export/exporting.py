@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.data import private_files
 from headrace.data.database import Database, DatabaseAway, Row
 from headrace.data.export.sink import Sink, Undelivered
 from headrace.data.ledger_tables import COLUMNS
@@ -104,10 +105,8 @@ def _read_cursor(path: Path, chain_name: str) -> int:
 def _write_cursor(path: Path, chain_name: str, position: int) -> None:
     """What was sent is sent again if this is lost; that is what the id is for. Raises
     Undelivered."""
-    unnamed = path.with_suffix(".new")
     try:
-        unnamed.write_text(f"{chain_name} {position}\n")
-        unnamed.replace(path)
+        private_files.replace(path, f"{chain_name} {position}\n".encode())
     except OSError as error:
         raise Undelivered(f"{path}: {error.strerror}") from error
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from headrace.data import private_files
+
 FILE_NAME = "alerts.json"
 
 
@@ -41,9 +43,7 @@ class AlertBoard(Struct, frozen=True, kw_only=True):
 
 def write_board(folder: Path, board: AlertBoard) -> None:
     """`folder` is the store's. Raises OSError."""
-    path, new = folder / FILE_NAME, folder / f"{FILE_NAME}.new"
-    new.write_bytes(msgspec.json.encode(board))
-    new.replace(path)
+    private_files.replace(folder / FILE_NAME, msgspec.json.encode(board))
 
 
 def read_board(folder: Path) -> AlertBoard | None:

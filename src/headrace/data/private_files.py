@@ -1,0 +1,23 @@
+"""Files of the store's folder, which is nobody's but the gateway's: also where somebody made the
+folder beforehand, open to all. Files that others check by, such as the audit log's public key, are
+not made here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MODE = 0o600
+
+
+def opener(path: str, flags: int) -> int:
+    """For `open`: what it makes is readable by this user alone."""
+    return os.open(path, flags, MODE)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Whoever reads meanwhile finds the old content or the new one. Raises OSError."""
+    new = path.with_name(f"{path.name}.new")
+    with open(new, "wb", opener=opener) as file:
+        file.write(content)
+    new.replace(path)
