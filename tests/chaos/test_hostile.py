@@ -151,6 +151,7 @@ async def test_parameters_are_named_only_if_the_client_sent_them(
     fault = {"kind": "hostile", "form": "control_characters", "status": 400, "canary": CANARY}
     answer = await ask(gateway, DIALECTS[0], stream=False, script={"fault": fault})
     call = str(answer.header("x-request-id"))
+    assert gateway.log_lines(call)
     raw = (gateway.folder / "log.jsonl").read_bytes()
     (line,) = [line for line in raw.splitlines() if call.encode() in line]
     assert not [byte for byte in line if byte < 32 or byte == 127]
