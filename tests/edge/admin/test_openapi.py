@@ -20,6 +20,7 @@ from headrace.gateway.administration.wishes import NewAdminKey, NewKey, NewTeam,
 from support.admin_thread import AdminThread, admin_thread
 
 OWN = "Zq8rT2vL5xW9cN4bK7mJ1hG6fD3sA0pY"
+JSON = {"content-type": "application/json"}
 KEY = {"authorization": f"Bearer {OWN}"}
 EXAMPLES = 200 if os.environ.get("HEADRACE_SOAK") == "1" else 8
 
@@ -75,6 +76,46 @@ def test_the_api_is_as_documented(api: BaseSchema, route: Route) -> None:
     good()
     if "{" in route.path or route.body is not None or route.query is not None:
         bad()
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("50", "50"),
+        ("0.1", "0.1"),
+        ("123456789.123456", "123456789.123456"),  # a float has no room for one digit more
+        ("999999999.999999", "999999999.999999"),
+        ("5e1", "50"),
+        ("25E-2", "0.25"),
+        ('"0.10"', "0.10"),
+    ],
+)
+def test_an_amount_may_be_a_number_and_is_taken_as_written(
+    admin: AdminThread, written: str, kept: str
+) -> None:
+    body = f'{{"budgets": [{{"per": "tenant", "usd": {written}, "soft_share": 0.75}}]}}'
+    answer = admin.ask("PATCH", "/v1/tenants/acme", OWN, content=body, headers=JSON)
+    assert answer.status_code == 200, answer.text
+    (budget,) = admin.ask("GET", "/v1/tenants/acme", OWN).json()["budgets"]
+    assert (budget["usd"], budget["soft_share"]) == (kept, 0.75)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["0.1234567", "0.30000000000000004", "-1", "1e9", "1e999999999", "1e-999999999", "true", "NaN",
+     "1000000000", "[5]", '5, "usd": 6'],
+)  # fmt: skip
+def test_a_number_that_is_no_amount_is_refused(admin: AdminThread, written: str) -> None:
+    body = f'{{"budgets": [{{"per": "tenant", "usd": {written}}}]}}'
+    answer = admin.ask("PATCH", "/v1/tenants/acme", OWN, content=body, headers=JSON)
+    assert answer.status_code == 400, answer.text
+
+
+def test_amounts_are_documented_as_text_or_number(admin: AdminThread) -> None:
+    schemas = admin.ask("GET", "/openapi.json", OWN).json()["components"]["schemas"]
+    usd = schemas["BudgetRule"]["properties"]["usd"]
+    assert {option["type"] for option in usd["anyOf"]} == {"string", "number", "null"}
+    assert "answers have text" in usd["description"]
 
 
 @pytest.mark.parametrize("query", ["step=null", "step=Null&by=model"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.edge.admin.amounts import with_texts
 from headrace.edge.admin.route import Route
 
 _WHERE = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -43,7 +44,7 @@ def query_of(values: Mapping[str, str], route: Route) -> Any:
 def body_of(data: bytes, route: Route) -> Any:
     """Of JSON. Raises Refusal."""
     try:
-        wish = msgspec.json.decode(data, type=route.body)
+        wish = msgspec.json.decode(with_texts(data), type=route.body)
         _check_texts(msgspec.json.decode(data))
         _check_names(data)
     except msgspec.ValidationError as error:

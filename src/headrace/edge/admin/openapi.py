@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from headrace import __version__
+from headrace.allowances import BudgetRule
+from headrace.edge.admin import amounts
 from headrace.edge.admin.answers import ErrorBody
 from headrace.edge.admin.route import Route
 
@@ -34,6 +36,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     for route in routes:
         kinds += [kind for kind in (route.answer, route.body, route.query) if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+    usd = components[BudgetRule.__name__]["properties"]["usd"]
+    usd.update(anyOf=[*usd["anyOf"], amounts.SCHEMA], description=amounts.SAID)
     by_kind = {_name(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     queries = {route.query.__name__ for route in routes if route.query is not None}
     paths: dict[str, dict[str, Any]] = {}
