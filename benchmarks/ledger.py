@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from headrace.data.database import Row
 from headrace.data.draining import Drain, chain_name
 from headrace.data.journal import Journal
-from headrace.data.ledger import Batch, Ledger
+from headrace.data.ledger import Ledger
 from headrace.data.ledger_calls import Calls
 from headrace.data.ledger_rows import Bound, row_of
 from headrace.data.ledger_savings import Savings
@@ -112,8 +112,11 @@ def make_store(folder: Path, rows: int) -> None:
     ledger.open()
     run = ledger.begin_run("benchmark")
     began = time.perf_counter()
-    for n, batch in enumerate(_batches(run.id, rows)):
-        ledger.commit(Batch(rows=batch, moves=[(run, Place(0, n + 1), False)]))
+    for n, some in enumerate(_batches(run.id, rows)):
+        batch = ledger.batch()
+        batch.add(some)
+        batch.moves.append((run, Place(0, n + 1), False))
+        ledger.commit(batch)
         if n % 50 == 49:
             done = (n + 1) * BATCH
             rate = done / (time.perf_counter() - began)

@@ -201,11 +201,11 @@ def test_a_reader_beside_the_writer_sees_each_record_once_and_no_half(tmp_path: 
     assert (part.over, list(part.records), part.place.lost) == (True, [], 0)
 
 
-def _read_on(reader: RunReader, folder: Path) -> list[int]:
+def _read_on(reader: RunReader, folder: Path, most_bytes: int = mmap.PAGESIZE) -> list[int]:
     found: list[int] = []
     more = True
     while more:
-        part = reader.read(dict(by_run(segments(folder)))[reader.run], mmap.PAGESIZE)
+        part = reader.read(dict(by_run(segments(folder)))[reader.run], most_bytes)
         found += [record.seq for record in part.records]
         reader.place, more = part.place, part.more
     assert all(type(record) is Opening for record in part.records)
@@ -229,6 +229,53 @@ def test_a_line_that_is_just_being_copied_is_not_read(tmp_path: Path) -> None:
         file.write(whole)
     assert _read_on(reader, tmp_path) == [2]
     journal.close()
+
+
+def test_pieces_smaller_than_a_record_bring_each_once(tmp_path: Path) -> None:
+    """Cut anywhere, while the file is written and when it is over."""
+    page = mmap.PAGESIZE
+    journal = Journal(tmp_path, segment_bytes=3 * page, window_bytes=page)
+    while_written = RunReader(journal.run, tmp_path, Place())
+    for n in range(1, 61):
+        journal.append(intent(n, f"call-{n}", model="m" * (n * 37 % 900)))
+    assert _read_on(while_written, tmp_path, 300) == list(range(1, 61))
+    journal.close()
+    for most_bytes in (1, 299, 700, 2 * page):
+        reader = RunReader(journal.run, tmp_path, Place())
+        assert _read_on(reader, tmp_path, most_bytes) == list(range(1, 61))
+
+
+def test_a_run_that_goes_on_to_another_file_meanwhile_is_not_over(tmp_path: Path) -> None:
+    """The folder was looked at before its journal began another file and left the first."""
+    page = mmap.PAGESIZE
+    journal = Journal(tmp_path, segment_bytes=page, window_bytes=page)
+    journal.append(intent(1, model="m" * 2000))
+    before = segments(tmp_path)
+    journal.append(intent(2, model="m" * 2000))
+    reader = RunReader(journal.run, tmp_path, Place())
+    part = reader.read(before)
+    assert ([r.seq for r in part.records], part.over, part.more) == ([1], False, True)
+    reader.place = part.place
+    assert _read_on(reader, tmp_path) == [2]
+    journal.close()
+
+
+def test_an_intent_that_was_torn_is_no_record_whatever_it_ends_with(tmp_path: Path) -> None:
+    """Its own text may hold what looks like its end."""
+    journal = Journal(tmp_path)
+    journal.append(intent(1, model='a}b"}"}c'))
+    journal.append(intent(2, model="a}b}c"))
+    journal.close()
+    (file,) = segments(tmp_path)
+    head, *lines = file.path.read_bytes().splitlines(keepends=True)
+    for line in lines:
+        for at, byte in enumerate(line):
+            if byte == ord("}"):
+                file.path.write_bytes(head + line[: at + 1] + b"\0" * (len(line) - at - 1))
+                seq = 1 + lines.index(line)
+                reader = RunReader(journal.run, tmp_path, Place(0, 0, seq))
+                seen = _read_on(reader, tmp_path)
+                assert seen == ([seq] if at == len(line) - 2 else [])
 
 
 def test_missing_records_are_counted(tmp_path: Path) -> None:

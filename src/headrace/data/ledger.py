@@ -12,25 +12,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from headrace.data.database import Database, Row, Transaction, migrate
-from headrace.data.ledger_rows import (
-    Key,
-    Sums,
-    by_model,
-    chained,
-    first_hash,
-    savings_of,
-    sums_of,
-)
-from headrace.data.ledger_tables import (
-    COLUMNS,
-    EACH,
-    MODELS,
-    ROLLUPS,
-    SAVED,
-    STEPS,
-    SUMS,
-    Rollup,
-)
+from headrace.data.ledger_rows import chained, first_hash
+from headrace.data.ledger_tables import COLUMNS, EACH, ROLLUPS, STEPS, SUMS, Rollup
+from headrace.data.ledger_totals import Key, Sums, Totals
 from headrace.data.records import Opening
 from headrace.data.segments import Place
 
@@ -52,15 +36,27 @@ class Run(Struct):
 
 
 class Batch(Struct):
-    """What is to be stored together."""
+    """What is to be stored together, after the chain's `position` and `hash` as they were last."""
 
+    chain: int
+    position: int
+    hash: bytes
     rows: list[Row] = field(default_factory=list)
+    """The values of `COLUMNS`."""
+    totals: Totals = field(default_factory=Totals)
     moves: list[tuple[Run, Place, bool]] = field(default_factory=list)
     """Runs, where they are read up to now, and whether that is their end."""
     opened: list[tuple[int, Opening]] = field(default_factory=list)
     """Intents without settlement, with the id of their run."""
     closed: list[tuple[int, int]] = field(default_factory=list)
     """Run and number of calls that were open in the store and no longer are."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Rows as `row_of` makes them. Few at once, soon after they were made, cost less than all
+        at the end: they are still in the processor's caches."""
+        stored, self.position, self.hash = chained(self.chain, self.position, self.hash, rows)
+        self.rows += stored
+        self.totals.add(rows)
 
 
 class Ledger:
@@ -124,23 +120,26 @@ class Ledger:
         self.runs[name] = run
         return run
 
+    def batch(self) -> Batch:
+        """An empty one that goes on where the chain ends."""
+        return Batch(self._chain, self._position, self._hash)
+
     def commit(self, batch: Batch) -> None:
         """Raises Outrun, DatabaseAway. The batch is stored if this returns, and is not if it
         raises Outrun."""
-        rows, position, last = chained(self._chain, self._position, self._hash, batch.rows)
         with self._database.transaction() as transaction:
             for run, place, ended in batch.moves:
                 self._move(transaction, run, place, ended)
-            if rows:
+            if batch.rows:
                 moved = transaction.run(
                     "UPDATE ledger_chains SET position = ?, hash = ? "
                     "WHERE chain = ? AND position = ?",
-                    (position, last, self._chain, self._position),
+                    (batch.position, batch.hash, self._chain, self._position),
                 )
                 if moved != 1:
                     raise Outrun(f"the chain is no longer at {self._position}")
-                transaction.insert("ledger", COLUMNS, rows)
-                self._add_up(transaction, batch.rows)
+                transaction.insert("ledger", COLUMNS, batch.rows)
+                self._add_up(transaction, batch.totals)
             if batch.closed:
                 transaction.run_each(
                     "DELETE FROM ledger_open WHERE run = ? AND number = ?", batch.closed
@@ -151,7 +150,7 @@ class Ledger:
                     ("run", "number", "attempt", "intent"),
                     [(r, i.number, i.attempt, i.line) for r, i in batch.opened],
                 )
-        self._position, self._hash = position, last
+        self._position, self._hash = batch.position, batch.hash
         for run, place, ended in batch.moves:
             run.place, run.ended = place, ended
 
@@ -176,14 +175,13 @@ class Ledger:
                 )
             transaction.run("UPDATE ledger_marks SET value = ? WHERE name = 'days'", (end,))
 
-    def _add_up(self, transaction: Transaction, rows: Sequence[Row]) -> None:
-        hours, tagged = sums_of(rows)
-        found = {EACH: hours, MODELS: by_model(hours), SAVED: savings_of(rows)}
+    def _add_up(self, transaction: Transaction, totals: Totals) -> None:
+        found = totals.by_rollup()
         for rollup, sums in found.items():
             _add_sums(transaction, rollup.hours, ("hour", *rollup.dimensions), rollup.sums, sums)
         self._add_to_days(transaction, found)
         key = ("hour", "tenant", "tag", "value")
-        _add_sums(transaction, "ledger_tags", key, SUMS, tagged)
+        _add_sums(transaction, "ledger_tags", key, SUMS, totals.by_tag())
 
     def _add_to_days(
         self, transaction: Transaction, found: Mapping[Rollup, Mapping[Key, Sums]]

@@ -1,30 +1,32 @@
-"""From the journal's records to the ledger's rows, their hash chain, and their sums. Pure."""
+"""From the journal's records to the ledger's rows and their hash chain. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from headrace.data.database import Row, Value
-from headrace.data.ledger_tables import CAP, COLUMNS, DIMENSIONS, MODELS
+from headrace.data.ledger_tables import COLUMNS
 from headrace.data.records import Opening, Settlement, Tags
 
-HOUR_US = 3_600_000_000
 MOST_TOKENS = 10**13
 """An upstream may say anything; sums must stay within 63 bits."""
 MOST_MICROUSD = 10**15
 ORPHAN = "orphan"
 
-_AT = {name: at for at, name in enumerate(COLUMNS[2:-1])}
-_TAGS: Final = Settlement.__struct_fields__.index("tags")
-_REASON: Final = Settlement.__struct_fields__.index("reason")
-_ORPHAN: Final = _AT["orphan"]
+AT: Final = {name: at for at, name in enumerate(COLUMNS[2:-1])}
+"""Where in a row, as `row_of` makes it, a column's value is."""
+_FIELD: Final = {name: at for at, name in enumerate(Settlement.__struct_fields__)}
+_TAGS: Final = _FIELD["tags"]
+_REASON: Final = _FIELD["reason"]
+_TOKENS: Final = slice(_FIELD["input_tokens"], _FIELD["audio_output_tokens"] + 1)
+_CACHE_WRITES: Final = _FIELD["cache_write_tokens"]
+_ORPHAN: Final = AT["orphan"]
 
 encode = msgspec.json.Encoder().encode
 
@@ -40,25 +42,17 @@ class Bound(Struct, frozen=True):
 
 def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
     """The values of `COLUMNS`, without `chain`, `position` and `hash`."""
-    cost, saved = ended.cost_microusd, ended.saved_microusd
-    tokens = (
-        ended.input_tokens,
-        ended.output_tokens,
-        ended.cached_tokens,
-        ended.reasoning_tokens,
-        ended.audio_input_tokens,
-        ended.audio_output_tokens,
-        ended.cache_write_tokens,
-    )
+    values = astuple(ended)
+    tokens, cost = values[_TOKENS], ended.cost_microusd
     if (
         max(tokens) > MOST_TOKENS
         or min(tokens) < 0
-        or saved > MOST_MICROUSD
+        or not 0 <= values[_CACHE_WRITES] <= MOST_TOKENS
+        or ended.saved_microusd > MOST_MICROUSD
         or (cost is not None and cost > MOST_MICROUSD)
         or (ended.cut_at is not None and _cut_too_large(ended))
     ):
-        ended = _bounded(ended)
-    values = astuple(ended)
+        values = astuple(_bounded(ended))
     tags = ended.tags
     return (
         run,
@@ -167,118 +161,3 @@ def chained(
         before = next_hash(before, position, values)
         stored.append((chain, position, *values, before))
     return stored, position, before
-
-
-# --- the sums
-
-Key = tuple[Value, ...]
-Sums = list[int]
-
-
-def sums_of(rows: Iterable[Row]) -> tuple[dict[Key, Sums], dict[Key, Sums]]:
-    """Sums by hour and dimensions, and by hour, tenant and tag: see `ledger_tables.SUMS`."""
-    hours: dict[tuple[int, Row], list[Row]] = {}
-    tagged: dict[tuple[int, Row], list[Row]] = {}
-    tags_of: dict[Value, Sequence[tuple[str, str]]] = {None: ()}
-    settled, tags_at, tenant = _AT["settled_us"], _AT["tags"], _AT["tenant"]
-    for row in rows:
-        hour: int = row[settled] // HOUR_US  # type: ignore[operator,assignment]
-        key, one = (hour, _dimensions(row)), _summands(row)
-        found = hours.get(key)
-        if found is None:
-            hours[key] = [one]
-        else:
-            found.append(one)
-        text = row[tags_at]
-        tags = tags_of.get(text)
-        if tags is None:
-            tags = tags_of[text] = _tags.decode(text)  # type: ignore[arg-type]
-        for tag in tags:
-            tagged.setdefault((hour, (row[tenant], *tag)), []).append(one)
-    return _summed(hours), _summed(tagged)
-
-
-_tags = msgspec.json.Decoder(list[tuple[str, str]])
-_dimensions = itemgetter(*(_AT[name] for name in DIMENSIONS))
-_summands = itemgetter(
-    *(
-        _AT[name]
-        for name in (
-            "finish", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
-            "cost_microusd", "saved_microusd", "usage_source", "orphan", "latency_us", "ttft_us",
-            "cache_write_tokens",
-        )
-    )
-)  # fmt: skip
-
-
-def _summed(found: dict[tuple[int, Row], list[Row]]) -> dict[Key, Sums]:
-    return {
-        (hour, *("" if value is None else value for value in key)): _sum(zip(*ones, strict=True))
-        for (hour, key), ones in found.items()
-    }
-
-
-def _sum(columns: Iterable[tuple[Any, ...]]) -> Sums:
-    """Of the columns of `_summands`, in the order of `SUMS`."""
-    finish, *tokens, cost, saved, source, orphan, latency, first, cache_writes = columns
-    calls, unpriced, silent = len(finish), cost.count(None), first.count(None)
-    return [
-        calls,
-        calls - finish.count("complete"),
-        *map(sum, tokens),
-        sum(cost if not unpriced else (value for value in cost if value is not None)),
-        sum(saved),
-        unpriced,
-        source.count("estimated"),
-        sum(orphan),
-        sum(latency),
-        sum(first if not silent else (value for value in first if value is not None)),
-        calls - silent,
-        sum(cache_writes),
-    ]
-
-
-def by_model(hours: Mapping[Key, Sums]) -> dict[Key, Sums]:
-    """Sums by hour and dimensions, put together for `ledger_tables.MODELS`."""
-    found: dict[Key, list[Sums]] = {}
-    for key, sums in hours.items():
-        found.setdefault(_of_model(key), []).append(sums)
-    return {
-        key: ones[0] if len(ones) == 1 else list(map(sum, zip(*ones, strict=True)))
-        for key, ones in found.items()
-    }
-
-
-_of_model = itemgetter(0, *(1 + DIMENSIONS.index(name) for name in MODELS.dimensions))
-
-
-def savings_of(rows: Iterable[Row]) -> dict[Key, Sums]:
-    """What was saved, by hour, dimensions and pattern: see `ledger_tables.SAVED`."""
-    found: dict[Key, Sums] = {}
-
-    def add(row: Row, pattern: Value, microusd: Any, unknown: bool) -> None:
-        hour: int = row[_SETTLED] // HOUR_US  # type: ignore[operator,assignment]
-        texts = ("" if value is None else value for value in _dimensions(row))
-        sums = found.setdefault((hour, *texts, pattern), [0, 0, 0])
-        sums[0] += 1
-        sums[1] += microusd
-        sums[2] += unknown
-
-    for row in rows:
-        by, cut_at = _source(row)
-        if by in _GIVEN_AGAIN:
-            finish, tier, saved = _given(row)
-            if finish == "complete":
-                add(row, tier or by if by == "cache" else by, saved, saved == 0)
-        if cut_at is not None:
-            most = row[_CUT_MICROUSD]
-            add(row, CAP, most or 0, most is None)
-    return found
-
-
-_GIVEN_AGAIN: Final = ("cache", "shared", "replay")
-_SETTLED: Final = _AT["settled_us"]
-_CUT_MICROUSD: Final = _AT["cut_microusd"]
-_source = itemgetter(_AT["answered_by"], _AT["cut_at"])
-_given = itemgetter(_AT["finish"], _AT["cache_tier"], _AT["saved_microusd"])
