@@ -33,7 +33,7 @@ from headrace.data.segments import (
 
 PIECE_BYTES = 64 * 1024
 """Read at once and brought to rows before the next: what is in the processor's caches then stays
-there from a line to its row's hash, which halves what a row costs."""
+there from a line to its row's hash."""
 BATCH_PIECES = 64
 """Of a run in one turn."""
 CAUGHT_UP = "ledger-caught-up"

@@ -95,7 +95,7 @@ by the most that it can have saved."""
 AGAIN: Final = "(answered_by = 'cache' OR answered_by = 'shared' OR answered_by = 'replay')"
 """Rows of calls that got the answer of another. A query has to hold this text for the index. SQLite
 makes a table of what stands in an `IN` for each row that is put into an index with one as its
-condition, which was a third of what a row cost."""
+condition: a third of what the insert cost."""
 _FIRST_AGAIN = "answered_by IN ('cache', 'shared', 'replay')"
 CUT: Final = "cut_at IS NOT NULL"
 """Rows of calls whose answer reached a cap."""
