@@ -83,7 +83,7 @@ extras: $(VENV)/runtime.stamp ## Install what options need, as in EXTRAS=redis,p
 # --- for developers
 
 # Tests run in parts at once, beside the checks: most wait for timeouts and processes.
-PARTS = tests/chaos tests/operate tests/clients+tests/edge
+PARTS = tests/chaos tests/operate tests/clients+tests/edge+tests/console
 PYTEST = $(BIN)/pytest -m "not soak and not sdks"
 
 test: $(VENV)/dev.stamp ## Lint, types, import rules and all tests.
