@@ -9,14 +9,13 @@ from msgspec import Struct
 
 from headrace.data.database import Database, Value
 from headrace.data.ledger_sums import COLUMN_OF
-from headrace.data.ledger_tables import HOUR_OF_ROW
+from headrace.data.ledger_tables import HOUR_OF_ROW, HOUR_US
 
 _COLUMNS: Final = (
     "tenant", "team", "user", "key", "model", "backend", "status", "finish", "reason",
 )  # fmt: skip
 FILTERS: Final = {"call": "call"} | {name: COLUMN_OF[name] for name in _COLUMNS}
 """What calls are searched by, and the column that holds it."""
-HOUR_US: Final = 3_600_000_000
 READ: Final = (
     "settled_us", "chain", "position", "call", "dialect", "operation", "model", "used_model",
     "backend", "region", "tenant", "team", "user_id", "key_id", "status", "finish", "reason",

@@ -105,7 +105,8 @@ PATTERN: Final = (
 """By what a row of `AGAIN` was answered. `ledger_totals` says the same in Python."""
 CAP: Final = "cap"
 """The pattern of rows of `CUT`."""
-HOUR_OF_ROW: Final = "settled_us / 3600000000"
+HOUR_US: Final = 3_600_000_000
+HOUR_OF_ROW: Final = f"settled_us / {HOUR_US}"
 """A query has to hold this text for the index by hour and call."""
 
 

@@ -10,9 +10,7 @@ import msgspec
 
 from headrace.data.database import Row, Value
 from headrace.data.ledger_rows import AT
-from headrace.data.ledger_tables import CAP, DIMENSIONS, EACH, MODELS, SAVED, Rollup
-
-HOUR_US: Final = 3_600_000_000
+from headrace.data.ledger_tables import CAP, DIMENSIONS, EACH, HOUR_US, MODELS, SAVED, Rollup
 
 Key = tuple[Value, ...]
 Sums = list[int]

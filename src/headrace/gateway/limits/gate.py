@@ -95,13 +95,7 @@ class Gate:
         verdict = self._counters.take(plan.bound, need, time.monotonic(), unix)
         if type(verdict) is CoroutineType:
             return self._awaited(call, plan, verdict)
-        if isinstance(verdict, Denied):
-            self._take_up(call, plan, verdict)
-        else:  # as there, of nearly every call
-            call.hold, standing = verdict, verdict.standing
-            call.standing = plan.lines.standing(standing)
-            if standing.budget is not None:
-                self._warn(standing.budget, standing)
+        self._take_up(call, plan, verdict)
         return None
 
     def _plan_of(self, call: Call, caller: Caller) -> Plan:

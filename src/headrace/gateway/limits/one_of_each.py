@@ -11,7 +11,7 @@ from __future__ import annotations
 from headrace.data.budget_file import BudgetFile
 from headrace.gateway.limits import gcra
 from headrace.gateway.limits.counter_states import AtOnceState, BudgetState, RateState
-from headrace.gateway.limits.gcra import SLACK_S, refund_s
+from headrace.gateway.limits.gcra import SLACK_S
 from headrace.gateway.limits.measures import AtOnce, Budget, Need, Rate, Standing, note_budget
 
 Few = tuple[
@@ -58,19 +58,10 @@ class Taken(gcra.Stake, frozen=True, eq=False, gc=False):
         if limit is not None:
             running.running -= 1
         if rate is not None:
-            reserved, step_s = self.reserved_tokens, rate.step_s
-            surplus = reserved - tokens
-            if surplus > 0:
-                back_s = refund_s(self, reserved * step_s, surplus * step_s, state.returned, now)
-                state.arrival -= back_s
-                state.returned += back_s
-            else:
-                state.settle(self, reserved, tokens, step_s, now)
-        if budget is not None and kept.ends_at == self.period:
-            kept.reserved -= self.amount
-            kept.spent += microusd if budget.unit == "usd" else tokens
-            if file is not None:
-                file.write(kept.slot, kept.spent, kept.reserved)
+            state.settle(self, self.reserved_tokens, tokens, rate.step_s, now)
+        if budget is not None:
+            spent = microusd if budget.unit == "usd" else tokens
+            kept.settle(self.amount, self.period, spent, file)
 
 
 def of(

@@ -28,7 +28,7 @@ SOUND_BYTES_PER_TOKEN = 3_200
 """Of 16-bit sound at 16 kHz, some 10 tokens a second."""
 FILE_BYTES_PER_TOKEN = 20
 """Of PDF files, whose pages hold text and pictures."""
-PART = b'"type"'
+_PART = b'"type"'
 """Each part that is not plain text has it; most bodies do not."""
 _MARKS = (b'"image_url"', b'"input_audio"', b'"file_data"', b'"source"')
 _decode = msgspec.json.Decoder().decode
@@ -44,7 +44,7 @@ class PromptSize(Struct, frozen=True, gc=False):
 def prompt_size(body: bytes) -> PromptSize:
     """Of a request's body."""
     # Not by `in`, which first makes and drops an exception that the part is no number.
-    if body.find(PART) >= 0 and any(mark in body for mark in _MARKS):
+    if body.find(_PART) >= 0 and any(mark in body for mark in _MARKS):
         return _with_parts(body)
     size = len(body)
     return PromptSize(size // BYTES_PER_TOKEN, size)

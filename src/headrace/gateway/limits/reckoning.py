@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from headrace.gateway.flat_prices import Line
 from headrace.gateway.limits.measures import Need
-from headrace.gateway.limits.prompt_size import BYTES_PER_TOKEN, PART, prompt_size
+from headrace.gateway.limits.prompt_size import prompt_size
 from headrace.gateway.limits.sellers import Sellers, SellersOf
 from headrace.gateway.limits.token_caps import number
 from headrace.gateway.limits.token_counting import ExactCounter
@@ -68,15 +68,11 @@ class Reckoning:
                 return NOTHING
         else:
             exact, answer = self._exact, _answer_tokens(call)
-            if exact is not None:
-                size = exact.prompt_size(call, terms.sellers.model)
-                likely, prompt = size.likely, size.most
-            elif call.body.find(PART) >= 0:
+            if exact is None:
                 size = prompt_size(call.body)
-                likely, prompt = size.likely, size.most
-            else:  # what `prompt_size` says of most bodies, without asking it
-                prompt = len(call.body)
-                likely = prompt // BYTES_PER_TOKEN
+            else:
+                size = exact.prompt_size(call, terms.sellers.model)
+            likely, prompt = size.likely, size.most
         prompt += before
         likely += before + (self._assumed if answer is None else answer)
         if reserve is None:
