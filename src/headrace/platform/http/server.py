@@ -2,7 +2,7 @@
 
 It reads each request whole, runs the handler in a task, and cancels that task within one turn of
 the loop when the client leaves. Ambiguous framing is refused: llhttp refuses Content-Length with
-Transfer-Encoding, doubled or signed lengths, bare CR or LF and folded lines; `connection.py`
+Transfer-Encoding, doubled or signed lengths, bare CR or LF and folded lines; `request_head.py`
 refuses what llhttp lets pass.
 """
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from headrace.platform.http import request_head
-from headrace.platform.http.exchange import STATUS_LINES, Exchange, Interrupted
+from headrace.platform.http.exchange import Exchange, Interrupted
 from headrace.platform.http.guard import unwrapped
 from headrace.platform.http.limits import Violation
 from headrace.platform.http.repeated_head import Repeat, RepeatedHead
+from headrace.platform.http.server_parting import (
+    DRAINING_TEXT,
+    LINGER_S,
+    NEVER,
+    PartingConnection,
+)
 from headrace.platform.http.upgrade import Taken, offers_websocket
 
 if TYPE_CHECKING:
@@ -22,47 +26,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headrace.http")
 
-NEVER = math.inf
 PIPELINE_LIMIT = 8
-LINGER_S = 2.0
-PARTING_S = 0.1
-"""A connection that is idle when draining begins is kept for so long: its client may be calling."""
 LESSONS = 4
 """Heads of a connection that are remembered without one of them coming again, then no more are."""
 CHUNK_BYTES = 16
 """What the framing of one chunk may take without being counted."""
 WRITE_HIGH_WATER = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-DRAINING_TEXT = "this gateway is stopping"
 UPGRADE_TEXT = "protocol upgrades are not served here, so set your client to HTTP/1.1"
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(PartingConnection):
     """Parses requests, runs one exchange at a time, keeps further pipelined ones waiting."""
 
     def __init__(self, server: HttpServer) -> None:
-        self.server = server
-        self.exchange: Exchange | None = None
-        """The exchange whose handler runs."""
-        self.deadline = NEVER
-        """Loop time at which the sweep ends this connection."""
+        super().__init__(server)
         self.peer = ""
-        self.congested = False
         self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport
-        self._open = False
         self._task: asyncio.Task[None] | None = None
-        self._incoming: Exchange | None = None
-        self._waiting: deque[Exchange] = deque()
-        self._body: bytes | bytearray = b""
-        self._body_bytes = 0
         self._owes_continue = False
         self._head_bytes = 0
         """Of this request all that is no body: head, chunk sizes, trailers."""
         self._reading_head = True
-        self._refused = False
         self._refusal: tuple[Violation, str] | None = None
-        self._writable: asyncio.Future[None] | None = None
         self._first = b""
         """What the request that is being read began with."""
         self._repeated: RepeatedHead | None = None
@@ -165,14 +151,6 @@ class ServerConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         return False
-
-    def pause_writing(self) -> None:
-        self.congested = True
-
-    def resume_writing(self) -> None:
-        self.congested = False
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
 
     # --- what the parser finds
 
@@ -388,93 +366,3 @@ class ServerConnection(asyncio.Protocol):
         if rest:
             protocol.data_received(rest)
         transport.resume_reading()
-
-    # --- writing and closing
-
-    def write(self, data: bytes) -> None:
-        """Writes unless the connection is gone."""
-        if self._open:
-            self._transport.write(data)
-
-    async def drained(self) -> None:
-        """Waits until the client has read enough."""
-        if self.congested:
-            self._writable = self.server.loop.create_future()
-            try:
-                await self._writable
-            finally:
-                self._writable = None
-
-    def close(self) -> None:
-        """Closes after what is written has left."""
-        if self._open:
-            self._open = False
-            self._transport.close()
-
-    def close_when_idle(self) -> None:
-        """For draining: no further request is taken, and an answer that has not begun says so, lest
-        its client send the next one into the close (RFC 9112, 9.6)."""
-        if self.exchange is None:
-            self._part(PARTING_S)
-        elif not self.exchange.started:
-            self.exchange.keep_alive = False
-
-    def _part(self, within_s: float) -> None:
-        """Of a client that was not told that its last answer was the last one here: its next
-        request may be on its way, and to close would meet it with a reset. So what comes within
-        `within_s` is answered."""
-        if self._waiting:
-            self._turn_away(self._waiting.popleft())
-            self._transport.resume_reading()
-        elif self._incoming is not None:
-            self._refuse(Violation.DRAINING, DRAINING_TEXT)
-        elif not self._refused:
-            self.deadline = self.server.loop.time() + within_s
-
-    def _turn_away(self, exchange: Exchange) -> None:
-        """A request that came whole while the server drains."""
-        self.server.body_bytes_held -= len(exchange.body)
-        self._incoming = exchange
-        self._refuse(Violation.DRAINING, DRAINING_TEXT)
-        self._incoming = None
-
-    def abort(self) -> None:
-        """Breaks the connection at once."""
-        self._open = False
-        self._transport.abort()
-
-    def timed_out(self) -> None:
-        """The sweep found the deadline passed."""
-        self.deadline = NEVER
-        if self._refused or self._incoming is None:
-            self.close()
-        else:
-            self._refuse(Violation.TOO_SLOW, "the request took too long to arrive")
-        # A peer that never reads must not keep the socket.
-        self.server.loop.call_later(LINGER_S, self.abort)
-
-    def _refuse(self, violation: Violation, what: str) -> None:
-        """Answers what no handler can, then reads on for a while so that the answer arrives
-        (closing with unread data would send a reset that may overtake it)."""
-        if self._refused or not self._open:
-            return  # it was told, or its answer was the last on this connection
-        self._refused = True
-        self._release_body()
-        if self.exchange is not None:
-            # An answer is under way: a second one would be taken for part of it.
-            self.exchange.keep_alive = False
-            return
-        target = self._incoming.target if self._incoming is not None else b""
-        headers, body = self.server.refuse(violation, target, what)
-        self.write(
-            b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[violation.status], self.server.date_line, headers, len(body), body)
-        )
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self.deadline = self.server.loop.time() + LINGER_S
-
-    def _release_body(self) -> None:
-        self.server.body_bytes_held -= self._body_bytes
-        self._body_bytes = 0
-        self._body = b""
