@@ -217,6 +217,12 @@ def test_models_that_are_left_out_are_filled_in() -> None:
             "callers.",
         ),
         (
+            "server: {client_address_header: forwarded}\nbackends: {a: {provider: local}}\n",
+            "headrace.yaml:1: server.client_address_header: it has no effect without "
+            "`trusted_proxies`: no proxy is believed. Name your proxies, as in `trusted_proxies: "
+            "[10.0.0.0/8]`, or remove the line.",
+        ),
+        (
             "store: {}\n",
             "headrace.yaml: no `backends` are written. Headrace serves what it finds in the "
             "environment, else its embedded models.",

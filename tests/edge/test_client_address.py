@@ -9,7 +9,7 @@ import pytest
 
 from headrace.config.loading import load
 from headrace.edge.client_address import AddressWatch, TrustedProxies
-from headrace.gateway.by_address import is_by_address
+from headrace.gateway.by_address import is_by_address, shared_address
 
 PROXY, OUTER, CLIENT, LIE = "10.0.0.1", "10.0.0.2", "192.0.2.7", "203.0.113.66"
 
@@ -143,3 +143,34 @@ def test_what_goes_by_addresses(more: str, goes: bool, tmp_path: Path) -> None:
         f'backends: {{up: {{provider: openai, url: "http://127.0.0.1:9/v1"}}}}\n{more}\n'
     )
     assert is_by_address(load(tmp_path / "headrace.yaml").config) is goes
+
+
+PER_IP = "limits: [{per: ip, requests: 3}]"
+IN_RANGES = "keys: {k: {secret: env:K, ip_ranges: [%s]}}"
+
+
+@pytest.mark.parametrize(
+    ("server", "more", "where"),
+    [
+        ("", "limits: [{per: user, requests: 3}, {per: ip, requests: 3}]", "limits[1]"),
+        ("host: localhost", "budgets: [{per: ip, tokens: 3}]", "budgets[0]"),
+        ("host: '::1'", IN_RANGES % "10.0.0.0/8", "keys.k.ip_ranges"),
+        ("trusted_proxies: [10.0.0.0/8]", PER_IP, "limits[0]"),
+        ("trusted_proxies: ['::1']", PER_IP, "limits[0]"),
+        ("trusted_proxies: [127.0.0.0/8]", PER_IP, None),
+        ("host: localhost, trusted_proxies: ['::1']", PER_IP, None),
+        ("", IN_RANGES % "127.0.0.0/8, '::1'", None),
+        ("", "limits: [{per: user, requests: 3}]", None),
+        ("host: 0.0.0.0", PER_IP, None),
+    ],
+)
+def test_one_address_of_all_clients_is_told_before_a_client_comes(
+    server: str, more: str, where: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "headrace.yaml"
+    file.write_text(f"server: {{{server}}}\n{more}\nbackends: {{up: {{provider: local}}}}\n")
+    loaded = load(file)
+    told = map(str, shared_address(loaded, loaded.config.server.host))
+    expected = [] if where is None else [f"{file}:2: {where}: it goes by clients' addresses"]
+    assert [text.partition(",")[0] for text in told] == expected
+    assert shared_address(loaded, "192.0.2.1") == [], "other machines come to it"

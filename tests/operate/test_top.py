@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
+from headrace.edge.client_address import untrusted
 from headrace.edge.gathering import Gathered
 from headrace.gateway.telemetry.snapshot import (
     DURATIONS_S,
@@ -37,14 +39,17 @@ def seen() -> Gathered:
     backends = [BackendNow(name, "closed", 12, 40, 0.02) for name in BACKENDS]
     backends[-1].state = "half-open"
     moment = Moment(running=12, backends=backends, budgets=[])
-    return Gathered(Counted(flows=flows), {"1": moment, "2": moment}, 0, None)
+    return Gathered(Counted(flows=flows), {"1": moment, "2": replace(moment)}, 0, None)
 
 
-def lines(width: int, rows: int | None) -> list[str]:
+def lines(width: int, rows: int | None, *notices: str) -> list[str]:
     """What is printed where nothing is cut."""
+    gathered = seen()
+    for moment, notice in zip(gathered.moments.values(), notices, strict=False):
+        moment.untrusted_proxy = notice
     console = Console(width=10 * width, file=io.StringIO(), highlight=False)
     options = console.options.update(max_width=width, no_wrap=True)
-    shown = view(seen(), Counted(), 30, width, rows)
+    shown = view(gathered, Counted(), 30, width, rows)
     printed = console.render_lines(shown, options, pad=False)
     return ["".join(segment.text for segment in line) for line in printed]
 
@@ -69,3 +74,20 @@ def test_names_are_whole_where_there_is_room_and_trouble_comes_first() -> None:
     state = next(n for n, line in enumerate(told) if "State" in line)
     assert told[state + 1].split()[:2] == [BACKENDS[-1], "half-open"]
     assert told[state + 2].split()[:2] == [BACKENDS[0], "closed"]
+
+
+@pytest.mark.parametrize(
+    ("width", "rows", "whole"), [(80, 24, True), (60, 11, False), (80, 8, False), (120, None, True)]
+)
+def test_proxies_that_are_not_trusted_are_told_within_the_size(
+    width: int, rows: int | None, whole: bool
+) -> None:
+    notices = [untrusted(peer, "forwarded") for peer in ("10.0.0.1", "2001:db8::9")]
+    told = lines(width, rows, *notices)
+    assert rows is None or len(told) <= rows
+    assert max(map(len, told)) <= width
+    text = " ".join(line.strip() for line in told)
+    assert all((f"{notice}." in text) == whole for notice in notices)
+    assert ("10.0.0.1 sends forwarded" in text) == (rows != 8)
+    assert all(heading in text for heading in ALWAYS)
+    assert "10.0.0.1" not in "".join(lines(width, rows))

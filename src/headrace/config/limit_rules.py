@@ -34,14 +34,8 @@ class LimitRules:
 
     def check(self) -> None:
         self._rules(self._config.limits, self._config.budgets, ())
-        for name, key in self._config.keys.items():
-            self._rules(key.limits, key.budgets, ("keys", name))
-        for name, issuer in self._config.oidc.issuers.items():
-            for i, grant in enumerate(issuer.grants):
-                path: KeyPath = ("oidc", "issuers", name, "grants", i)
-                self._rules(grant.limits, grant.budgets, path)
-        for unit in units_in(self._config):
-            self._rules(unit.terms.limits, unit.terms.budgets, unit.path)
+        for path, terms in terms_in(self._config):
+            self._rules(terms.limits, terms.budgets, path)
         for i, cap in enumerate(self._config.token_caps):
             self._cap(cap, ("token_caps", i))
         self._twins("limits", self._config.limits)
@@ -264,17 +258,21 @@ def _values(values: str | Sequence[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-def terms_in(config: Config) -> Iterator[KeyTerms | UnitTerms]:
-    """Of keys, of those that access tokens are granted, and of what they are under."""
-    yield from config.keys.values()
-    for issuer in config.oidc.issuers.values():
-        yield from issuer.grants
-    yield from (unit.terms for unit in units_in(config))
+def terms_in(config: Config) -> Iterator[tuple[KeyPath, KeyTerms | UnitTerms]]:
+    """Of keys, of those that access tokens are granted, and of what they are under; each with where
+    it stands in the file."""
+    for name, key in config.keys.items():
+        yield ("keys", name), key
+    for name, issuer in config.oidc.issuers.items():
+        for i, grant in enumerate(issuer.grants):
+            yield ("oidc", "issuers", name, "grants", i), grant
+    for unit in units_in(config):
+        yield unit.path, unit.terms
 
 
 def any_bounded(config: Config) -> bool:
     """Whether a key, a token or what they are under brings limits or budgets with it."""
-    return any(terms.limits or terms.budgets for terms in terms_in(config))
+    return any(terms.limits or terms.budgets for _, terms in terms_in(config))
 
 
 def counts_apart(config: Config) -> bool:

@@ -108,6 +108,13 @@ class Rules:
         self._trusted_proxies(server.trusted_proxies)
 
     def _trusted_proxies(self, ranges: list[str]) -> None:
+        header: KeyPath = ("server", "client_address_header")
+        if not ranges and self._located.is_written(header):
+            self._located.warning(
+                header,
+                "it has no effect without `trusted_proxies`: no proxy is believed",
+                "Name your proxies, as in `trusted_proxies: [10.0.0.0/8]`, or remove the line.",
+            )
         for i, text in enumerate(ranges):
             path: KeyPath = ("server", "trusted_proxies", i)
             try:

@@ -14,6 +14,7 @@ from headrace.gateway.telemetry.snapshot import (
     Flow,
     Histogram,
     budgets_used,
+    untrusted_proxies,
     without_redis,
 )
 
@@ -132,8 +133,7 @@ class Readings:
             refused=_refused(counted, None if long is None else long[1]),
             ledger_behind_s=gathered.ledger_behind_s,
             without_redis=without_redis(gathered.moments.values()) or 0,
-            untrusted_proxies=sorted(
-                {m.untrusted_proxy for m in gathered.moments.values() if m.untrusted_proxy}),
+            untrusted_proxies=untrusted_proxies(gathered.moments.values()),
             points=self._with_point(recent, short_s, at),
         )  # fmt: skip
         self._keep(counted, at)

@@ -302,6 +302,11 @@ def _now(text: Text, moments: list[Moment]) -> None:
             "Workers that Redis does not answer: each counts limits alone.",
             [({}, away)],
         )
+    text.gauge(
+        "headrace_workers_with_untrusted_proxy",
+        "Workers that a peer forwards to without being trusted, where addresses decide.",
+        [({}, sum(moment.untrusted_proxy is not None for moment in moments))],
+    )
     found = wrong_hits(moments)
     if found is not None:
         text.gauge(

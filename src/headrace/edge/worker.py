@@ -36,7 +36,7 @@ from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
-from headrace.gateway.by_address import is_by_address
+from headrace.gateway.by_address import is_by_address, shared_address
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.gate import Gate
@@ -303,7 +303,8 @@ class Worker:
         self._config = loaded.config
         if self._shared is not None:
             await self._shared.catch_up()
-        for warning in (*loaded.warnings, *unpriced_budgets(loaded)):
+        shared = shared_address(loaded, self._loaded.config.server.host)
+        for warning in (*loaded.warnings, *unpriced_budgets(loaded), *shared):
             log.warning("configuration", extra={"detail": str(warning)})
         self._tell_unpriced_keys()
         for field in needs_restart(self._loaded.config, loaded.config):

@@ -11,6 +11,7 @@ from headrace.config.loading import load, locate
 from headrace.config.problems import ConfigError, Problem
 from headrace.config.reference import json_schema
 from headrace.errors import Setup
+from headrace.gateway.by_address import shared_address
 from headrace.gateway.unpriced_budgets import unpriced_budgets
 from headrace.operate.surroundings import lacking
 
@@ -30,9 +31,11 @@ def check_config(file: Path | None, *, as_json: bool) -> int:
                 "There is no headrace.yaml here.", "Name one: `headrace config check FILE`."
             )
         loaded = load(source)
-        warnings = [str(warning) for warning in (*loaded.warnings, *unpriced_budgets(loaded))]
-        if found := lacking(loaded, os.environ):
-            raise ConfigError(found)
+        shared = shared_address(loaded, loaded.config.server.host)
+        found = (*loaded.warnings, *unpriced_budgets(loaded), *shared)
+        warnings = [str(warning) for warning in found]
+        if missing := lacking(loaded, os.environ):
+            raise ConfigError(missing)
     except ConfigError as error:
         problems = [str(problem) for problem in error.problems]
         details = [_detail(problem) for problem in error.problems]

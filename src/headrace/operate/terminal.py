@@ -18,6 +18,7 @@ from rich.text import Text
 from headrace.config.defaults import search
 from headrace.config.loading import Loaded
 from headrace.errors import Misused
+from headrace.gateway.by_address import shared_address
 from headrace.gateway.unpriced_budgets import unpriced_budgets
 from headrace.operate.finding import local_available
 from headrace.operate.serve import Serving, serve
@@ -55,7 +56,8 @@ def run_gateway(loaded: Loaded, *, log_level: str, as_json: bool) -> None:
     """Serves until it is told to stop, with a bar while models load. Raises Setup."""
     logs = log_to_stderr(log_level)
     err = Console(stderr=True, highlight=False)
-    for warning in (*loaded.warnings, *unpriced_budgets(loaded)):
+    shared = shared_address(loaded, loaded.config.server.host)
+    for warning in (*loaded.warnings, *unpriced_budgets(loaded), *shared):
         if err.is_terminal:
             err.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
         else:

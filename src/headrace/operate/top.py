@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
@@ -19,11 +20,19 @@ from headrace.config.loading import Loaded
 from headrace.edge.gathering import Gathered, Gatherer
 from headrace.errors import Setup
 from headrace.gateway.telemetry.history import flows_since, quantile
-from headrace.gateway.telemetry.snapshot import DURATIONS_S, BackendNow, Counted, Flow
+from headrace.gateway.telemetry.snapshot import (
+    DURATIONS_S,
+    BackendNow,
+    Counted,
+    Flow,
+    untrusted_proxies,
+)
 from headrace.operate.tables import tally, wide_console
 
 _HEADS = 6
 """Lines that are always there: of the sums, of both tables' headings, and between them."""
+_LEAST_ROWS = 2
+"""Of both tables together, however small the terminal is."""
 _NAMES = ("Model", "Backend", "State")
 """Columns that are shortened where all else is left out. The others are figures."""
 _NAME_WIDTH = 16
@@ -70,6 +79,7 @@ def figures(gathered: Gathered, before: Counted, seconds: float) -> dict[str, An
         "running": sum(moment.running for moment in moments),
         "usd_per_h": round(sum(flow.cost_microusd for flow in flows) / 1e6 / seconds * 3600, 6),
         "workers": len(moments),
+        "untrusted_proxies": untrusted_proxies(moments),
         "models": [_figures_of(flow, in_all, seconds) for flow in flows],
         "backends": [
             {
@@ -137,12 +147,29 @@ def view(
         no_wrap=True,
         overflow="ellipsis",
     )
+    notices = _notices(untrusted_proxies(moments), width, rows)
+    if rows is not None:
+        rows -= len(notices)
     of_flows, of_backends = _flow_rows(flows, gathered.counted, seconds), _backend_rows(gathered)
     most = len(of_flows), len(of_backends)
-    shown = most if rows is None else _shared(max(2, rows - _HEADS), *most)
+    shown = most if rows is None else _shared(max(_LEAST_ROWS, rows - _HEADS), *most)
     return Group(
-        head, "", *_table(of_flows, shown[0], width), "", *_table(of_backends, shown[1], width)
+        head,
+        *notices,
+        "",
+        *_table(of_flows, shown[0], width),
+        "",
+        *_table(of_backends, shown[1], width),
     )
+
+
+def _notices(told: list[str], width: int, rows: int | None) -> list[Text]:
+    """In lines of `width`, and as many as leave each table its least."""
+    lines = [line for one in told
+             for line in textwrap.wrap(f"{one}.", width, break_on_hyphens=False)]  # fmt: skip
+    if rows is not None:
+        del lines[max(0, rows - _HEADS - _LEAST_ROWS) :]
+    return [Text(line, style="yellow") for line in lines]
 
 
 def _shared(room: int, flows: int, backends: int) -> tuple[int, int]:

@@ -222,6 +222,11 @@ def without_redis(moments: Iterable[Moment]) -> int | None:
     return known.count(False) if known else None
 
 
+def untrusted_proxies(moments: Iterable[Moment]) -> list[str]:
+    """What the workers tell of peers that speak for others without being trusted, each once."""
+    return sorted({moment.untrusted_proxy for moment in moments if moment.untrusted_proxy})
+
+
 def wrong_hits(moments: Iterable[Moment]) -> tuple[float, float] | None:
     """The share of wrong hits that is certain, the lower bound of Clopper and Pearson's interval at
     95 %, by the worker that knows of most; and the bound that it should keep. None where nothing is
