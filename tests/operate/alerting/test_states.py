@@ -20,7 +20,7 @@ from headrace.gateway.telemetry.snapshot import (
     new_flow,
     total,
 )
-from headrace.operate.alerting.alerting import board
+from headrace.operate.alerting.alerting import board, look_every_s
 from headrace.operate.alerting.messages import sentence
 from headrace.operate.alerting.prometheus import rules_yaml
 from headrace.operate.alerting.rules import ERRORS, RULES, Reading, readings
@@ -278,3 +278,17 @@ def test_the_board_says_what_is_an_alert_and_since_when() -> None:
     unread = board([], gateway.watch, gateway.now, 5_000.0, [])
     assert [line.rule for line in unread.lines] == ["breaker-open"]
     assert unread.lines[0].since_unix_s == lines["breaker-open"].since_unix_s
+
+
+@pytest.mark.parametrize(
+    ("alerts", "every_s"),
+    [
+        (Alerts(), 15.0),
+        (Alerts(breaker_open_s=600, redis_away_s=600, ledger_behind_s=600), 15.0),
+        (Alerts(breaker_open_s=10), 5.0),
+        (Alerts(redis_away_s=4), 2.0),
+        (Alerts(ledger_behind_s=0.01), 1.0),
+    ],
+)
+def test_looks_are_as_near_as_the_shortest_rule_wants(alerts: Alerts, every_s: float) -> None:
+    assert look_every_s(alerts) == every_s

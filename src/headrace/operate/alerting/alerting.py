@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from headrace.config.alerting import Alerts
 from headrace.config.loading import Loaded
 from headrace.edge.gathering import Gatherer
 from headrace.errors import Setup
@@ -22,6 +23,8 @@ from headrace.platform.secrets import Secrets
 log = logging.getLogger("headrace.alerts")
 
 EVERY_S = 15.0
+"""From one look to the next, at most."""
+LEAST_EVERY_S = 1.0
 KEPT_EVERY_S = 60.0
 TRIES = 3
 
@@ -29,9 +32,7 @@ TRIES = 3
 class Alerting:
     """Started and stopped with the gateway."""
 
-    def __init__(
-        self, loaded: Loaded, environ: Mapping[str, str], every_s: float = EVERY_S
-    ) -> None:
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str]) -> None:
         self._alerts = loaded.config.alerts
         secrets = Secrets(environ, loaded.folder)
         self._courier = Courier(socket.gethostname(), self._alerts.runbook_url, secrets)
@@ -39,7 +40,7 @@ class Alerting:
         self._gatherer = Gatherer(self._folder)
         self._history = History(self._alerts.long_window_s, KEPT_EVERY_S)
         self._watch = Watch(self._alerts.remind_s)
-        self._every_s = every_s
+        self._every_s = look_every_s(self._alerts)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
@@ -94,6 +95,13 @@ class Alerting:
                         log.error("alert not delivered to %s", name, extra={"cause": cause})
                     elif self._stop.wait(2.0**number):
                         return
+
+
+def look_every_s(alerts: Alerts) -> float:
+    """Twice within the shortest time that something must last, so that it is told when that is
+    over and not up to two looks later. In seconds."""
+    shortest_s = min(alerts.breaker_open_s, alerts.redis_away_s, alerts.ledger_behind_s)
+    return max(LEAST_EVERY_S, min(EVERY_S, shortest_s / 2))
 
 
 def board(

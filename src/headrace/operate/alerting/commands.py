@@ -95,7 +95,7 @@ def _board(folder: Path) -> AlertBoard:
     except ValueError as error:
         raise Setup(
             f"{folder / FILE_NAME} is not what a gateway wrote.",
-            "A gateway that watches writes it anew every 15 seconds.",
+            "A gateway that watches writes it anew every 15 seconds or sooner.",
         ) from error
     age_s = None if board is None else time.time() - board.at_unix_s
     if board is None or age_s is None or age_s > STALE_S:
