@@ -30,6 +30,8 @@ export: {{calls: {{to: file, path: calls.jsonl}}}}
 ENV = {"APP": "app-key-0123456789abcdef0123"}
 PUBLIC = {"audit-key.pub"}
 """What others check signatures by."""
+OF_OLD = ("ledger-chain", "ledger-caught-up", "export-calls.cursor")
+"""Files that were once open to others, and are not made anew."""
 
 
 @contextmanager
@@ -89,3 +91,18 @@ def test_no_file_is_open_to_others(upstream: ScriptedThread, tmp_path: Path) -> 
     assert any(name.startswith("drained/journal-") for name in after)
     for found in (seen, after):
         assert {name for name, mode in found.items() if mode & 0o077} == PUBLIC
+    assert_tightened_by_the_next_start(CONFIG.format(url=upstream.url), tmp_path)
+
+
+def assert_tightened_by_the_next_start(text: str, folder: Path) -> None:
+    """Of a store that an older version made."""
+    kept = folder / ".headrace"
+    chain = (kept / "ledger-chain").read_text()
+    for name in OF_OLD:
+        (kept / name).chmod(0o644)
+    with running_gateway(text, folder, env=ENV):
+        end = time.monotonic() + PATIENCE_S
+        while any(modes(kept)[name] != 0o600 for name in OF_OLD):
+            assert time.monotonic() < end, modes(kept)
+            time.sleep(0.05)
+    assert (kept / "ledger-chain").read_text() == chain

@@ -36,6 +36,8 @@ PIECE_BYTES = 64 * 1024
 there from a line to its row's hash."""
 BATCH_PIECES = 64
 """Of a run in one turn."""
+CHAIN = "ledger-chain"
+"""A file with the name of the chain."""
 CAUGHT_UP = "ledger-caught-up"
 """A file that is touched while the store holds all that the journal does."""
 GONE_S = 60.0
@@ -229,12 +231,12 @@ def unfinished(folder: Path) -> bool:
 
 def chain_name(folder: Path) -> str:
     """The name of the chain of a folder's gateway, made at the first start. Raises OSError."""
-    path = folder / "ledger-chain"
+    path = folder / CHAIN
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unnamed = folder / f"ledger-chain.{os.getpid()}"
+        unnamed = folder / f"{CHAIN}.{os.getpid()}"
         with open(unnamed, "w", opener=private_files.opener) as file:
             file.write(secrets.token_hex(8) + "\n")
             file.flush()

@@ -28,6 +28,7 @@ from headrace.data.database import Database, DatabaseAway, DatabaseDamaged
 from headrace.data.databases import database
 from headrace.data.draining import (
     CAUGHT_UP,
+    CHAIN,
     Drain,
     Turn,
     chain_name,
@@ -101,6 +102,8 @@ class Writer:
         with writer_lock(self._folder, lambda: not self._stop.is_set()) as mine:
             if not mine:
                 return
+            cursors = self._folder.glob("export-*.cursor")
+            private_files.tighten((self._folder / CHAIN, self._folder / CAUGHT_UP, *cursors))
             start(self._exports, self._stop, self._store.drain_every_s)
             while not self._stop.is_set():
                 if not self.turn():
