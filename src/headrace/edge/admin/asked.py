@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +10,7 @@ import msgspec
 
 from headrace.edge.admin.amounts import with_texts
 from headrace.edge.admin.route import Route
-
-_WHERE = re.compile(r" - at `\$\.?([^`]*)`$")
-_REGEX = re.compile(r" matching regex '.*'(?= - at|$)", re.DOTALL)
+from headrace.edge.admin.unfit import unfit
 
 
 class Refusal(Exception):  # noqa: N818
@@ -34,7 +31,7 @@ def query_of(values: Mapping[str, str], route: Route) -> Any:
     try:
         query = msgspec.convert(values, route.query, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "query") from error
+        raise _invalid(error, route.query, "query") from error
     for name in values:
         if getattr(query, name) is None:  # texts are read as what they may stand for: `null` too
             raise Refusal(400, "invalid_request", f"`{name}` cannot be null: leave it out.")
@@ -42,13 +39,15 @@ def query_of(values: Mapping[str, str], route: Route) -> Any:
 
 
 def body_of(data: bytes, route: Route) -> Any:
-    """Of JSON. Raises Refusal."""
+    """Of JSON, for a route that takes a body. Raises Refusal."""
+    form = route.body
+    assert form is not None
     try:
-        wish = msgspec.json.decode(with_texts(data), type=route.body)
+        wish = msgspec.json.decode(with_texts(data), type=form)
         _check_texts(msgspec.json.decode(data))
         _check_names(data)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "body") from error
+        raise _invalid(error, form, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(400, "invalid_json", "The body is not JSON.") from error
     return wish
@@ -82,10 +81,6 @@ def _check_names(data: bytes) -> None:
         raise Refusal(400, "invalid_json", "The body is not JSON.") from error
 
 
-def _invalid(error: msgspec.ValidationError, where: str) -> Refusal:
-    text = _REGEX.sub(" of another form", str(error))
-    found = _WHERE.search(text)
-    param = found[1] if found is not None and found[1] else None
-    message = _WHERE.sub("", text).replace("`", "")
-    at = f"`{param}`" if param else f"the {where}"
-    return Refusal(400, "invalid_request", f"{at} does not fit: {message}.", param)
+def _invalid(error: msgspec.ValidationError, form: type, where: str) -> Refusal:
+    told = unfit(error, form, where)
+    return Refusal(400, "invalid_request", told.message, told.param)

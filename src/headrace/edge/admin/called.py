@@ -15,11 +15,24 @@ from headrace.edge.admin.used import instant, unreadable
 
 USUAL_S = 86_400.0
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{8,64}$")]
-Word = Annotated[str, Meta(pattern=r"^[a-z_]{1,64}$")]
+Id = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9-]{8,64}$", description="a call's id, as its `x-request-id` is")
+]
+Word = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z_]{1,64}$", description="a word such as `complete` or `rate_limit_exceeded`"
+    ),
+]
 Asked = Annotated[str, Meta(min_length=1, max_length=256)]
 """The name of a model as a client said it."""
-After = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\.[0-9]{1,18}\.[0-9]{1,18}$")]
+After = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,18}\.[0-9]{1,18}\.[0-9]{1,18}$",
+        description="the `next` of the page before",
+    ),
+]
 
 
 class CallQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

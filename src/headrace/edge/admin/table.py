@@ -58,7 +58,9 @@ from headrace.gateway.telemetry.alert_board import AlertBoard
 from headrace.gateway.telemetry.exposition import CONTENT_TYPE
 
 Limit = Annotated[int, Meta(ge=1, le=500)]
-Cursor = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,1000}$")]
+Cursor = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,1000}$", description="the `next` of the page before")
+]
 
 
 class Alive(Struct, frozen=True):

@@ -22,7 +22,13 @@ STEPS_S = {"hour": 3600, "day": 86_400}
 USUAL_DAYS = 30
 MOST_BY = 4
 T = TypeVar("T")
-By = Annotated[str, Meta(pattern=r"^[a-z_]+(:[A-Za-z0-9._/@-]+)?(,[a-z_]+(:[A-Za-z0-9._/@-]+)?)*$")]
+By = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z_]+(:[A-Za-z0-9._/@-]+)?(,[a-z_]+(:[A-Za-z0-9._/@-]+)?)*$",
+        description="names with commas between them, such as `team,model` or `tag:env`",
+    ),
+]
 
 
 class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
