@@ -277,6 +277,7 @@ def test_limits_are_taken_off_and_those_of_revoked_keys_do_not_count(
         (("--expires", "yesterday"), "--expires", 2),
         (("--monthly-usd", "lots"), "--monthly-usd", 2),
         (("--monthly-usd", ""), "--monthly-usd", 2),
+        (("--requests-per-minute", "-4"), "of at least 1; 0 is no limit", 2),
         (("--operation", "dance"), "Use chat", 2),
         (("--ip", "10.0.0.1/8"), "--ip", 2),
         (("--ip", "300.0.0.1"), "--ip", 2),
@@ -301,3 +302,20 @@ def test_the_first_key_tells_of_the_generated_one(tmp_path: Path) -> None:
     first = headrace("keys", "create", "one", folder=tmp_path)
     assert "opens nothing from its next start on" in first.stderr
     assert "opens nothing" not in headrace("keys", "create", "two", folder=tmp_path).stderr
+
+
+def test_names_that_the_file_does_not_have_are_told(tmp_path: Path) -> None:
+    terms = ("--model", "one,tow", "--region", "eu,ue")
+    told_of = ('no model "tow". Did you mean "two"?', 'in the region "ue". Known here: eu, us.')
+    alone = headrace("keys", "create", "alone", *terms, folder=tmp_path)
+    assert alone.returncode == 0 and "Warning" not in alone.stderr  # who knows what is found there
+    text = CONFIG.format(url="http://127.0.0.1:9", workers=1)
+    (tmp_path / "headrace.yaml").write_text(text)
+    makers = (("keys", "create", "shop"), ("keys", "update", "shop"), ("tenants", "create", "acme"))
+    for maker in makers:
+        done = headrace(*maker, *terms, folder=tmp_path)
+        said = " ".join(done.stderr.split())  # it is wrapped
+        assert done.returncode == 0 and all(part in said for part in told_of), said
+        assert said.count("Warning") == 2 and "Warning" not in done.stdout
+    (tmp_path / "headrace.yaml").write_text(text + '  "*": {pools: [[up]]}\n')
+    assert "tow" not in headrace("keys", "create", "any", *terms, folder=tmp_path).stderr

@@ -35,6 +35,7 @@ from headrace.nouns import Operation
 from headrace.operate.own_key import stored_key
 from headrace.operate.registry import Registry
 from headrace.operate.tables import wide_console
+from headrace.operate.unknown_names import unknown_names
 
 T = TypeVar("T")
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])\Z")
@@ -49,8 +50,11 @@ _OPTIONS = {
         "--expires",
         "Write a length of time, as 30d, or a day, as 2030-12-31.",
     ),
-    "budgets": ("--monthly-usd", "Write dollars, as 50 or 12.50."),
-    "limits": ("--requests-per-minute or --tokens-per-minute", "Write a whole number."),
+    "budgets": ("--monthly-usd", "Write dollars, as 50 or 12.50; 0 is no budget."),
+    "limits": (
+        "--requests-per-minute or --tokens-per-minute",
+        "Write a whole number of at least 1; 0 is no limit.",
+    ),
     "operations": ("--operation", f"Use {', '.join(sorted(Operation))}."),
     "ip_ranges": ("--ip", "Write an address or a range, as 10.0.0.0/8."),
     "models": ("--model", "Write a model's name, as callers do."),
@@ -148,7 +152,7 @@ def create_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) -> int
         first = not registry.keys.page(registry.by, Wanted("key"), None, 1)
         record, secret = registry.keys.create(registry.by, new)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
-    _warn_of_unpriced(loaded, record)
+    _warn(loaded, record)
     if first and not loaded.config.keys and stored_key(loaded.store_folder) is not None:
         note("The gateway's generated key opens nothing from its next start on: use this one.")
     return 0
@@ -217,12 +221,14 @@ def update_key(loaded: Loaded, name: str, options: dict[str, Any], *, as_json: b
             raise Misused("Nothing is to be changed.", "See `headrace keys update --help`.")
         record = registry.keys.update(registry.by, key.id, change)
     _show(_told(key_view(record, time.time())), as_json)
-    _warn_of_unpriced(loaded, record)
+    _warn(loaded, record)
     return 0
 
 
-def _warn_of_unpriced(loaded: Loaded, record: KeyRecord) -> None:
-    """Where a budget of the key refuses what it cannot reckon."""
+def _warn(loaded: Loaded, record: KeyRecord) -> None:
+    """Of names that nobody offers, and where a budget of the key refuses what it cannot reckon."""
+    for warning in unknown_names(loaded, record.terms.models, record.terms.regions):
+        note(warning)
     if not any(map(needs_price, record.terms.budgets)):
         return
     unpriced = UnpricedModels(loaded.config)

@@ -23,6 +23,7 @@ from headrace.gateway.administration.wishes import (
 from headrace.operate.registry import Registry
 from headrace.operate.registry_commands import instant, made, note
 from headrace.operate.tables import wide_console
+from headrace.operate.unknown_names import unknown_names
 
 
 def create_unit(
@@ -40,6 +41,8 @@ def create_unit(
         print(msgspec.json.encode(unit_view(unit)).decode())
     else:
         print(f"The {kind} {unit.name} is made.")
+    for warning in unknown_names(loaded, unit.models, unit.regions):
+        note(warning)
     return 0
 
 
