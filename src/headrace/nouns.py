@@ -131,6 +131,10 @@ class Units(Struct, frozen=True, gc=False):
     """Of the cached tokens, those of sound."""
 
 
+MOST_TOKENS = 10**13
+"""No answer has more: an upstream may say anything, and sums must stay within 63 bits."""
+
+
 class Usage(Struct, frozen=True, gc=False):
     """Tokens by kind. `input_tokens` includes `cached_tokens`; `output_tokens` includes
     `reasoning_tokens`, as in OpenAI's usage object."""

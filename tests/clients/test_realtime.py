@@ -167,6 +167,23 @@ def test_each_response_has_its_row(speaking: Gateway) -> None:
     assert (rest.usage_source, rest.cost_microusd, rest.finish) == ("none", 0, "complete")
 
 
+def test_a_usage_that_no_answer_can_have(speaking: Gateway) -> None:
+    absurd = (2**70, -30)
+    with _open(speaking) as socket:
+        for count in absurd:
+            _ask(socket, f"used {count}")
+            assert _events(socket)[-1]["response"]["usage"]["output_tokens"] == count
+        _ask(socket, "two")
+        _events(socket)
+    *doubted, good, rest = _rows(speaking, socket, 4)
+    for row in doubted:
+        assert (row.usage_source, row.cost_microusd, row.output_tokens) == ("estimated", None, 0)
+        (line,) = speaking.log_lines(row.call)
+        assert "told a usage that no answer can have" in line["cause"]
+    assert (good.usage_source, good.output_tokens) == ("upstream", 30)
+    assert (rest.usage_source, rest.finish) == ("none", "complete")
+
+
 @pytest.mark.parametrize(
     ("model", "path"),
     [

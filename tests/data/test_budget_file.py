@@ -94,6 +94,25 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, damage: bytes) -> None:
     assert [one.spent for one in opened(tmp_path).kept()] == [5]
 
 
+def test_sums_beyond_63_bits(tmp_path: Path) -> None:
+    """They are written as near as there is room, and refuse what comes next."""
+    file = opened(tmp_path)
+    begun, written = file.slot("begun"), file.slot("written")
+    file.begin(begun, 2**70, MIDNIGHT + 86_400.0)
+    file.begin(written, 0, MIDNIGHT + 86_400.0)
+    file.write(written, 2**70, 2**70)
+    counters = MemoryCounters(opened(tmp_path))
+    for key in ("begun", "written"):
+        bound = counters.bind(Measures(budgets=(budget(10**15, key=key),)), 0.0)
+        assert isinstance(counters.take(bound, need(0, 1), 0.0, MIDNIGHT + 3600.0), Denied)
+    again = opened(tmp_path)
+    again.write(again.slot("written"), 5, -(2**70))
+    assert {one.key: one.spent for one in opened(tmp_path).kept()} == {
+        "begun": 2**63 - 1,
+        "written": 5,
+    }
+
+
 def test_long_keys(tmp_path: Path) -> None:
     file = opened(tmp_path)
     for key in ("k" * 5000, "k" * 5001, "\u00e9"):

@@ -108,13 +108,15 @@ def test_texts_and_numbers_that_a_database_has_no_place_for(
     scribe = Scribe(Journal(tmp_path))
     scribe.whole(model="a\0b", tags=(("x\0", "y%_!"),), user="\U0001f600'; DROP TABLE ledger;--")
     scribe.whole(input_tokens=10**30, output_tokens=-5, cost_microusd=10**40)
+    scribe.whole(cost_microusd=-5)
     scribe.whole()
     database = databases()
-    assert drain_of(tmp_path, database).turn().rows == 3
+    assert drain_of(tmp_path, database).turn().rows == 4
     found = read(database, "model", "user_id", "input_tokens", "output_tokens", "cost_microusd")
     assert found[0][:2] == ("a\ufffdb", "\U0001f600'; DROP TABLE ledger;--")
     assert found[1][2:] == (10**13, 0, 10**15)
-    assert found[2][2:] == (1, 2, 3)
+    assert found[2][2:] == (1, 2, 0)
+    assert found[3][2:] == (1, 2, 3)
 
 
 def test_orphans_are_settled_at_their_bound_and_flagged(

@@ -202,6 +202,9 @@ def test_usage_is_of_both() -> None:
         "total_tokens": 120,
         "prompt_tokens_details": {"cached_tokens": 4},
     }
+    for absurd in ({"prompt_tokens": 2**70}, {"completion_tokens": -1}, {"prompt_tokens": "x"}, 5):
+        (told,) = rest(other({}, choices=[], usage=absurd))
+        assert told["usage"] == absurd
     (null,) = rest(other({"content": "x"}, usage=None))
     assert null["usage"] is None
 

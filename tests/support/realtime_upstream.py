@@ -2,8 +2,8 @@
 WebSocket.
 
 https://platform.openai.com/docs/api-reference/realtime-server-events. What a user's text says is
-done: `close 4001`, `vanish`, `hang`, `large 100000`, `fragments`; any other text is answered with
-it.
+done: `close 4001`, `vanish`, `hang`, `large 100000`, `fragments`, `used 30` (tokens of the answer);
+any other text is answered with it.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ async def _respond(socket: ServerConnection, text: str) -> None:
                 "usage": {"type": "duration", "seconds": 2},
             },
         )
-    done = {**response, "status": "completed", "usage": USAGE}
+    usage = {**USAGE, "output_tokens": int(much)} if what == "used" else USAGE
+    done = {**response, "status": "completed", "usage": usage}
     await _say(socket, {"type": "response.done", "response": done})
 
 

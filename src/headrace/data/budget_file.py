@@ -29,6 +29,7 @@ GROWTH_BYTES = 128 * SLOT_BYTES
 _HEAD = struct.Struct("<qqdH")
 _SUMS = struct.Struct("<qq")
 _PERIOD = struct.Struct("<qqd")
+_MOST = 2**63 - 1
 _MOST_KEY = SLOT_BYTES - _HEAD.size
 
 
@@ -79,12 +80,16 @@ class BudgetFile:
     def begin(self, at: int, spent: int, ends_at: float) -> None:
         """A period: what is known to be spent in it, and when it ends."""
         if at >= 0:
-            self._map[at : at + _PERIOD.size] = _PERIOD.pack(spent, 0, ends_at)
+            self._map[at : at + _PERIOD.size] = _PERIOD.pack(_fitting(spent), 0, ends_at)
 
     def write(self, at: int, spent: int, reserved: int) -> None:
         """The sums as they are now."""
         if at >= 0:
-            self._map[at : at + 16] = _SUMS.pack(spent, reserved)
+            try:
+                sums = _SUMS.pack(spent, reserved)
+            except struct.error:
+                sums = _SUMS.pack(_fitting(spent), _fitting(reserved))
+            self._map[at : at + 16] = sums
 
     def forget(self, key: str) -> None:
         """Another may have its place."""
@@ -122,6 +127,11 @@ class BudgetFile:
             self._slots[raw.decode("ascii")] = at
             yield KeptBudget(raw.decode("ascii"), spent + max(0, reserved), ends_at)
         self._free.reverse()
+
+
+def _fitting(sum: int) -> int:
+    """As near as its place has room for: a budget of which so much is spent has nothing left."""
+    return max(-_MOST - 1, min(sum, _MOST))
 
 
 def name_of(key: str) -> str:

@@ -13,9 +13,8 @@ from msgspec.structs import astuple, replace
 from headrace.data.database import Row, Value
 from headrace.data.ledger_tables import COLUMNS
 from headrace.data.records import Opening, Settlement, Tags
+from headrace.nouns import MOST_TOKENS
 
-MOST_TOKENS = 10**13
-"""An upstream may say anything; sums must stay within 63 bits."""
 MOST_MICROUSD = 10**15
 ORPHAN = "orphan"
 
@@ -49,7 +48,7 @@ def row_of(run: int, ended: Settlement, intents: Sequence[Opening]) -> Row:
         or min(tokens) < 0
         or not 0 <= values[_CACHE_WRITES] <= MOST_TOKENS
         or ended.saved_microusd > MOST_MICROUSD
-        or (cost is not None and cost > MOST_MICROUSD)
+        or (cost is not None and not 0 <= cost <= MOST_MICROUSD)
         or (ended.cut_at is not None and _cut_too_large(ended))
     ):
         values = astuple(_bounded(ended))
@@ -82,7 +81,7 @@ def _bounded(ended: Settlement) -> Settlement:
     }
     return replace(
         ended,
-        cost_microusd=None if cost is None else min(cost, MOST_MICROUSD),
+        cost_microusd=None if cost is None else min(max(cost, 0), MOST_MICROUSD),
         cut_microusd=None if cut is None else min(cut, MOST_MICROUSD),
         saved_microusd=min(ended.saved_microusd, MOST_MICROUSD),
         **counts,

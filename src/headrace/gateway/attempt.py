@@ -23,7 +23,8 @@ from headrace.gateway.reply import Reply
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Timeouts, Transport, TransportError, WireResponse
 from headrace.platform.http.sse import EventTooLarge
-from headrace.services.service import BadAnswer, EventRead, StreamReader
+from headrace.services import counts
+from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 WHOLE_LIMIT_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_BYTES = 64 * 1024 * 1024
@@ -95,11 +96,12 @@ async def whole(attempt: Attempt) -> bytes:
     try:
         read = target.service.read_whole(call, body)
     except BadAnswer as error:
-        cause = f"{error}: {body[:400].decode('utf-8', 'replace')}"
-        raise AttemptFailed(upstream_faults.failure_of_bad_answer(cause)) from error
+        read = _read_without_usage(attempt, body, error)
     if read.error is not None:
         failure = upstream_faults.failure_of_error(read.error, call.body)
         raise AttemptFailed(failure)
+    if read.doubted:
+        attempt.progress.doubt()
     attempt.progress.usage = read.usage
     attempt.progress.first_content_at = time.monotonic()
     return body if read.body is None else read.body
@@ -147,6 +149,15 @@ async def stream(attempt: Attempt, about: bytes, reply: Reply, committed: Commit
             raise _stream_fault(error, reply) from error
 
 
+def _read_without_usage(attempt: Attempt, body: bytes, error: BadAnswer) -> WholeRead:
+    """An answer whose usage may be anything is an answer. Raises AttemptFailed for what is none."""
+    try:
+        return counts.whole_without_usage(attempt.target.service, attempt.call, body, error)
+    except BadAnswer as fault:
+        cause = f"{fault}: {body[:400].decode('utf-8', 'replace')}"
+        raise AttemptFailed(upstream_faults.failure_of_bad_answer(cause)) from fault
+
+
 def _timeouts(patience: Patience, left_s: float) -> Timeouts:
     for usual in patience.usual:
         if ABOUT * usual.first_byte_s <= left_s <= usual.first_byte_s:
@@ -162,6 +173,7 @@ class _Relay:
         "_asked",
         "_bytes",
         "_committed",
+        "_doubted",
         "_held",
         "_idle_s",
         "_open_bytes",
@@ -192,6 +204,7 @@ class _Relay:
         self._idle_s = attempt.target.patience.idle_s
         self._held: list[bytes] = []
         self._bytes = 0
+        self._doubted = False
         self._open_bytes = 0
         """Of the event whose end is awaited, about."""
         self._unfinished = attempt.unfinished
@@ -218,7 +231,10 @@ class _Relay:
         content = False
         try:
             for event, data in pairs:
-                read = self._reader.read(event, data)
+                try:
+                    read = self._reader.read(event, data)
+                except BadAnswer as error:
+                    read = counts.event_without_usage(self._reader, event, data, error)
                 if read.forward:
                     out.append(read.forward)
                 if read.content:
@@ -261,7 +277,11 @@ class _Relay:
                 if failure.kind is not Kind.SERVER:
                     raise AttemptFailed(failure)
             raise BadAnswer(f"an error inside the stream: {read.error!r}")
-        if read.usage is not None:
+        if read.doubted:
+            if not self._doubted:
+                self._doubted = True
+                self._progress.doubt()
+        elif read.usage is not None and not self._doubted:  # a later event may tell but a part
             self._progress.usage = read.usage
         if read.terminal:
             self._finish()

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from headrace.nouns import Usage
 from headrace.platform.http.sse import EventSplitter, data_of
+from headrace.services.counts import Count
 from headrace.services.service import BadAnswer
 
 TEXT_LIMIT_BYTES = 1024 * 1024
@@ -48,6 +49,11 @@ class _Choice(Struct):
     logprobs: Raw = Raw(b"")
 
 
+class _Usage(Struct):
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+
+
 class _Chunk(Struct):
     id: Raw = Raw(b"")
     created: Raw = Raw(b"")
@@ -56,6 +62,7 @@ class _Chunk(Struct):
 
 
 _chunks = msgspec.json.Decoder(_Chunk)
+_usages = msgspec.json.Decoder(_Usage, strict=False)
 _objects = msgspec.json.Decoder(Members)
 _lists = msgspec.json.Decoder(list[Raw])
 _choices = msgspec.json.Decoder(list[Members])
@@ -197,12 +204,18 @@ class Transcript:
         return _encode(members)
 
     def _with_beside(self, raw: Raw) -> Raw:
-        usage, beside = _values.decode(raw), self._beside
-        if beside is None or not isinstance(usage, dict):
+        beside = self._beside
+        try:
+            told = _usages.decode(raw)
+        except msgspec.MsgspecError:  # no answer can have it, and nothing can be added to it
             return raw
-        usage["prompt_tokens"] = (usage.get("prompt_tokens") or 0) + beside.input_tokens
-        usage["completion_tokens"] = (usage.get("completion_tokens") or 0) + beside.output_tokens
-        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+        if beside is None:
+            return raw
+        asked = (told.prompt_tokens or 0) + beside.input_tokens
+        said = (told.completion_tokens or 0) + beside.output_tokens
+        sums = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        usage = _objects.decode(raw)
+        usage.update({name: Raw(_encode(count)) for name, count in sums.items()})
         return Raw(_encode(usage))
 
 

@@ -21,6 +21,7 @@ from headrace.gateway.progress import Progress
 from headrace.gateway.reply import InFront, Reply
 from headrace.nouns import Call
 from headrace.platform.http.sse import EventSplitter, data_of
+from headrace.services.counts import Count, without_usage
 from headrace.services.dialects.responses_answering import OWN
 from headrace.services.openai_wire import Members, members_of, written
 
@@ -40,8 +41,8 @@ class _Wishes(Struct):
 
 
 class _Usage(Struct):
-    output_tokens: int | None = None
-    total_tokens: int | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
 
 
 class _Response(Struct):
@@ -233,7 +234,10 @@ class Keeping(InFront):
 def _kept(body: bytes, asked: list[Raw], about: bytes) -> dict[str, KeptResponse]:
     """What is to be kept of a response, by the names to find it by; nothing of one without an
     id. Of its items a provider may be told by name, too."""
-    response = _responses.decode(body)
+    try:
+        response = _responses.decode(body)
+    except msgspec.ValidationError:  # a usage that no answer can have is as good as none
+        response = _responses.decode(without_usage(body) or body)
     usage, output = response.usage or _Usage(), response.output or []
     tokens = usage.total_tokens or 0
     if not response.id:

@@ -93,6 +93,12 @@ class Progress(Struct):
         self.beside = Beside(usage, cost_microusd)
         self.cost_microusd = cost_microusd
 
+    def doubt(self) -> None:
+        """The upstream told a usage that no answer can have: it is as if it had told none."""
+        self.usage = None
+        name = "" if self.target is None else f"{self.target.name} "
+        self.troubles.append(f"{name}told a usage that no answer can have: it is estimated")
+
     def begin_again(self) -> None:
         """The next attempt starts from nothing; what the client saw of the last one remains."""
         self.usage, self.priced = None, False

@@ -150,7 +150,7 @@ class _Race:
                 self._lose(runner)
 
     def _start(self, target: Target, go: Go, place: int | None) -> None:
-        progress, load = Progress(trace=self._first.progress.trace), go.backend.load
+        progress, load = Progress(target=target, trace=self._first.progress.trace), go.backend.load
         one = replace(self._first, target=target, progress=progress, load=load)
         task = asyncio.get_running_loop().create_task(attempt.whole(one))
         self._running.append(_Runner(target, go, task, progress, place))
@@ -161,6 +161,7 @@ class _Race:
         self._leave(runner, now)
         self._lead(runner)
         progress.usage = runner.progress.usage
+        progress.troubles += runner.progress.troubles
         progress.note = runner.progress.note
         progress.first_content_at = runner.progress.first_content_at
         self._hedging.took(runner.target.name, now - runner.go.began)

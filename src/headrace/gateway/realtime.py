@@ -312,6 +312,8 @@ class _Session:
             self._settle(event.usage or UNKNOWN, "complete")
         else:
             self._responding = False
+            if event.doubted:
+                self.progress.doubt()
             self._settle(event.usage or UNKNOWN, event.finish)
         return await self._next()
 

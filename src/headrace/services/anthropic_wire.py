@@ -12,20 +12,21 @@ from msgspec import Raw, Struct
 
 from headrace.nouns import Call, Operation, Usage
 from headrace.services.answer_json import ANYTHING, answer_of, event_of, present
+from headrace.services.counts import Count
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 
 class _OutputDetails(Struct, gc=False):
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class UsageRead(Struct, gc=False):
     """`input_tokens` are those that no cache held: the prompt has all three kinds."""
 
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
     output_tokens_details: _OutputDetails | None = None
     service_tier: str | None = None
 

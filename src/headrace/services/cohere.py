@@ -17,6 +17,7 @@ from msgspec import Struct
 from headrace.nouns import Call, Operation
 from headrace.platform.http.messages import Origin, WireRequest
 from headrace.services.answer_json import answer_of
+from headrace.services.counts import Amount
 from headrace.services.dialects import cohere_answering, cohere_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
@@ -92,13 +93,13 @@ class CohereService(InterpretedService):
         if call.operation is not Operation.EMBEDDINGS:
             return super().read_whole(call, body)
         read = answer_of(_embedded, body)
-        units = read.meta.billed_units
-        tokens = None if units.input_tokens is None else int(units.input_tokens)
+        told = None if read.meta is None else read.meta.billed_units.input_tokens
+        tokens = None if told is None else int(told)
         return openai_list(read.embeddings.as_floats, tokens, call, self._name(call))
 
 
 class _Units(Struct, frozen=True):
-    input_tokens: float | None = None
+    input_tokens: Amount | None = None
 
 
 class _Meta(Struct, frozen=True):
@@ -111,7 +112,7 @@ class _Vectors(Struct, rename={"as_floats": "float"}):
 
 class _Embedded(Struct):
     embeddings: _Vectors
-    meta: _Meta = _Meta()
+    meta: _Meta | None = None
 
 
 _embedded = msgspec.json.Decoder(_Embedded)

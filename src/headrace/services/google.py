@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from headrace.nouns import Call, Operation, Usage
 from headrace.platform.http.messages import Origin, WireRequest
 from headrace.services.answer_json import answer_of, present
+from headrace.services.counts import Count
 from headrace.services.dialects import anthropic_asking, google_answering, google_asking
 from headrace.services.dialects.neutral import Answered, Asked
 from headrace.services.dialects.objects import given, rest
@@ -122,7 +123,7 @@ class _Vector(Struct):
 
 
 class _Used(Struct, rename="camel"):
-    prompt_token_count: int = 0
+    prompt_token_count: Count = 0
 
 
 class _Other(Struct, rename="camel"):

@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headrace.nouns import Call, Operation, Usage
 from headrace.services.answer_json import NULL, answer_of, event_of, present
+from headrace.services.counts import Count
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
 DONE_DATA = b"[DONE]"
@@ -22,14 +23,14 @@ USAGE_NULL = b',"usage":null'
 
 
 class _TokenDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
 
 
 class _Usage(Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: _TokenDetails | None = None
     completion_tokens_details: _TokenDetails | None = None
 
@@ -121,7 +122,7 @@ def usage_of(raw: Raw) -> Usage | None:
         return None
     try:
         return _tokens(_usages.decode(raw))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 
@@ -164,7 +165,8 @@ def _read_whole_closely(call: Call, body: bytes) -> WholeRead:
     if expected is None:
         raise _without_answer()
     finish = answer.choices[0].finish_reason if answer.choices else None
-    return WholeRead(usage=usage_of(answer.usage), finish=finish)
+    usage = usage_of(answer.usage)
+    return WholeRead(usage, finish, doubted=usage is None and present(answer.usage))
 
 
 def _without_answer() -> BadAnswer:
@@ -223,13 +225,14 @@ class OpenAIStreamReader(StreamReader):
             self._started = True
         if not chunk.usage:
             return EventRead(event, content)
-        usage = usage_of(chunk.usage)
+        told = present(chunk.usage)
         if self._hide_usage:
-            event = _without_usage(event, data, chunk, had_usage=usage is not None)
-        if usage is None:
+            event = _without_usage(event, data, chunk, had_usage=told)
+        if not told:
             return EventRead(event, content)
+        usage = usage_of(chunk.usage)
         self._counted = True
-        return EventRead(event, content, special=True, usage=usage)
+        return EventRead(event, content, special=True, usage=usage, doubted=usage is None)
 
     def end(self, rest: bytes) -> EventRead | None:
         whole = self._counted and self._begun == self._finished

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -17,10 +16,10 @@ from msgspec.structs import replace
 
 from headrace.nouns import Call, Operation, Passed, Units, Usage
 from headrace.services.answer_json import answer_of, event_of, present
+from headrace.services.counts import Amount, Count, Seconds
 from headrace.services.openai_wire import DONE_DATA
 from headrace.services.service import BadAnswer, EventRead, Splitter, StreamReader, WholeRead
 
-T = TypeVar("T")
 _NEEDED: Mapping[Operation, str] = MappingProxyType(
     {
         Operation.IMAGE_GENERATIONS: "data",
@@ -44,28 +43,28 @@ _LAST = (
 
 
 class _Details(Struct, gc=False):
-    text_tokens: int | None = None
-    image_tokens: int | None = None
-    audio_tokens: int | None = None
-    cached_tokens: int | None = None
+    text_tokens: Count | None = None
+    image_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    cached_tokens: Count | None = None
 
 
 class _Used(Struct, gc=False):
     """Servers say `input_tokens` or, as those of chats do, `prompt_tokens`; Whisper's seconds."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     input_tokens_details: _Details | None = None
     input_token_details: _Details | None = None
     output_tokens_details: _Details | None = None
-    seconds: float | None = None
+    seconds: Seconds | None = None
 
 
 class _Billed(Struct, gc=False):
-    search_units: float | None = None
+    search_units: Amount | None = None
 
 
 class _Meta(Struct, gc=False):
@@ -93,7 +92,7 @@ _answers = msgspec.json.Decoder(_Answer)
 _events = msgspec.json.Decoder(_Event)
 _used = msgspec.json.Decoder(_Used, strict=False)
 _metas = msgspec.json.Decoder(_Meta, strict=False)
-_numbers = msgspec.json.Decoder(float, strict=False)
+_numbers = msgspec.json.Decoder(Seconds, strict=False)
 _lists = msgspec.json.Decoder(list[Raw])
 
 
@@ -113,18 +112,18 @@ def _passed(call: Call) -> Passed:
 
 
 def _usage_of(answer: _Answer, passed: Passed) -> Usage:
-    """What the answer tells, else what was estimated, with what can be counted in the answer."""
+    """What the answer tells, else what was estimated, with what can be counted in the answer.
+    Raises BadAnswer for what cannot be."""
     told = _tokens(answer.usage)
     units = passed.estimate.units or Units()
     if units.images and present(answer.data):
-        made = _read(_lists, answer.data)
-        units = replace(units, images=len(made) if made else units.images)
+        units = replace(units, images=_length(answer.data) or units.images)
     seconds = None if told is None else told[1]
     if seconds is None and present(answer.duration):
-        seconds = _read(_numbers, answer.duration)
+        seconds = answer_of(_numbers, answer.duration)
     if seconds is not None:
         units = replace(units, audio_ms=max(0, round(seconds * 1000)))
-    meta = _read(_metas, answer.meta) if present(answer.meta) else None
+    meta = answer_of(_metas, answer.meta) if present(answer.meta) else None
     if meta is not None and meta.billed_units is not None:
         units = replace(units, searches=int(meta.billed_units.search_units or 0))
     known = None if units == Units() else units
@@ -141,10 +140,10 @@ def _with_units(usage: Usage, units: Units | None) -> Usage:
 
 
 def _tokens(raw: Raw) -> tuple[Usage | None, float | None] | None:
-    """Tokens and seconds of a usage object; None if it is absent or not understood."""
-    used = _read(_used, raw) if present(raw) else None
-    if used is None:
+    """Tokens and seconds of a usage object; None if it is absent. Raises BadAnswer."""
+    if not present(raw):
         return None
+    used = answer_of(_used, raw)
     asked = used.input_tokens if used.input_tokens is not None else used.prompt_tokens
     said = used.output_tokens if used.output_tokens is not None else used.completion_tokens
     if asked is None:
@@ -165,11 +164,12 @@ def _tokens(raw: Raw) -> tuple[Usage | None, float | None] | None:
     return usage, used.seconds
 
 
-def _read(decoder: msgspec.json.Decoder[T], raw: Raw) -> T | None:
+def _length(raw: Raw) -> int:
+    """Of a list; 0 of anything else."""
     try:
-        return decoder.decode(raw)
+        return len(_lists.decode(raw))
     except (msgspec.MsgspecError, RecursionError):
-        return None
+        return 0
 
 
 class PassedEvents(StreamReader):

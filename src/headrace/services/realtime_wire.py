@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from headrace.nouns import Units, Usage
+from headrace.services.counts import Count, without_usage
 
 _MARKS = (b'response.created"', b'response.done"', b'input_audio_transcription.completed"')
 """A quote inside a text is escaped, so that none of these stands in what somebody said."""
@@ -17,23 +18,23 @@ _HEARD = "conversation.item.input_audio_transcription.completed"
 
 
 class _Cached(Struct, gc=False):
-    audio_tokens: int | None = None
+    audio_tokens: Count | None = None
 
 
 class _InputDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    cached_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
     cached_tokens_details: _Cached | None = None
 
 
 class _OutputDetails(Struct, gc=False):
-    audio_tokens: int | None = None
+    audio_tokens: Count | None = None
 
 
 class _Used(Struct, gc=False):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_token_details: _InputDetails | None = None
     output_token_details: _OutputDetails | None = None
 
@@ -75,6 +76,8 @@ class Read(Struct, frozen=True, gc=False):
     """Another model wrote down what was heard, which costs of its own."""
     usage: Usage | None = None
     finish: str = "complete"
+    doubted: bool = False
+    """It tells a usage that no answer can have."""
 
 
 _events = msgspec.json.Decoder(_Event, strict=False)
@@ -84,9 +87,11 @@ def read(data: bytes) -> Read | None:
     """None if the event means nothing to accounts."""
     if not any(mark in data for mark in _MARKS):
         return None
-    try:
-        event = _events.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
+    event = _event(data)
+    doubted = event is None
+    if event is None:
+        event = _event(without_usage(data) or b"")
+    if event is None:
         return None
     if event.kind == "response.created":
         return Read(begins=True)
@@ -97,4 +102,12 @@ def read(data: bytes) -> Read | None:
     response = event.response or _Response()
     whole = response.status in (None, "completed", "incomplete")
     usage = None if response.usage is None else response.usage.tokens
-    return Read(usage=usage, finish="complete" if whole else "incomplete")
+    finish = "complete" if whole else "incomplete"
+    return Read(usage=usage, finish=finish, doubted=doubted)
+
+
+def _event(data: bytes) -> _Event | None:
+    try:
+        return _events.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return None

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from headrace.nouns import Usage
 from headrace.services.answer_json import ANYTHING, answer_of, event_of, present
+from headrace.services.counts import Count
 from headrace.services.openai_wire import DONE_DATA
 from headrace.services.service import BadAnswer, EventRead, StreamReader, WholeRead
 
@@ -22,17 +23,17 @@ INCOMPLETE = "incomplete"
 
 
 class _InputDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
 
 
 class _OutputDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class UsageRead(Struct, gc=False):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
 

@@ -26,6 +26,8 @@ class EventRead(Struct, frozen=True, gc=False):
     usage: Usage | None = None
     error: bytes | None = None
     """The upstream reports a fault; its bytes, for the log alone."""
+    doubted: bool = False
+    """It tells a usage that no answer can have."""
 
 
 class WholeRead(Struct, frozen=True, gc=False):
@@ -36,6 +38,8 @@ class WholeRead(Struct, frozen=True, gc=False):
     error: bytes | None = None
     body: bytes | None = None
     """The answer in the client's dialect; None if it is in that as it came."""
+    doubted: bool = False
+    """It tells a usage that no answer can have."""
 
 
 class BadAnswer(Exception):  # noqa: N818 - the name says what was found

@@ -189,7 +189,7 @@ class TranslatedStream(StreamReader):
 
     def told(self, deltas: list[Delta]) -> EventRead:
         """What several deltas together mean."""
-        out, content, terminal = [], False, False
+        out, content, terminal, doubted = [], False, False, False
         finish = usage = error = None
         for delta in deltas:
             if isinstance(delta, Failed):
@@ -201,7 +201,7 @@ class TranslatedStream(StreamReader):
                 usage = delta.counts.usage
                 self._counted = True
             if isinstance(delta, Finished):
-                finish = delta.finish
+                finish, doubted = delta.finish, delta.doubted
                 self._finished = True
             terminal = terminal or isinstance(delta, Ended)
         special = terminal or usage is not None or error is not None or finish is not None
@@ -213,4 +213,5 @@ class TranslatedStream(StreamReader):
             finish,
             usage,
             error,
+            doubted,
         )

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from headrace.services.answer_json import answer_of, event_of
+from headrace.services.answer_json import answer_of, event_of, present
 from headrace.services.aws_event_stream import Message, MessageSplitter, message_of
+from headrace.services.counts import Count
 from headrace.services.dialects.neutral import (
     Answered,
     Began,
@@ -60,10 +61,10 @@ STATUSES = {
 class _Usage(Struct, rename="camel"):
     """`input_tokens` are those that no cache held."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cache_read_input_tokens: Count | None = None
+    cache_write_input_tokens: Count | None = None
 
     @property
     def counts(self) -> Counts:
@@ -121,11 +122,12 @@ class _Event(Struct, rename="camel"):
     start: _Block | None = None
     delta: _Block | None = None
     stop_reason: str | None = None
-    usage: _Usage | None = None
+    usage: Raw = Raw(b"")
 
 
 _answers = msgspec.json.Decoder(_Answer, strict=False)
 _events = msgspec.json.Decoder(_Event, strict=False)
+_usages = msgspec.json.Decoder(_Usage, strict=False)
 _faults = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -203,8 +205,7 @@ class BedrockEvents:
                 self._finish = FINISH.get(event.stop_reason or "", Finish.STOP)
                 return []
             case "metadata" if self._finish is not None:
-                counts = None if event.usage is None else event.usage.counts
-                return [Finished(self._finish, None, counts), Ended()]
+                return [_finished(self._finish, event.usage), Ended()]
         return []
 
     def _start(self, event: _Event) -> list[Delta]:
@@ -231,6 +232,16 @@ class BedrockEvents:
         if thought.signature is not None:
             return [Signed(thought.signature)]
         return [] if thought.redacted_content is None else [Hidden(thought.redacted_content)]
+
+
+def _finished(finish: Finish, usage: Raw) -> Finished:
+    """A frame has a checksum: nobody else takes a usage that cannot be out of it."""
+    if not present(usage):
+        return Finished(finish)
+    try:
+        return Finished(finish, None, _usages.decode(usage).counts)
+    except (msgspec.MsgspecError, RecursionError):
+        return Finished(finish, doubted=True)
 
 
 def _fault(message: Message) -> bytes:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from headrace.platform.http.sse import EventSplitter
 from headrace.services.answer_json import answer_of, arguments_of, event_of
+from headrace.services.counts import Amount
 from headrace.services.dialects.neutral import (
     Answered,
     Arguments,
@@ -46,14 +47,14 @@ BROKEN = frozenset({"ERROR", "TIMEOUT", "ERROR_LIMIT"})
 
 
 class _Tokens(Struct, frozen=True):
-    input_tokens: float | None = None
-    output_tokens: float | None = None
+    input_tokens: Amount | None = None
+    output_tokens: Amount | None = None
 
 
 class _Usage(Struct):
     billed_units: _Tokens | None = None
     tokens: _Tokens | None = None
-    cached_tokens: float | None = None
+    cached_tokens: Amount | None = None
 
     @property
     def counts(self) -> Counts:

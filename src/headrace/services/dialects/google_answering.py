@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from headrace.platform.http.sse import EventSplitter
 from headrace.services.answer_json import event_of, present
+from headrace.services.counts import Count
 from headrace.services.dialects.google_asking import MARK
 from headrace.services.dialects.neutral import (
     Answered,
@@ -92,15 +93,15 @@ class _Candidate(Struct, rename="camel"):
 
 class _OfModality(Struct, rename="camel"):
     modality: str = ""
-    token_count: int | None = None
+    token_count: Count | None = None
 
 
 class _Usage(Struct, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
+    prompt_token_count: Count | None = None
+    candidates_token_count: Count | None = None
+    thoughts_token_count: Count | None = None
+    tool_use_prompt_token_count: Count | None = None
+    cached_content_token_count: Count | None = None
     prompt_tokens_details: list[_OfModality] | None = None
     candidates_tokens_details: list[_OfModality] | None = None
 
@@ -129,7 +130,7 @@ class _Feedback(Struct, rename="camel"):
 class _Chunk(Struct, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
-    usage_metadata: _Usage | None = None
+    usage_metadata: _Usage | UnsetType | None = UNSET
     model_version: str = ""
     response_id: str = ""
     error: msgspec.Raw = msgspec.Raw(b"")
@@ -161,9 +162,9 @@ class GoogleEvents:
         blocked = _blocked(chunk)
         if blocked is not None:
             return [Failed(blocked)]
-        if chunk.candidates is None and chunk.usage_metadata is None:
+        if chunk.candidates is None and chunk.usage_metadata is UNSET:
             raise BadAnswer("an event without the answer's members")
-        if chunk.usage_metadata is not None:
+        if chunk.usage_metadata:
             self._counts = chunk.usage_metadata.counts
         deltas: list[Delta] = []
         if not self._begun:

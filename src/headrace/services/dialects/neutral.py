@@ -281,6 +281,8 @@ class Finished(Struct):
     finish: Finish
     stop: str | None = None
     counts: Counts | None = None
+    doubted: bool = False
+    """It tells counts that no answer can have."""
 
 
 class Counted(Struct):

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.services.answer_json import answer_of, arguments_of, present
+from headrace.services.counts import Count
 from headrace.services.dialects import tables
 from headrace.services.dialects.neutral import (
     Answered,
@@ -60,19 +61,19 @@ class _Choice(Struct):
 
 
 class _InputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    audio_tokens: Count | None = None
 
 
 class _OutputDetails(Struct):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
+    reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
 
 
 class UsageRead(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
