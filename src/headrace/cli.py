@@ -255,7 +255,8 @@ def why(
     config: ConfigOption = None,
     json: Annotated[bool, Parameter(name="--json", help="Print a line of JSON for each.")] = False,
 ) -> None:
-    """Tell the decisions taken for a call that was refused or met with trouble."""
+    """Tell the decisions taken for a call that was refused or met with trouble; of any other, what
+    the ledger has."""
     from headrace.operate.control_client import explain_call
     from headrace.operate.finding import find_config
 

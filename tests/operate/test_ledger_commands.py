@@ -129,6 +129,27 @@ def test_usage_says_what_to_write_instead(arguments: list[str], told: str, tmp_p
     assert told in done.stderr
 
 
+def test_why_tells_what_the_ledger_has_where_nobody_remembers(folder: Path) -> None:
+    """All gateways have ended here, and most of these calls met with no trouble."""
+    database = apsw.Connection(str(folder / ".headrace/ledger.sqlite"))
+    calls = dict(database.execute("SELECT model || ':' || tenant, call FROM ledger"))
+    database.close()
+    good = headrace(folder, "why", calls["one:acme"])
+    assert good.returncode == 0, good.stderr
+    assert "200, complete, in " in good.stdout and ", first content after " in good.stdout
+    assert "chat of one, by key bot, tenant acme, team chat\n" in good.stdout
+    assert "answered  by up, 1 attempt\n" in good.stdout
+    assert "1,000 tokens in, 100 out, $0.003500\n" in good.stdout
+    assert "at no known price" in headrace(folder, "why", calls["odd:acme"]).stdout
+    refused = headrace(folder, "why", calls["none:default"]).stdout
+    assert "404, refused (model_not_found)" in refused and "no backend was asked" in refused
+    (line,) = headrace(folder, "why", calls["one:acme"], "--json").stdout.splitlines()
+    row = json.loads(line)["ledger"]
+    assert (row["call"], row["cost_microusd"]) == (calls["one:acme"], 3500)
+    unknown = headrace(folder, "why", "no-such-call")
+    assert unknown.returncode == 3 and "No gateway runs" in unknown.stderr
+
+
 def test_verify_finds_what_was_changed(folder: Path) -> None:
     good = headrace(folder, "ledger", "verify", "--json")
     assert good.returncode == 0, good.stdout

@@ -222,7 +222,8 @@ def test_backends_are_isolated_and_restored_by_hand(
             headrace("backends", "restore", "up", "--json", folder=tmp_path).stdout
         )
         assert restored == {"name": "up", "state": "closed", "workers": workers}
-        assert ask(gateway).status_code == 200
+        good = ask(gateway)
+        assert good.status_code == 200
         wrong = headrace("backends", "isolate", "down", folder=tmp_path)
         assert wrong.returncode == 3
         assert "There is no backend 'down'" in wrong.stderr
@@ -232,7 +233,10 @@ def test_backends_are_isolated_and_restored_by_hand(
         ]  # fmt: skip
         assert all(event["actor"].startswith("local:") for event in events)
         assert headrace("audit", "verify", folder=tmp_path).returncode == 0
-        assert headrace("why", "no-such-call", folder=tmp_path).returncode == 3
+        lost = headrace("why", "no-such-call", folder=tmp_path)
+        assert lost.returncode == 3 and "the ledger does not have it" in lost.stderr
+        recorded = ("why", good.headers["x-request-id"])  # by its writer, a moment later
+        until(lambda: "200, complete" in headrace(*recorded, folder=tmp_path).stdout)
     for verb in (("list",), ("isolate", "up")):
         nobody = headrace("backends", *verb, folder=tmp_path)
         assert nobody.returncode == 3

@@ -85,20 +85,31 @@ def change_backend(loaded: Loaded, name: str, verb: str, *, as_json: bool) -> in
 
 
 def explain_call(loaded: Loaded, call_id: str, *, as_json: bool) -> int:
-    """Prints the decisions of a call, for machines as JSON lines; returns the exit code. Raises
-    Setup."""
-    for status, told in ask_workers(
-        loaded.store_folder, "GET", f"/calls/{quote(call_id, safe='')}"
-    ):
-        if status == 200:
-            for decision in told:
-                print(json.dumps(decision) if as_json else _in_words(decision))
+    """Prints the decisions of a call, for machines as JSON lines, or else what the ledger has of
+    it; returns the exit code. Raises Setup if neither is known."""
+    try:
+        decisions = _remembered(loaded.store_folder, call_id)
+    except Setup:
+        from headrace.operate.recorded_calls import print_recorded  # the ledger, else done without
+
+        if print_recorded(loaded, call_id, as_json=as_json):
             return 0
+        raise
+    for decision in decisions:
+        print(json.dumps(decision) if as_json else _in_words(decision))
+    return 0
+
+
+def _remembered(folder: Path, call_id: str) -> list[dict[str, Any]]:
+    for status, told in ask_workers(folder, "GET", f"/calls/{quote(call_id, safe='')}"):
+        if status == 200:
+            return list(told)
     raise Setup(
-        f"No worker remembers the call {call_id}.",
-        "Calls that were refused or met with trouble are remembered, the last thousand of each. "
-        "What the cache did for one: `headrace cache why REQUEST_ID`. Why a key or an access token "
-        "was refused: `headrace audit list --action auth.refused`.",
+        f"No worker remembers the call {call_id}, and the ledger does not have it.",
+        "The last thousand calls that were refused and that met with trouble are remembered; all "
+        "that have ended are in the ledger a moment later. What the cache did for one: `headrace "
+        "cache why REQUEST_ID`. Why a key or an access token was refused: `headrace audit list "
+        "--action auth.refused`.",
     )
 
 

@@ -95,8 +95,8 @@ def story(ask: Ask) -> CallStory:
     raise Denied(
         Why.NOT_FOUND,
         f"No worker remembers the call {call[:64]!r}. Only calls that were refused or met with "
-        "trouble are remembered, and only the last thousand of each. Why a key or an access token "
-        "was refused is in the audit log.",
+        "trouble are remembered, and only the last thousand of each. What the ledger has: "
+        "`/v1/calls?call=`. Why a key or an access token was refused is in the audit log.",
     )
 
 
