@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from operate.test_admin_api import Api
 from operate.test_keys import headrace, until
+from support.commands import executed
 from support.gateway_process import Gateway, running_gateway
 from support.scripted import ScriptedThread
 from support.valkey_process import valkey_process
@@ -185,6 +187,7 @@ def test_top_shows_what_runs(upstream: ScriptedThread, tmp_path: Path) -> None:
             assert call(gateway, "one").status_code == 200
         done = headrace("top", "--once", "--every", "0.2", folder=tmp_path, env=ENV)
         lines = headrace("top", "--once", "--json", "--every", "0.2", folder=tmp_path, env=ENV)
+        piped = looks_of_top(tmp_path, 2)
         # Without a URL: the gateway took a free port, which is in no file.
         asked = {**ENV, "HEADRACE_KEY": ENV["OWN_KEY"]}
         said = headrace("chat", "Hello", "--model", "one", folder=tmp_path, env=asked)
@@ -197,12 +200,24 @@ def test_top_shows_what_runs(upstream: ScriptedThread, tmp_path: Path) -> None:
     assert line[-1] == "3"
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.strip()
+    assert [line.split()[-2:] for line in piped] == [[b"1", b"worker"]] * 2
     told = json.loads(lines.stdout)
     assert (told["workers"], told["running"], told["calls_per_s"]) == (1, 0, 0)
     (model,) = [one for one in told["models"] if one["backend"] == "up"]
     assert (model["model"], model["calls"], model["p95_ms"]) == ("one", 3, None)
     up = next(one for one in told["backends"] if one["name"] == "up")
     assert up["states"] == ["closed"]
+
+
+def looks_of_top(folder: Path, number: int) -> list[bytes]:
+    """The first lines of so many looks, as a pipe gets them while it goes on."""
+    with (folder / "errors").open("wb") as errors:
+        process, out = executed(("top", "--every", "0.2"), folder, ENV, errors)
+        with process:
+            try:
+                return list(islice((line for line in out if b"calls/s" in line), number))
+            finally:
+                process.kill()
 
 
 def test_nothing_is_counted_where_nobody_wants_it(upstream: ScriptedThread, tmp_path: Path) -> None:

@@ -43,29 +43,40 @@ Row = dict[str, str]
 
 
 def watch_gateway(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
-    """Until it is interrupted, or for so many looks. Raises Setup if nothing can be seen."""
-    gatherer, console = Gatherer(loaded.store_folder), wide_console()
-    before, at = _look(gatherer, loaded), time.monotonic()
+    """Until it is interrupted, or for so many looks: in one place of a terminal, else one after
+    another, as a pipe or a file takes them. Raises Setup if nothing can be seen."""
+    console, seen = wide_console(), _looks(loaded, every_s, looks)
+    if not console.is_terminal:
+        for number, (gathered, before, seconds) in enumerate(seen):
+            if number:
+                console.print()
+            console.print(view(gathered, before, seconds, console.width, None))
+            console.file.flush()
+        return
     with Live(console=console, auto_refresh=False, screen=looks is None) as live:
-        for _ in itertools.count() if looks is None else range(looks - 1):
-            time.sleep(every_s)
-            gathered, now = _look(gatherer, loaded), time.monotonic()
+        for gathered, before, seconds in seen:
             width, rows = console.size  # a window's may have changed
-            shown = view(gathered, before.counted, now - at, width, rows if looks is None else None)
+            shown = view(gathered, before, seconds, width, rows if looks is None else None)
             live.update(shown, refresh=True)
-            before, at = gathered, now
-    if looks is not None and not console.is_terminal:
-        console.print()  # the last look stands there without an end of its line
 
 
 def print_looks(loaded: Loaded, every_s: float, *, looks: int | None) -> None:
     """The same as lines of JSON, one for each look but the first. Raises Setup."""
+    for gathered, before, seconds in _looks(loaded, every_s, looks):
+        print(json.dumps(figures(gathered, before, seconds)), flush=True)
+
+
+def _looks(
+    loaded: Loaded, every_s: float, looks: int | None
+) -> Iterator[tuple[Gathered, Counted, float]]:
+    """All but the first, each with what had been counted at the one before and the seconds since.
+    Raises Setup."""
     gatherer = Gatherer(loaded.store_folder)
     before, at = _look(gatherer, loaded), time.monotonic()
     for _ in itertools.count() if looks is None else range(looks - 1):
         time.sleep(every_s)
         gathered, now = _look(gatherer, loaded), time.monotonic()
-        print(json.dumps(figures(gathered, before.counted, now - at)), flush=True)
+        yield gathered, before.counted, now - at
         before, at = gathered, now
 
 
