@@ -66,6 +66,17 @@ def test_a_changed_file_is_taken_up_and_a_bad_one_is_not(
         until(lambda: "not taken up" in log.read_text())
         assert "nowhere" in log.read_text()
         assert ask(gateway, "two").status_code == 200  # the old configuration goes on
+        keyed = 'provider: openai, credential: "{}", url'
+        lines = [text.replace("provider: openai, url", keyed.format("env:NOT_THERE"))]
+        lines.append("keys:\n  late: {secret: file:gone.txt}\n")
+        (tmp_path / "headrace.yaml").write_text("".join(lines))
+        until(lambda: "NOT_THERE" in log.read_text())
+        told = [json.loads(line) for line in log.read_text().splitlines() if "NOT_THERE" in line]
+        at_variable, at_file = told[-1]["detail"].splitlines()
+        assert "headrace.yaml:4: backends.up.credential: The environment var" in at_variable
+        assert "does not see new variables: start it again" in at_variable
+        assert "headrace.yaml:8: keys.late.secret: There is no secret file" in at_file
+        assert ask(gateway, "two").status_code == 200
 
 
 def test_sighup_reloads(upstream: ScriptedThread, tmp_path: Path) -> None:

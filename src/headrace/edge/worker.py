@@ -31,6 +31,7 @@ from headrace.edge.kept_stores import close_stores, open_stores, share_answers
 from headrace.edge.overload import Overload
 from headrace.edge.registry_watch import RegistryWatch
 from headrace.edge.shared_by_redis import SharedByRedis
+from headrace.edge.unread_secrets import at_its_line
 from headrace.edge.upkeep import Upkeep
 from headrace.edge.worker_telemetry import WorkerTelemetry
 from headrace.errors import Setup, cannot_listen
@@ -299,7 +300,10 @@ class Worker:
         """Raises Setup, which the watcher hands to `_keep`."""
         loaded = with_found(loaded, self._environ, self._local_available)
         self._secrets.reload()
-        self._app.runtime = self._runtime(loaded.config)
+        try:
+            self._app.runtime = self._runtime(loaded.config)
+        except Setup as fault:
+            raise at_its_line(fault, loaded, self._secrets, time.monotonic()) from fault
         self._config = loaded.config
         if self._shared is not None:
             await self._shared.catch_up()
