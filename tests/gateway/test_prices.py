@@ -422,7 +422,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert book.cost_microusd("cursor", "model-0", USAGES[3]) is None
     for number in range(MOST_REMEMBERED + 100):
         assert book.cost_microusd("local", f"model-{number}", USAGES[3]) == 0
-    assert set(book._flat) == set(book._quotes)
+    assert set(book.flat) == set(book._quotes)
 
 
 def test_rules_that_the_package_may_come_to_use() -> None:

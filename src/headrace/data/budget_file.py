@@ -45,6 +45,8 @@ class KeptBudget(Struct, frozen=True):
 class BudgetFile:
     """One process's. Raises OSError where the disk does."""
 
+    __slots__ = ("_fd", "_free", "_kept", "_map", "_slots")
+
     def __init__(self, folder: Path, unix: float) -> None:
         """`unix` is now, in Unix seconds: what is of a period that is over is forgotten."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -48,6 +48,11 @@ class Journal:
     (7 µs a page; this way 1). Behind the last line stand zeros until the journal is closed.
     """
 
+    __slots__ = (
+        "_at", "_encode_into", "_fd", "_folder", "_line", "_made", "_segment", "_segment_bytes",
+        "_window", "_window_at", "_window_bytes", "next_seq", "run",
+    )  # fmt: skip
+
     def __init__(
         self,
         folder: Path,

@@ -38,6 +38,7 @@ from headrace.errors import Setup, cannot_listen
 from headrace.gateway.answer_cache import MemoryAnswers
 from headrace.gateway.assembly import assemble
 from headrace.gateway.by_address import is_by_address, shared_address
+from headrace.gateway.compiled_steps import compiled_steps
 from headrace.gateway.fleet import BackendState, Fleet
 from headrace.gateway.health import Transition
 from headrace.gateway.limits.gate import Gate
@@ -95,11 +96,11 @@ class Worker:
         self._secrets = Secrets(environ, loaded.folder)
         self._journal, self._audit = _kept_in(loaded.store_folder)
         resilience = loaded.config.resilience
-        prices = PriceBook.shipped()
+        prices, steps = PriceBook.shipped(), compiled_steps(environ)
         wire = HttpTransport(proxy=ProxyPlan.from_environment(environ))
         self._parts = Parts(
             fleet=Fleet(random.Random(), changed=_tell_change),
-            metering=Metering(self._journal, prices),
+            metering=Metering(self._journal, prices, steps),
             prices=prices,
             wire=wire,
             dial=wire.open,
@@ -109,6 +110,7 @@ class Worker:
             stories=Stories(),
             store=loaded.store_folder,
             counters=MemoryCounters(),
+            steps=steps,
             prompts=ExactCounter() if loaded.config.counting.tokens == "exact" else None,
         )
         redis = loaded.config.redis

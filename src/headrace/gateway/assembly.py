@@ -124,7 +124,7 @@ def _gate(config: Config, parts: Parts, registered: Keyring) -> Gate | None:
         return None
     assumed = config.counting.assumed_answer_tokens
     reckoning = Reckoning(Sellers(parts.prices), parts.prompts, assumed)
-    return Gate(rulebook, caps, reckoning, parts.counters)
+    return Gate(rulebook, caps, reckoning, parts.counters, parts.steps)
 
 
 def own_keys(config: Config, secrets: Secrets, generated_key: Secret | None) -> dict[bytes, Known]:

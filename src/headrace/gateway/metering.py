@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -16,6 +17,9 @@ from headrace.gateway.prices import PriceBook
 from headrace.gateway.progress import BYTES_PER_TOKEN, Progress, total
 from headrace.nouns import Call, Cut, Usage
 
+if TYPE_CHECKING:
+    from headrace.compiled._steps import Steps
+
 log = logging.getLogger("headrace.metering")
 
 
@@ -26,9 +30,11 @@ class Metering:
     member of an enumeration says stands there as its `_value_`, a plain string: of a member the
     encoder looks it up each time, by long ways that are in no cache of the processor."""
 
-    def __init__(self, journal: Journal, prices: PriceBook) -> None:
+    def __init__(self, journal: Journal, prices: PriceBook, steps: Steps | None = None) -> None:
+        """`steps` are those in C; None takes all in Python."""
         self._journal = journal
         self._prices = prices
+        self._steps = steps
         self.stopped: str | None = None
         """Why no call may be sent just now, for the log; None while all is well."""
         self._owed: list[Settlement] = []
@@ -43,13 +49,17 @@ class Metering:
         Refused(STORE_UNAVAILABLE): a call that cannot be accounted is not made."""
         if self.stopped is not None or self._owed:
             self._settle_up()
-        journal, caller, service = self._journal, call.caller, target.service
+        journal, steps = self._journal, self._steps
+        at_us = time.time_ns() // 1000
+        if steps is not None and steps.intend(journal, call, target, progress, at_us):
+            return
+        caller, service = call.caller, target.service
         seq, reserved = journal.next_seq, call.reserved
         intent = Intent(
             seq,
             progress.number or seq,
             progress.attempts,
-            time.time_ns() // 1000,
+            at_us,
             call.id,
             call.dialect._value_,
             call.operation._value_,
@@ -86,6 +96,8 @@ class Metering:
 
     def price(self, call: Call, progress: Progress) -> None:
         """Fills in the cost of what is known to be used."""
+        if self._steps is not None and self._steps.price(self._prices.flat, call, progress):
+            return
         target, usage = progress.target, progress.usage
         if target is not None and not progress.priced and progress.sent_upstream:
             if usage is None:
@@ -136,7 +148,13 @@ class Metering:
     def settle(self, call: Call, progress: Progress, usage: Usage, now: float) -> Settlement:
         """The end of a call that had an intent, or was refused without one, as it is written.
         `usage` is that of all its attempts."""
-        journal, caller, target = self._journal, call.caller, progress.target
+        journal, steps, version = self._journal, self._steps, self._prices.version
+        at_us = time.time_ns() // 1000
+        if steps is not None:
+            written = steps.settle(journal, call, progress, usage, version, at_us, now)
+            if written is not None:
+                return written
+        caller, target = call.caller, progress.target
         seq, first, cost = journal.next_seq, progress.first_content_at, progress.cost_microusd
         if usage.source == "none":
             cost = cost or 0
@@ -147,7 +165,7 @@ class Metering:
         settlement = Settlement(
             seq,
             progress.number or seq,
-            time.time_ns() // 1000,
+            at_us,
             call.id,
             call.dialect._value_,
             call.operation._value_,
@@ -175,7 +193,7 @@ class Metering:
             usage.source,
             cost,
             progress.saved_microusd,
-            self._prices.version,
+            version,
             None if first is None else int((first - received_at) * 1e6),
             progress.reason,
             usage.cache_write_tokens,

@@ -25,6 +25,7 @@ from headrace.gateway.telemetry.observer import Observer
 from headrace.platform.http.messages import Origin, Transport
 
 if TYPE_CHECKING:
+    from headrace.compiled._steps import Steps
     from headrace.data.feedback_file import FeedbackRows
     from headrace.gateway.cache.given_again import GivenAgain
     from headrace.gateway.cache.learning import Exchange
@@ -49,6 +50,8 @@ class Parts(Struct):
     counters: Counters[Any]
     prompts: ExactCounter | None
     """None estimates them."""
+    steps: Steps | None = None
+    """Those in C; None takes all in Python."""
     responses: ResponseStore | None = None
     """Of the Responses API; None keeps none."""
     files: FileStore | None = None

@@ -260,7 +260,7 @@ class PriceBook:
         self._clock = clock
         self._models: dict[str, tuple[ModelRow, ...]] = {}
         self._quotes: dict[tuple[str, str], Quote] = {}
-        self._flat: dict[tuple[str, str], FlatRates] = {}
+        self.flat: dict[tuple[str, str], FlatRates] = {}
         """Of those quotes that hold for good, where the price has them."""
         self.take_own(own or OwnPrices())
 
@@ -275,7 +275,7 @@ class PriceBook:
         self.version = self._snapshot.version + own.mark
         """Of all the prices that are in force."""
         self._quotes.clear()
-        self._flat.clear()
+        self.flat.clear()
 
     def price_of(self, provider: str, model: str) -> Price | None:
         """The price now, None if it is not known."""
@@ -287,7 +287,7 @@ class PriceBook:
 
     def cost_microusd(self, provider: str, model: str, usage: Usage) -> int | None:
         """What `usage` costs now, in micro-dollars rounded up; None if that is not known."""
-        flat = self._flat.get((provider, model))
+        flat = self.flat.get((provider, model))
         if flat is None or usage.cache_write_tokens or usage.units is not None:
             price = self.quote(provider, model).price
             return None if price is None else price.cost_microusd(usage)
@@ -336,10 +336,10 @@ class PriceBook:
         if len(self._quotes) >= MOST_REMEMBERED and known is None:
             oldest = next(iter(self._quotes))
             del self._quotes[oldest]
-            self._flat.pop(oldest, None)
+            self.flat.pop(oldest, None)
         self._quotes[key] = quote
         if quote.until == math.inf and quote.price is not None and quote.price.flat is not None:
-            self._flat[key] = quote.price.flat
+            self.flat[key] = quote.price.flat
         return quote
 
     def _made(self, found: ModelRow | None, key: tuple[str, str], now: float) -> Quote:

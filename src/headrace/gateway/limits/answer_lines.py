@@ -11,11 +11,13 @@ What remains is what could be used at once: the rest of the burst, not of the wi
 from __future__ import annotations
 
 import datetime
+import re
 from math import ceil
 
 from headrace.gateway.limits.measures import Budget, Denied, Measures, Rate, Standing
 
 USD = 1_000_000
+_MARK = re.compile(rb"(%[%db])")
 
 
 def policy_line(measures: Measures) -> bytes:
@@ -36,15 +38,19 @@ class Lines:
     """What does not change in the lines of answers, made once for all callers of the same limits:
     with a hundred thousand callers it stays in the processor's caches."""
 
-    __slots__ = ("_forms", "_only", "policy")
+    __slots__ = ("_forms", "_only", "pieces", "policy")
 
     def __init__(self, measures: Measures) -> None:
         self.policy = policy_line(measures)
         self._forms: dict[tuple[object, object], bytes] = {}
         self._only: bytes | None = None
         """For requests and tokens, where there is one rate of each."""
+        told = (*measures.requests, *measures.tokens)
         if len(measures.requests) == 1 and len(measures.tokens) == 1:
-            self._only = _form(self.policy, *measures.requests, *measures.tokens)
+            self._only = _form(self.policy, *told)
+        self.pieces = _pieces(_form(self.policy, *told)) if told else (self.policy,)
+        """All that stands between what changes from call to call, if there is at most one rate of
+        each unit: for the steps in C, which do what `standing` does."""
 
     def standing(self, standing: Standing) -> bytes:
         """All lines of an admitted call."""
@@ -95,6 +101,17 @@ def _form(policy: bytes, *told: Rate) -> bytes:
         )
     items = [b"%b;r=%%d;t=%%d" % _name(rate.name).replace(b"%", b"%%") for rate in told]
     return b"%bratelimit: %b\r\n" % (b"".join(lines), b", ".join(items))
+
+
+def _pieces(form: bytes) -> tuple[bytes, ...]:
+    """A form without its places: what is before, between and after them."""
+    pieces = [b""]
+    for part in _MARK.split(form):
+        if part == b"%d" or part == b"%b":
+            pieces.append(b"")
+        else:
+            pieces[-1] += b"%" if part == b"%%" else part
+    return tuple(pieces)
 
 
 def _told(rate: Rate, owed_s: float) -> tuple[int, bytes, int]:

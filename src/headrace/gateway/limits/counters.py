@@ -10,6 +10,7 @@ from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
 from headrace.gateway.limits.measures import Budget, Denied, Measures, Need, Standing
+from headrace.gateway.limits.one_of_each import Few
 
 BoundT = TypeVar("BoundT")
 
@@ -37,6 +38,10 @@ class Counters(Protocol[BoundT]):
         ...
 
     def release(self, bound: BoundT) -> None: ...
+
+    def few(self, bound: BoundT) -> Few | None:
+        """For a caller who is counted here, by at most one measure of each kind."""
+        ...
 
     def take(
         self, bound: BoundT, need: Need, now: float, unix: float

@@ -7,17 +7,21 @@ import logging
 import time
 from collections.abc import Awaitable, Iterator
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.gateway.limits import answer_lines
 from headrace.gateway.limits.counters import Counters, Verdict
 from headrace.gateway.limits.measures import Budget, Denied, Measures, Standing
+from headrace.gateway.limits.one_of_each import Few
 from headrace.gateway.limits.reckoning import NOTHING, Reckoning
 from headrace.gateway.limits.refusals import refusal
 from headrace.gateway.limits.rulebook import Rulebook, brings, values_of
 from headrace.gateway.limits.token_caps import TokenCaps
 from headrace.gateway.models import Chosen
 from headrace.nouns import Call, Caller
+
+if TYPE_CHECKING:
+    from headrace.compiled._steps import Steps
 
 log = logging.getLogger("headrace.limits")
 
@@ -32,13 +36,20 @@ PlanKey = tuple[str, str | None, str | None, str | None]
 class Plan:
     """What one caller's calls go through."""
 
-    __slots__ = ("bound", "caller", "concerned", "lines", "reckoned", "reserve", "used")
+    __slots__ = ("bound", "caller", "concerned", "few", "lines", "reckoned", "reserve", "used")
 
     def __init__(
-        self, caller: Caller, measures: Measures, bound: Any, lines: answer_lines.Lines
+        self,
+        caller: Caller,
+        measures: Measures,
+        bound: Any,
+        few: Few | None,
+        lines: answer_lines.Lines,
     ) -> None:
         self.caller = caller
         self.bound = bound
+        self.few = few
+        """For the steps in C; None where these cannot take it."""
         self.lines = lines
         self.concerned = bool(measures)
         """Anything measures its calls."""
@@ -58,7 +69,10 @@ class Gate:
         caps: TokenCaps,
         reckoning: Reckoning,
         counters: Counters[Any],
+        steps: Steps | None = None,
     ) -> None:
+        """`steps` are those in C; None takes all in Python."""
+        self._steps = steps if reckoning.estimates else None
         self._rulebook = rulebook
         self._caps = caps if caps else None
         self._reckoning = reckoning
@@ -89,10 +103,17 @@ class Gate:
         plan.used = True
         if not plan.concerned:
             return None
-        unix, need = time.time(), NOTHING
+        unix, now, need, few = time.time(), time.monotonic(), NOTHING, plan.few
+        if few is not None and self._steps is not None:  # in C, all that follows, or nothing
+            reckoning = self._reckoning
+            terms = reckoning.terms(call, chosen, unix) if plan.reckoned else None
+            if self._steps.admit(
+                call, few, plan.lines, terms, plan.reserve, reckoning.assumed, now, unix
+            ):
+                return None
         if plan.reckoned:
             need = self._reckoning.need(call, chosen, plan.reserve, unix)
-        verdict = self._counters.take(plan.bound, need, time.monotonic(), unix)
+        verdict = self._counters.take(plan.bound, need, now, unix)
         if type(verdict) is CoroutineType:
             return self._awaited(call, plan, verdict)
         self._take_up(call, plan, verdict)
@@ -166,7 +187,8 @@ class Gate:
         caller = call.caller
         measures = self._rulebook.measures(caller, values_of(caller, call.model, call.ip))
         bound = self._counters.bind(measures, time.monotonic())
-        plan = Plan(caller, measures, bound, self._lines_of(measures))
+        few = None if self._steps is None else self._counters.few(bound)
+        plan = Plan(caller, measures, bound, few, self._lines_of(measures))
         self._plans[key] = plan
         return plan
 

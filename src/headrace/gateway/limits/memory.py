@@ -33,7 +33,7 @@ from headrace.gateway.limits.measures import (
     short,
     short_of,
 )
-from headrace.gateway.limits.one_of_each import Unused
+from headrace.gateway.limits.one_of_each import Few, Unused
 
 MOST_TOLD = 50_000
 """Budgets that `spent` looks at."""
@@ -166,6 +166,9 @@ class MemoryCounters:
         """The states may go once they are idle."""
         for state in _states(bound):
             state.users -= 1
+
+    def few(self, bound: Bound) -> Few | None:
+        return bound.few
 
     def take(self, bound: Bound, need: Need, now: float, unix: float) -> Taken | Denied:
         """Takes from all measures, or from none."""

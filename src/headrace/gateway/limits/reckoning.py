@@ -47,7 +47,10 @@ class Reckoning:
         """Prompts are counted by `exact`, and estimated where it is None."""
         self._sellers = sellers
         self._exact = exact
-        self._assumed = assumed_answer_tokens
+        self.estimates = exact is None
+        """Prompts count by their bytes."""
+        self.assumed = assumed_answer_tokens
+        """Tokens of an answer that nobody bounds."""
         self._terms: dict[tuple[str, int], Terms] = {}
         """By the model's name as clients write it and the choice itself: most come again. A choice
         lives as long as its terms do, so that no other has its id."""
@@ -57,9 +60,7 @@ class Reckoning:
     ) -> Need:
         """What the call may use, as `Measures.reserve` wants it. It is what the call has reserved,
         too. `unix` is now."""
-        terms = self._terms.get((call.model, id(chosen)))
-        if terms is None or unix >= terms.until:
-            terms = self._found(call, chosen)
+        terms = self.terms(call, chosen, unix)
         passed, before = call.passed, call.tokens_before
         if passed is not None:
             likely, prompt = passed.estimate.input_tokens, passed.most_tokens
@@ -74,7 +75,7 @@ class Reckoning:
                 size = exact.prompt_size(call, terms.sellers.model)
             likely, prompt = size.likely, size.most
         prompt += before
-        likely += before + (self._assumed if answer is None else answer)
+        likely += before + (self.assumed if answer is None else answer)
         if reserve is None:
             need = Need(prompt, answer, None, likely, 0, answer is not None)
         else:  # an upper bound
@@ -90,6 +91,13 @@ class Reckoning:
             need = Need(prompt, most, microusd, likely, prompt + most, answer is not None)
         call.reserved = need
         return need
+
+    def terms(self, call: Call, chosen: Chosen, unix: float) -> Terms:
+        """What holds now for calls like this one."""
+        terms = self._terms.get((call.model, id(chosen)))
+        if terms is None or unix >= terms.until:
+            terms = self._found(call, chosen)
+        return terms
 
     def _found(self, call: Call, chosen: Chosen) -> Terms:
         sellers = self._sellers.of(call, chosen)

@@ -113,6 +113,9 @@ class SharedCounters:
     def bind(self, measures: Measures, now: float) -> SharedBound:
         return self._book.bind(measures)
 
+    def few(self, bound: SharedBound) -> None:
+        """They are counted elsewhere."""
+
     def release(self, bound: SharedBound) -> None:
         self._book.leave(bound)
         self._alone.release(bound)
