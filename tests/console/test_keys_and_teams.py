@@ -56,9 +56,12 @@ def test_a_key_is_made_used_rotated_and_revoked(world: World) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"name": "x", "requests": "many"}, "whole number"),
-        ({"name": "", "requests": ""}, "name"),
-        ({"name": "x", "usd": "a lot"}, "dollars"),
+        ({"name": "x", "requests": "many"}, "Requests a minute must be a whole number"),
+        ({"name": "x", "requests": "0"}, "Requests a minute does not fit: write a whole number"),
+        ({"name": "x", "tokens": "0"}, "Tokens a minute does not fit: write a whole number"),
+        ({"name": "", "requests": ""}, "Name does not fit: write a name of letters"),
+        ({"name": "x", "models": "one, a b"}, "Models does not fit: write a name of letters"),
+        ({"name": "x", "usd": "a lot"}, "Budget in dollars does not fit: write an amount of US"),
         ({"name": "x", "expires": "2030-02-31"}, "expires"),
     ],
 )
@@ -67,10 +70,12 @@ def test_what_does_not_fit_is_told_and_kept_in_the_form(
 ) -> None:
     person = world.person("operator")
     before = len(world.api("GET", "/v1/keys")["items"])
-    answer = person.post("/console/keys", tenant="default", team="kept-team", **fields)
+    answer = person.post("/console/keys", tenant="default", **fields)
     assert answer.status_code == 400
-    assert told in answer.text
-    assert 'value="kept-team"' in answer.text
+    said = re.search(r'role="alert">([^<]+)', answer.text)
+    assert said is not None and told in said[1], said
+    for name, value in fields.items():
+        assert re.search(f'name="{name}"[^>]* value="{value}"', answer.text), name
     assert len(world.api("GET", "/v1/keys")["items"]) == before
 
 

@@ -54,5 +54,5 @@ def number_of(form: Mapping[str, str], field: str, about: str) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise Refusal(400, "invalid_request", f"{about} must be a whole number.")
+        raise Refusal(400, "invalid_request", f"{about} must be a whole number, such as 60.")
     return int(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headrace.console.labels import labelled
 from headrace.console.page import Action, Done, Page, Shown, Visit
 from headrace.console.rules_text import list_of, number_of, rules_of, rules_text, text_of
 from headrace.edge.admin.asked import Refusal
@@ -12,6 +13,12 @@ from headrace.edge.admin.asked import Refusal
 GRACES_S = {"0": "at once", "3600": "after an hour", "86400": "after a day",
             "604800": "after a week"}  # fmt: skip
 PERIODS = ("day", "week", "month")
+LABELS = {
+    "name": "Name", "tenant": "Tenant", "team": "Team", "user": "User", "models": "Models",
+    "expires": "Expires", "limits.requests": "Requests a minute",
+    "limits.tokens": "Tokens a minute", "budgets.usd": "Budget in dollars",
+}  # fmt: skip
+"""Of the form that makes a key, by what its fields become."""
 FILTERS = ("tenant", "team", "user", "name", "after")
 
 
@@ -40,12 +47,13 @@ async def create(visit: Visit) -> Shown:
     body["limits"] = [
         {"per": "key", unit: amount}
         for unit in ("requests", "tokens")
-        if (amount := number_of(form, unit, f"{unit.capitalize()} a minute")) is not None
+        if (amount := number_of(form, unit, LABELS[f"limits.{unit}"])) is not None
     ]
     dollars = text_of(form, "usd")
     if dollars is not None:
         body["budgets"] = [{"per": "key", "usd": dollars, "every": form.get("every", "month")}]
-    new = await visit.ask("create_key", body=body)
+    with labelled(LABELS):
+        new = await visit.ask("create_key", body=body)
     return {**await show_list(visit), "made": new.key, "secret": new.secret, "form": {}}
 
 
