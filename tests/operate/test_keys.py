@@ -296,6 +296,24 @@ def test_what_cannot_be_is_told_by_its_option(
     assert says in done.stderr and "$." not in done.stderr and "`str`" not in done.stderr
 
 
+def test_a_bound_of_nothing_is_told_to_bound_nothing(tmp_path: Path) -> None:
+    zeros = ("--requests-per-minute", "0", "--tokens-per-minute", "5", "--monthly-usd", "0.00")
+    done = headrace("keys", "create", "shop", *zeros, folder=tmp_path)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 0 and said.count("bounds nothing") == 2
+    assert "`--requests-per-minute 0` bounds" in said and "`--monthly-usd 0` bounds" in said
+    (limit,) = told("keys", "show", "shop", folder=tmp_path)["limits"]
+    assert limit["tokens"] == 5
+
+
+def test_an_administrator_of_no_tenant_is_told(tmp_path: Path) -> None:
+    made("tenants", "create", "acme", folder=tmp_path)
+    done = headrace("admin", "key", "ann", "--tenant", "acme,default,amce", folder=tmp_path)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 0 and said.count("Warning") == 1
+    assert "no tenant 'amce'" in said and "`headrace tenants create amce`" in said
+
+
 def test_the_first_key_tells_of_the_generated_one(tmp_path: Path) -> None:
     (tmp_path / ".headrace").mkdir()
     (tmp_path / ".headrace/key").write_text("hr_" + "k" * 60)

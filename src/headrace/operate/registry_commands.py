@@ -146,12 +146,26 @@ def key_options(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _unbounded(options: Mapping[str, Any]) -> list[str]:
+    """Options whose 0 takes away what a new key does not have: it may have been meant as nothing
+    at all."""
+    dollars = options.get("monthly_usd") or ""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in ("requests_per_minute", "tokens_per_minute", "monthly_usd")
+        if options.get(name) == 0 or (name == "monthly_usd" and _NO_DOLLARS.match(dollars))
+    ]
+
+
 def create_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) -> int:
+    unbounded = _unbounded(options)
     with Registry.of(loaded) as registry:
         new = made(NewKey, key_options(options))
         first = not registry.keys.page(registry.by, Wanted("key"), None, 1)
         record, secret = registry.keys.create(registry.by, new)
     _told_once(key_view(record, time.time()), secret.reveal(), as_json)
+    for option in unbounded:
+        note(f"Warning: `{option} 0` bounds nothing. To let no call through, revoke the key.")
     _warn(loaded, record)
     if first and not loaded.config.keys and stored_key(loaded.store_folder) is not None:
         note("The gateway's generated key opens nothing from its next start on: use this one.")

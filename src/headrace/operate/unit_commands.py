@@ -91,12 +91,18 @@ def create_admin_key(loaded: Loaded, options: dict[str, Any], *, as_json: bool) 
     options["expires"] = instant(options.get("expires"))
     with Registry.of(loaded) as registry:
         record, secret = registry.admin_keys.create(registry.by, made(NewAdminKey, options))
+        unknown = [name for name in record.tenants or () if not registry.units.has_tenant(name)]
     view = admin_key_view(record, time.time())
     if as_json:
         print(msgspec.json.encode({"key": view, "secret": secret.reveal()}).decode())
     else:
         print(secret.reveal())
         note(f"Role {view.role}. It is shown this once: keep it in a safe place now.")
+    for name in unknown:
+        note(
+            f"Warning: there is no tenant {name!r}, so this key sees nothing of it. Make it: "
+            f"`headrace tenants create {name}`."
+        )
     return 0
 
 

@@ -48,6 +48,10 @@ class Units:
         by.need(Role.VIEWER)
         return unit_of(self._find(by, kind, tenant, name))
 
+    def has_tenant(self, tenant: str) -> bool:
+        """Whether it was made, or the configuration names it."""
+        return tenant == DEFAULT_TENANT or bool(self._known("tenant", tenant, tenant))
+
     def page(
         self, by: Grant, kind: UnitKind, tenant: str | None, after: Position | None, limit: int
     ) -> list[UnitRecord]:
@@ -100,8 +104,7 @@ class Units:
     def _need_tenant(self, by: Grant, tenant: str) -> None:
         """Another's tenant is not there for whoever may not see it."""
         seen = by.tenants is None or tenant in by.tenants
-        there = tenant == DEFAULT_TENANT or self._known("tenant", tenant, tenant)
-        if not seen or not there:
+        if not seen or not self.has_tenant(tenant):
             raise Denied(Why.NOT_FOUND, f"There is no tenant {tenant!r}.")
 
     def _create(
