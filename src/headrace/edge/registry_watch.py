@@ -74,7 +74,7 @@ class RegistryWatch:
             self.keyring.become(found)
         elif found:
             self.keyring.take(found)
-            log.info("keys taken up", extra={"detail": f"{len(found)} rows changed"})
+            log.info("keys taken up", extra={"detail": f"changed rows: {len(found)}"})
         after = self.keyring.bounded, self.keyring.by_address
         if any(now and not then for now, then in zip(after, before, strict=True)):
             self._on_kind()

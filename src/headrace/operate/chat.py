@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,6 +29,8 @@ from headrace.platform.http.sse import EventSplitter
 
 TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=120.0, idle_s=120.0)
 LIMIT_BYTES = 16 * 1024 * 1024
+_ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+"""Means nothing to people: the words stand behind it."""
 
 
 def message(text: str | None, stdin: TextIO | None) -> str:
@@ -139,8 +142,9 @@ async def _chat(
         response = await wire.send(gateway.request(b"POST", "/chat/completions", body), TIMEOUTS)
         return await _print_answer(response, as_json)
     except TransportError as error:
+        why = _ERROR_NUMBER.sub("", str(error))
         raise Setup(
-            f"There is no gateway at {gateway.url} ({error}).",
+            f"There is no gateway at {gateway.url} ({why}).",
             "Start one: `headrace serve`, or name yours with --url or HEADRACE_URL.",
         ) from error
     finally:

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 
 import msgspec
 import uvloop
+from msgspec import inspect
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from headrace.config.defaults import search
 from headrace.config.loading import Loaded
+from headrace.config.words import expected
 from headrace.errors import Misused
 from headrace.gateway.by_address import shared_address
 from headrace.gateway.unpriced_budgets import unpriced_budgets
@@ -44,9 +46,12 @@ def with_options(loaded: Loaded, host: str | None, port: int | None, workers: in
     try:
         server = msgspec.convert(settings, type(loaded.config.server))
     except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$.")
+        name = str(error).partition(" - at `$.")[2].rstrip("`")
+        form = inspect.type_info(type(loaded.config.server))
+        assert isinstance(form, inspect.StructType)
+        kind = next(field.type for field in form.fields if field.encode_name == name)
         raise Misused(
-            f"--{path.rstrip('`')} cannot be that: {what[:1].lower() + what[1:]}.",
+            f"--{name} takes {expected(kind)}, not {changes[name]!r}.",
             "See `headrace serve --help`.",
         ) from error
     return with_server(loaded, server)
