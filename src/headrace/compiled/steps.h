@@ -44,7 +44,7 @@ typedef struct {
 /* What one call holds of its caller's limits. */
 extern PyTypeObject HeldType;
 
-/* Each returns None, having done nothing, where a call needs anything unusual. */
+/* Each returns False or None, having done nothing, where a call needs anything unusual. */
 PyObject *steps_admit(Steps *self, PyObject *const *args, Py_ssize_t count);
 PyObject *steps_price(Steps *self, PyObject *const *args, Py_ssize_t count);
 PyObject *steps_intend(Steps *self, PyObject *const *args, Py_ssize_t count);

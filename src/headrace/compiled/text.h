@@ -37,11 +37,20 @@ void put_number(Text *text, int64_t number);
 /* A `bytes` object; does not fit if it is none. */
 void put_bytes(Text *text, PyObject *bytes);
 
+void put_headed_int(Text *text, const char *head, size_t head_size, PyObject *value);
+void put_headed_text(Text *text, const char *head, size_t head_size, PyObject *value);
+
 /* `"name":` is `head`, with what separates it from what is before. */
-void put_int_member(Text *text, const char *head, PyObject *value);
+static inline void put_int_member(Text *text, const char *head, PyObject *value)
+{
+    put_headed_int(text, head, strlen(head), value);
+}
 
 /* ASCII without what JSON escapes; anything else does not fit. */
-void put_text_member(Text *text, const char *head, PyObject *value);
+static inline void put_text_member(Text *text, const char *head, PyObject *value)
+{
+    put_headed_text(text, head, strlen(head), value);
+}
 
 /* The text so far, as `bytes`. */
 PyObject *bytes_of(const Text *text);
