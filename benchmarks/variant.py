@@ -20,6 +20,12 @@ Metering.price = lambda self, call, progress: None
 Metering.settle = lambda self, call, progress, usage, now: None
 """
 """Forwards alone, by all policies: no identity, limits, prices, ledger. No mode of Headrace."""
+IN_PYTHON = """\
+import os
+
+os.environ["HEADRACE_COMPILED"] = "0"
+"""
+"""Takes no step in C."""
 UNSHED = """
 resilience: {shedding: {batch_lag_ms: 60000, all_lag_ms: 60000}}
 """
