@@ -86,6 +86,35 @@ def test_redis_that_is_away_is_told(upstream: ScriptedThread, tmp_path: Path) ->
             until(lambda: without() == 0)
 
 
+def test_what_a_silent_caller_used_of_a_budget_stays_on_the_page(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    """With Redis it was gone when the worker forgot its share, before an alert could see it."""
+    (tmp_path / "valkey").mkdir()
+    with valkey_process(tmp_path / "valkey") as valkey:
+        more = (
+            f'redis: {{url: "{valkey.url}", timeout_s: 2}}\n'
+            "budgets: [{name: small, per: key, usd: '0.00001', every: month, stop: false}]"
+        )
+        text = CONFIG.format(url=upstream.url, workers=1, more=more)
+        with running_gateway(text, tmp_path, ENV) as gateway:
+            api = Api(gateway.serving)
+
+            def beats() -> float:
+                return value(scraped(api), "headrace_event_loop_lag_seconds_count")
+
+            def share() -> float:
+                return value(scraped(api), "headrace_budget_used_ratio", budget="small")
+
+            assert call(gateway, "one").status_code == 200
+            until(lambda: share() > 1.2)
+            seen, forgotten = share(), beats() + 40
+            until(lambda: beats() > forgotten)
+            assert share() == seen
+            assert call(gateway, "one").status_code == 200
+            until(lambda: share() == pytest.approx(2 * seen))
+
+
 def test_every_call_is_counted_once(upstream: ScriptedThread, tmp_path: Path) -> None:
     text = CONFIG.format(url=upstream.url, workers=1, more="")
     with running_gateway(text, tmp_path, ENV) as gateway:

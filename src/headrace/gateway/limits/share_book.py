@@ -1,11 +1,12 @@
-"""One worker's shares by their counters, as long as somebody uses them."""
+"""One worker's shares by their counters, as long as somebody uses them; of budgets what they have
+used, as long as their period runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from headrace.gateway.limits.asking import SharedBound
 from headrace.gateway.limits.measures import Budget, Measures, Rate
@@ -14,6 +15,18 @@ from headrace.gateway.limits.round_trips import at_once_spec, budget_spec, rate_
 from headrace.gateway.limits.shares import HeldShare, RateShare, Share
 
 FORGOTTEN_AT_ONCE = 64
+MOST_IDLE = MOST_TOLD
+"""Budgets without a share that are remembered; the one that was idle first goes first."""
+
+
+class IdleBudget(Struct, frozen=True, gc=False):
+    """One that nobody has used for so long that its share is forgotten."""
+
+    budget: Budget
+    spent: int
+    """In its unit, as far as this worker knows."""
+    ends_at: float
+    """Unix seconds of the end of the period."""
 
 
 class ShareBook:
@@ -27,6 +40,9 @@ class ShareBook:
         self._budgets: dict[str, tuple[Budget, HeldShare, float]] = {}
         """By the budget's own key: the share of its last period, which ends at these Unix
         seconds."""
+        self._idle: dict[str, IdleBudget] = {}
+        """By the same keys, those that are not in `_budgets`."""
+        self._sweep: Iterator[str] | None = None
 
     def bind(self, measures: Measures) -> SharedBound:
         """Finds or makes the shares, but for budgets: see `turn_page`."""
@@ -66,6 +82,9 @@ class ShareBook:
             key = f"{self._prefix}{budget.key}:{int(end)}"
             share = self._held_share(key, budget_spec(key, budget, end))
             share.users += 1
+            idle = self._idle.pop(budget.key, None)
+            if idle is not None and idle.ends_at == end:
+                share.spent_before = idle.spent  # is told until the server says what it is now
             found.append((budget, share))
             ends.append(end)
             self._budgets[budget.key] = (budget, share, end)
@@ -85,11 +104,14 @@ class ShareBook:
 
     def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
         """What is known to be used of budgets in their periods."""
-        for budget, share, ends_at in islice(self._budgets.values(), MOST_TOLD):
-            yield budget, share.spent_in_all if unix < ends_at else 0
+        used = ((one, share.spent_in_all, end) for one, share, end in self._budgets.values())
+        idle = ((one.budget, one.spent, one.ends_at) for one in self._idle.values())
+        for budget, spent, ends_at in islice(chain(used, idle), MOST_TOLD):
+            yield budget, spent if unix < ends_at else 0
 
-    def forget(self) -> None:
-        """One small step towards forgetting shares that nobody uses and that hold nothing."""
+    def forget(self, unix: float) -> None:
+        """One small step towards forgetting shares that nobody uses and that hold nothing, and what
+        was used of budgets in periods that are over."""
         for _ in range(min(FORGOTTEN_AT_ONCE, len(self._unused))):
             key = next(iter(self._unused))
             del self._unused[key]
@@ -98,8 +120,28 @@ class ShareBook:
                 continue
             if share.idle:
                 del self._shares[key]
-                name = key.removeprefix(self._prefix).rpartition(":")[0]
-                if name in self._budgets and self._budgets[name][1] is share:
-                    del self._budgets[name]
+                self._remember(key.removeprefix(self._prefix).rpartition(":")[0], share)
             else:
                 self._unused[key] = None  # to the end of the row
+        self._forget_what_ended(unix)
+
+    def _remember(self, name: str, forgotten: Share) -> None:
+        """What was used of a budget is told on after its share is gone: a caller that is silent has
+        not used less."""
+        found = self._budgets.get(name)
+        if found is None or found[1] is not forgotten:
+            return  # a rate, places, or a budget that is in a later period
+        budget, share, ends_at = self._budgets.pop(name)
+        if len(self._idle) >= MOST_IDLE:
+            del self._idle[next(iter(self._idle))]
+        self._idle[name] = IdleBudget(budget, share.spent_in_all, ends_at)
+
+    def _forget_what_ended(self, unix: float) -> None:
+        for _ in range(FORGOTTEN_AT_ONCE):
+            name = next(self._sweep, None) if self._sweep is not None else None
+            if name is None:
+                self._sweep = iter(list(self._idle))
+                return
+            one = self._idle.get(name)
+            if one is not None and unix >= one.ends_at:
+                del self._idle[name]

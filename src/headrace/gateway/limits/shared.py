@@ -122,7 +122,7 @@ class SharedCounters:
 
     def sweep(self, now: float, unix: float) -> None:
         self._alone.sweep(now, unix)
-        self._book.forget()
+        self._book.forget(unix)
 
     def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
         """What the server last said was used of budgets, and this worker's calls since then."""
