@@ -65,6 +65,23 @@ def test_who_comes_again_is_told_as_before_until_the_server_speaks() -> None:
     assert told(book, TOMORROW) == {"budget": 0}, "what was used is of another day"
 
 
+def test_a_call_that_ends_after_its_share_was_forgotten_is_told() -> None:
+    """One that only warns holds nothing as long as it runs."""
+    book = ShareBook("p:")
+    bound = used(book, budget(1000, stop=False), 0)
+    _, share = bound.budgets[0]
+    book.leave(bound)
+    swept(book)
+    assert told(book) == {"budget": 0}
+    share.settle(0, 8720)
+    assert told(book) == {"budget": 8720}
+    again = book.bind(Measures(budgets=(budget(1000, stop=False),)))
+    book.turn_page(again, NOON)
+    share.settle(0, 10)
+    again.budgets[0][1].settle(0, 1)
+    assert told(book) == {"budget": 8731}
+
+
 def test_a_period_that_is_over_is_not_told_in_place_of_the_next() -> None:
     book = ShareBook("p:")
     bound = used(book, budget(1000), 700)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from headrace.gateway.limits.asking import SharedBound
 from headrace.gateway.limits.measures import Budget, Measures, Rate
@@ -15,18 +15,11 @@ from headrace.gateway.limits.round_trips import at_once_spec, budget_spec, rate_
 from headrace.gateway.limits.shares import HeldShare, RateShare, Share
 
 FORGOTTEN_AT_ONCE = 64
-MOST_IDLE = MOST_TOLD
-"""Budgets without a share that are remembered; the one that was idle first goes first."""
-
-
-class IdleBudget(Struct, frozen=True, gc=False):
-    """One that nobody has used for so long that its share is forgotten."""
-
-    budget: Budget
-    spent: int
-    """In its unit, as far as this worker knows."""
-    ends_at: float
-    """Unix seconds of the end of the period."""
+MOST_IDLE = 20_000
+"""Budgets that nobody uses and that are remembered; the one that was idle first goes first. Each
+takes some 800 bytes."""
+KnownBudget = tuple[Budget, HeldShare, float]
+"""With its share of its last period, and the Unix seconds of that period's end."""
 
 
 class ShareBook:
@@ -37,11 +30,11 @@ class ShareBook:
         self._prefix = prefix
         self._shares: dict[str, RateShare | HeldShare] = {}
         self._unused: dict[str, None] = {}
-        self._budgets: dict[str, tuple[Budget, HeldShare, float]] = {}
-        """By the budget's own key: the share of its last period, which ends at these Unix
-        seconds."""
-        self._idle: dict[str, IdleBudget] = {}
-        """By the same keys, those that are not in `_budgets`."""
+        self._budgets: dict[str, KnownBudget] = {}
+        """By the budget's own key."""
+        self._idle: dict[str, KnownBudget] = {}
+        """By the same keys, those whose shares nobody finds any more. A call that only warns holds
+        nothing of its share, which may be forgotten before the call ends: its end is told here."""
         self._sweep: Iterator[str] | None = None
 
     def bind(self, measures: Measures) -> SharedBound:
@@ -79,18 +72,22 @@ class ShareBook:
         found, ends = [], []
         for budget in bound.measures.budgets:
             end = budget.calendar.ends_at(unix)
-            key = f"{self._prefix}{budget.key}:{int(end)}"
-            share = self._held_share(key, budget_spec(key, budget, end))
+            share = self._budget_share(budget, end)
             share.users += 1
-            idle = self._idle.pop(budget.key, None)
-            if idle is not None and idle.ends_at == end:
-                share.spent_before = idle.spent  # is told until the server says what it is now
             found.append((budget, share))
             ends.append(end)
             self._budgets[budget.key] = (budget, share, end)
         for _, share in bound.budgets:
             self._drop(share)
         bound.budgets, bound.ends_at = tuple(found), min(ends)
+
+    def _budget_share(self, budget: Budget, end: float) -> HeldShare:
+        key = f"{self._prefix}{budget.key}:{int(end)}"
+        idle = self._idle.pop(budget.key, None)
+        if idle is not None and idle[1].key == key:
+            self._shares[key] = share = idle[1]
+            share.known = False  # others may have used it meanwhile: the next call asks
+        return self._held_share(key, budget_spec(key, budget, end))
 
     def leave(self, bound: SharedBound) -> None:
         """It is not used any more."""
@@ -104,10 +101,9 @@ class ShareBook:
 
     def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
         """What is known to be used of budgets in their periods."""
-        used = ((one, share.spent_in_all, end) for one, share, end in self._budgets.values())
-        idle = ((one.budget, one.spent, one.ends_at) for one in self._idle.values())
-        for budget, spent, ends_at in islice(chain(used, idle), MOST_TOLD):
-            yield budget, spent if unix < ends_at else 0
+        known = chain(self._budgets.values(), self._idle.values())
+        for budget, share, ends_at in islice(known, MOST_TOLD):
+            yield budget, share.spent_in_all if unix < ends_at else 0
 
     def forget(self, unix: float) -> None:
         """One small step towards forgetting shares that nobody uses and that hold nothing, and what
@@ -126,15 +122,15 @@ class ShareBook:
         self._forget_what_ended(unix)
 
     def _remember(self, name: str, forgotten: Share) -> None:
-        """What was used of a budget is told on after its share is gone: a caller that is silent has
+        """What was used of a budget is told on when its share is gone: a caller that is silent has
         not used less."""
         found = self._budgets.get(name)
         if found is None or found[1] is not forgotten:
             return  # a rate, places, or a budget that is in a later period
-        budget, share, ends_at = self._budgets.pop(name)
+        del self._budgets[name]
         if len(self._idle) >= MOST_IDLE:
             del self._idle[next(iter(self._idle))]
-        self._idle[name] = IdleBudget(budget, share.spent_in_all, ends_at)
+        self._idle[name] = found
 
     def _forget_what_ended(self, unix: float) -> None:
         for _ in range(FORGOTTEN_AT_ONCE):
@@ -142,6 +138,6 @@ class ShareBook:
             if name is None:
                 self._sweep = iter(list(self._idle))
                 return
-            one = self._idle.get(name)
-            if one is not None and unix >= one.ends_at:
+            known = self._idle.get(name)
+            if known is not None and unix >= known[2]:
                 del self._idle[name]
