@@ -48,7 +48,7 @@ def house(provider: UpstreamProcess, tmp_path_factory: pytest.TempPathFactory) -
     with running_gateway(config, folder, env={"AZURE_KEY": AZURE_KEY}) as running:
         yield running
     # What it says while it stops: no call may be left, hence no task of one.
-    assert '"detail":"0 calls in work"' in (folder / "log.jsonl").read_text()
+    assert '"detail":"calls in work: 0"' in (folder / "log.jsonl").read_text()
 
 
 class Guest(NamedTuple):

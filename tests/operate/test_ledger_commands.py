@@ -105,6 +105,7 @@ def test_usage_in_all_forms(folder: Path) -> None:
     assert by_region["calls"] == 5
     assert len(by_region["day"]) == len("2026-11-24")
     assert usage(folder, "--until", "2020-01-01", "--since", "2019-01-01") == []
+    assert "No calls with the tag env." in headrace(folder, "usage", "--by", "tag:env").stdout
     table = headrace(folder, "usage", "--by", "team").stdout
     assert "search" in table
     assert "of unknown price" in table

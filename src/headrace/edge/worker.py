@@ -183,9 +183,9 @@ class Worker:
         try:
             ready.set_result(port)
             await self._stopping.wait()
-            log.info("draining", extra={"detail": f"{server.active()} calls in work"})
+            log.info("draining", extra={"detail": f"calls in work: {server.active()}"})
             interrupted = await server.drain(server_config.drain_s)
-            log.info("stopped", extra={"detail": f"{interrupted} calls interrupted"})
+            log.info("stopped", extra={"detail": f"calls interrupted: {interrupted}"})
         finally:
             tasks = [rotating, registering, auditing]
             tasks += [] if watching is None else [watching]

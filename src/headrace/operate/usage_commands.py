@@ -185,7 +185,9 @@ def _print(rows: Sequence[Mapping[str, Any]], asked: Asked) -> None:
     console = wide_console()
     console.print(span(asked))
     if not rows:
-        console.print("No calls.")
+        tags = [name.removeprefix(TAG) for name in asked.by if name.startswith(TAG)]
+        # Sums by a tag are of the calls that have it.
+        console.print(f"No calls with the tag {' or '.join(tags)}." if tags else "No calls.")
         return
     cells = [_cells(row, asked.headings) for row in rows]
     table = _table(asked.headings, cells, None)
