@@ -31,6 +31,25 @@ async def test_it_is_all_there_again(tmp_path: Path) -> None:
     file.close()
 
 
+async def test_it_is_told_before_anybody_calls(tmp_path: Path) -> None:
+    clerk = Clerk(MemoryCounters(opened(tmp_path)))
+    for key in ("b1", "b2"):
+        bound = clerk.bind(budgets=(budget(1000, key=key),))
+        clerk.settle(await clerk.taken(bound, need(0, 1000)), 0, 872)
+    counters = MemoryCounters(opened(tmp_path))
+    assert list(counters.spent(clerk.unix)) == []
+    rules = {"b1": budget(500, key="b1"), "b3": budget(1, key="b3")}
+    for _ in range(2):
+        counters.recall(lambda key, _: rules.get(key))
+    assert list(counters.spent(clerk.unix)) == [(rules["b1"], 872)]
+    again = Clerk(counters)
+    for key in ("b1", "b2"):
+        denied = await again.denied(again.bind(budgets=(budget(1000, key=key),)), need(0, 129))
+        assert denied.spent == 872
+    again.later(86_400.0)
+    assert {spent for _, spent in counters.spent(again.unix)} == {0}
+
+
 async def test_what_a_kill_cut_off_counts_as_spent(tmp_path: Path) -> None:
     clerk = Clerk(MemoryCounters(opened(tmp_path)))
     bound = clerk.bind(budgets=(budget(1000), budget(5000, unit="tokens", key="t")))

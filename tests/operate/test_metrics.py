@@ -116,6 +116,35 @@ def test_what_a_silent_caller_used_of_a_budget_stays_on_the_page(
             until(lambda: share() > seen)
 
 
+def test_a_budget_is_told_after_a_restart_and_by_the_rules_of_a_reload(
+    upstream: ScriptedThread, tmp_path: Path
+) -> None:
+    """Before its caller calls again, who may have no reason to."""
+
+    def text(budgets: str) -> str:
+        return CONFIG.format(url=upstream.url, workers=1, more=budgets)
+
+    def ratios(api: Api) -> dict[str, float]:
+        wanted = "headrace_budget_used_ratio"
+        return {dict(has)["budget"]: v for (n, has), v in scraped(api).items() if n == wanted}
+
+    small = "budgets: [{{name: small, per: key, usd: '{usd}', every: month, stop: false}}]"
+    with running_gateway(text(small.format(usd="0.00001")), tmp_path, ENV) as gateway:
+        api = Api(gateway.serving)
+        assert call(gateway, "one").status_code == 200
+        until(lambda: ratios(api).get("small", 0) > 1.2)
+        seen = ratios(api)
+    with running_gateway(text(small.format(usd="0.00001")), tmp_path, ENV) as gateway:
+        api = Api(gateway.serving, api.key)
+        until(lambda: ratios(api) == seen)
+        (tmp_path / "headrace.yaml").write_text(text(small.format(usd="0.00002")))
+        os.kill(gateway.pid, signal.SIGHUP)
+        until(lambda: ratios(api) == {"small": pytest.approx(seen["small"] / 2)})
+        (tmp_path / "headrace.yaml").write_text(text("budgets: [{per: key, usd: 7}]"))
+        os.kill(gateway.pid, signal.SIGHUP)
+        until(lambda: ratios(api) == {})
+
+
 def test_every_call_is_counted_once(upstream: ScriptedThread, tmp_path: Path) -> None:
     text = CONFIG.format(url=upstream.url, workers=1, more="")
     with running_gateway(text, tmp_path, ENV) as gateway:

@@ -198,6 +198,22 @@ async def test_what_budgets_have_used_is_told(clerk: Clerk) -> None:
     assert [spent for _, spent in clerk.counters.spent(clerk.unix)] == [0]
 
 
+async def test_a_silent_caller_is_told_by_the_rules_in_force(clerk: Clerk) -> None:
+    raised = {"raised": budget(4000, key="raised"), "new": budget(1, key="new")}
+    for key in ("raised", "gone"):
+        bound = clerk.bind(budgets=(budget(1000, key=key),))
+        clerk.settle(await clerk.taken(bound, need(10, 300)), 10, 250)
+        clerk.counters.release(bound)
+    clerk.counters.recall(lambda key, _: raised.get(key))
+    told = {one.key: (spent, one.cap) for one, spent in clerk.counters.spent(clerk.unix)}
+    assert told == {"raised": (250, 4000)}
+    for key in ("raised", "gone"):
+        bound = clerk.bind(budgets=(budget(1000, key=key),))
+        clerk.settle(await clerk.taken(bound, need(10, 300)), 10, 250)
+    told = {one.key: (spent, one.cap) for one, spent in clerk.counters.spent(clerk.unix)}
+    assert told == {"raised": (500, 1000), "gone": (500, 1000)}, "what was used is not forgotten"
+
+
 async def test_a_budget_that_only_warns(clerk: Clerk) -> None:
     bound = clerk.bind(budgets=(budget(1000, stop=False),))
     held = await clerk.taken(bound, need(0, 900))

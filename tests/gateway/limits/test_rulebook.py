@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from headrace.allowances import BudgetRule, LimitRule
 from headrace.gateway.limits.measures import Measures
 from headrace.gateway.limits.rulebook import Rulebook, values_of
@@ -118,3 +120,26 @@ def test_what_a_team_may_use_is_counted_over_its_keys() -> None:
     other = Caller(key_id="k3", tenant="acme", team="red", limits=(rule,))
     one, two, three = (measures(caller).requests[0].key for caller in (first, second, other))
     assert one == two != three
+
+
+def test_a_key_says_which_budget_is_counted_under_it() -> None:
+    """As after a restart, where nobody has called yet."""
+    rules = [
+        BudgetRule(per="team", usd="5", tokens=70, name="a|b:c"),
+        BudgetRule(per=["user", "model"], tokens=900, every="month", only={"team": "search"}),
+        BudgetRule(per="gateway", usd="50"),
+    ]
+    shared = (("team:default/search", BudgetRule(per="team", usd="8")),)
+    caller = replace(ALICE, budgets=(BudgetRule(per="key", usd="1"),), shared_budgets=shared)
+    book = Rulebook([], rules)
+    found = book.measures(caller, values_of(caller, "m", "")).budgets
+    own = [one for one in found if one.name in ("usd per key", "usd per team")]
+    assert (len(found), len(own)) == (6, 2)
+    for one in found:
+        assert book.budget_under(one.key, None) == (None if one in own else one)
+        assert book.budget_under(one.key, one) == one
+        assert Rulebook([], []).budget_under(one.key, one) == (one if one in own else None)
+    raised = Rulebook([], [BudgetRule(per="gateway", usd="80")])
+    now = [raised.budget_under(one.key, None) for one in found]
+    assert [(one.name, one.cap) for one in now if one] == [("usd per gateway", 80_000_000)]
+    assert book.budget_under("sha256:00ff", None) is None, "what stands for a key that is too long"

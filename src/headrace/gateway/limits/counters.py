@@ -5,7 +5,7 @@ Twins: `memory.py` for one worker, `shared.py` for several, by Redis. The same t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
@@ -28,6 +28,9 @@ class Taken(Protocol):
 
 
 Verdict = Taken | Denied
+BudgetUnder = Callable[[str, Budget | None], Budget | None]
+"""Which budget the rules that are in force count under a key; given what it was before, if that is
+known. None: no more, or not known."""
 
 
 class Counters(Protocol[BoundT]):
@@ -52,6 +55,11 @@ class Counters(Protocol[BoundT]):
 
     def spent(self, unix: float) -> Iterable[tuple[Budget, int]]:
         """What calls that ended have used of budgets in their periods, as far as it is known."""
+        ...
+
+    def recall(self, budget_under: BudgetUnder) -> None:
+        """Other rules are in force: what `spent` tells is by them from now on. A caller that is
+        silent would else be told by those of its last call."""
         ...
 
     def sweep(self, now: float, unix: float) -> None:

@@ -77,6 +77,7 @@ class Gate:
         self._caps = caps if caps else None
         self._reckoning = reckoning
         self._counters = counters
+        counters.recall(rulebook.budget_under)
         self._by_model = rulebook.names_of("model")
         self._by_ip = rulebook.names_of("ip")
         self._plans: dict[PlanKey, Plan] = {}

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from headrace.data.budget_file import BudgetFile, name_of
 from headrace.gateway.limits import gcra, one_of_each
 from headrace.gateway.limits.counter_states import AtOnceState, BudgetState, RateState, State
-from headrace.gateway.limits.counters import Taken
+from headrace.gateway.limits.counters import BudgetUnder, Taken
 from headrace.gateway.limits.gcra import SLACK_S
 from headrace.gateway.limits.measures import (
     AtOnce,
@@ -206,6 +206,18 @@ class MemoryCounters:
         for state in islice(self._budgets.values(), MOST_TOLD):
             if state.budget is not None:
                 yield state.budget, 0 if unix >= state.ends_at else state.spent
+
+    def recall(self, budget_under: BudgetUnder) -> None:
+        """See `Counters.recall`. What was kept over a restart is told before its caller's first
+        call: the file has its key and its sums, the rules say what they are of."""
+        for key, state in islice(self._budgets.items(), MOST_TOLD):
+            state.budget = budget_under(key, state.budget)
+        for key in list(self._kept):
+            if len(self._budgets) >= MOST_TOLD:
+                break
+            budget = budget_under(key, None)
+            if budget is not None:
+                self._budget(budget)
 
     def _denied(self, bound: Bound, need: Need, now: float, unix: float) -> Denied:
         """The measure that the client has to wait for longest."""

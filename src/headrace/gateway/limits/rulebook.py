@@ -18,6 +18,8 @@ from headrace.nouns import Caller
 
 USUAL_BURST_S = 10.0
 TAG = "tag:"
+OF_CALLERS = ("own:", "of:")
+"""What the keys of rules begin with that come with a caller, its own and those it shares."""
 Values = Mapping[str, str | None]
 """What a call is counted by: values by dimension and by `tag:NAME`."""
 
@@ -112,6 +114,7 @@ class Rulebook:
         self._calendars: dict[tuple[str, str], Calendar] = {}
         self._ready_limits = [ReadyLimit.of("", rule) for rule in self.limits]
         self._ready_budgets = [self._ready("", rule) for rule in self.budgets]
+        self._by_begin = {one.key: one for ready in self._ready_budgets for one in ready.counts}
 
     def __bool__(self) -> bool:
         return bool(self.limits or self.budgets)
@@ -144,6 +147,15 @@ class Rulebook:
             for budget in ready.counts
         ]
         return Measures(tuple(requests), tuple(tokens), tuple(at_once), tuple(budgets))
+
+    def budget_under(self, key: str, before: Budget | None) -> Budget | None:
+        """The configuration's budget that is counted under a key; None if no rule of it says so.
+        Rules that come with a caller are not known here: of theirs it is `before`."""
+        begin, bar, counted = key.partition("|")
+        found = self._by_begin.get(begin + bar)
+        if found is not None:
+            return _keyed_budget(found, counted)
+        return before if begin.startswith(OF_CALLERS) else None
 
     def _limits_of(self, caller: Caller) -> Iterable[ReadyLimit]:
         if not (caller.limits or caller.shared_limits):

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from msgspec import Raw
 
 from headrace.gateway.limits.asking import SharedBound
+from headrace.gateway.limits.counters import BudgetUnder
 from headrace.gateway.limits.measures import Budget, Measures, Rate
 from headrace.gateway.limits.memory import MOST_TOLD
 from headrace.gateway.limits.round_trips import at_once_spec, budget_spec, rate_spec
@@ -104,6 +105,16 @@ class ShareBook:
         known = chain(self._budgets.values(), self._idle.values())
         for budget, share, ends_at in islice(known, MOST_TOLD):
             yield budget, share.spent_in_all if unix < ends_at else 0
+
+    def recall(self, budget_under: BudgetUnder) -> None:
+        """See `Counters.recall`."""
+        for known in (self._budgets, self._idle):
+            for key, (before, share, ends_at) in list(islice(known.items(), MOST_TOLD)):
+                budget = budget_under(key, before)
+                if budget is None:
+                    del known[key]
+                else:
+                    known[key] = (budget, share, ends_at)
 
     def forget(self, unix: float) -> None:
         """One small step towards forgetting shares that nobody uses and that hold nothing, and what

@@ -21,7 +21,7 @@ from msgspec import Struct
 from headrace.data.redis_link import RedisAway, RedisLink
 from headrace.gateway.limits.alone import Alone
 from headrace.gateway.limits.asking import Asked, SharedBound, reserved_of
-from headrace.gateway.limits.counters import Verdict
+from headrace.gateway.limits.counters import BudgetUnder, Verdict
 from headrace.gateway.limits.measures import (
     AtOnce,
     Budget,
@@ -127,6 +127,9 @@ class SharedCounters:
     def spent(self, unix: float) -> Iterator[tuple[Budget, int]]:
         """What the server last said was used of budgets, and this worker's calls since then."""
         return self._book.spent(unix)
+
+    def recall(self, budget_under: BudgetUnder) -> None:
+        self._book.recall(budget_under)
 
     def take(
         self, bound: SharedBound, need: Need, now: float, unix: float
