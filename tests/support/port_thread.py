@@ -37,6 +37,8 @@ def port_thread(
 
     async def close_all() -> None:
         server.close()
+        for _ in range(2):  # what was just accepted has a task, whose first step makes a transport
+            await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
