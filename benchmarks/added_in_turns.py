@@ -9,14 +9,10 @@ writer costs it, which has the same core, is in it.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import statistics
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 from cyclopts import App
@@ -24,10 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.added import CASE, LIMITS
-from benchmarks.bodies import whole_request
-from benchmarks.measure import Measurement, Plan, running
+from benchmarks.measure import Plan
 from benchmarks.processes import load_cores, raise_file_limit
-from benchmarks.share import signal_to
+from benchmarks.toggled import told_of
 from benchmarks.upstreams import whole_upstream
 from benchmarks.variant import UNSHED, Variant
 
@@ -131,16 +126,7 @@ def _told(seconds: int, problems: list[str]) -> list[list[float]]:
     with tempfile.TemporaryDirectory() as name, whole_upstream(Path(name)) as upstream:
         site = f"FOLDER, TURN_S, WAYS = {name!r}, {_TURN_S}, {WAYS!r}\n{_SITE}"
         variant = Variant("in turns", site=site, more=UNSHED + LIMITS)
-        with running(variant, upstream) as gateway:
-            begin = threading.Timer(1.0, signal_to, (gateway, signal.SIGUSR1))
-            begin.start()
-            Measurement(gateway, plan, "in turns", problems).wrk(whole_request(1000), CASE)
-            signal_to(gateway, signal.SIGUSR2)
-            place = Path(name) / "told.json"
-            while not place.exists():
-                time.sleep(0.1)
-            time.sleep(0.1)
-            told = json.loads(place.read_text())
+        told = told_of(variant, upstream, Path(name), plan, problems)
     turns = zip(*(told[way] for way in WAYS), strict=True)
     return [
         [1e6 * cpu_s / calls for calls, cpu_s in turn] for turn in turns if all(c for c, _ in turn)

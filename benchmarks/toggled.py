@@ -28,7 +28,7 @@ from benchmarks.peers.base import REPO
 from benchmarks.processes import load_cores, raise_file_limit
 from benchmarks.share import signal_to
 from benchmarks.telemetry import CASE, collector
-from benchmarks.upstreams import whole_upstream
+from benchmarks.upstreams import Upstream, whole_upstream
 from benchmarks.variant import UNSHED, Variant
 
 app = App(name="python -m benchmarks.toggled", help_format="markdown")
@@ -129,17 +129,26 @@ def _measured(source: Path, seconds: int, only: tuple[str, ...], problems: list[
         more = f"{UNSHED}telemetry: {{{wanted}}}\n"
         site = f"FOLDER, TURN_S = {name!r}, {_TURN_S}\n{_SITE}"
         variant = Variant("toggled", site=site, more=more, source=source)
-        with running(variant, upstream) as gateway:
-            begin = threading.Timer(1.0, signal_to, (gateway, signal.SIGUSR1))
-            begin.start()
-            Measurement(gateway, plan, "toggled", problems).wrk(whole_request(1000), CASE)
-            signal_to(gateway, signal.SIGUSR2)
-            place = Path(name) / "told.json"
-            while not place.exists():
-                time.sleep(0.1)
+        return told_of(variant, upstream, Path(name), plan, problems)
+
+
+def told_of(
+    variant: Variant, upstream: Upstream, folder: Path, plan: Plan, problems: list[str]
+) -> dict[str, Any]:
+    """Makes the calls of the plan's one case, and what the variant's worker writes of its turns to
+    `told.json` in the folder: they begin a second later by SIGUSR1 and end by SIGUSR2."""
+    [case] = plan.cases
+    with running(variant, upstream) as gateway:
+        begin = threading.Timer(1.0, signal_to, (gateway, signal.SIGUSR1))
+        begin.start()
+        Measurement(gateway, plan, variant.name, problems).wrk(whole_request(1000), case)
+        signal_to(gateway, signal.SIGUSR2)
+        place = folder / "told.json"
+        while not place.exists():
             time.sleep(0.1)
-            told: _Told = json.loads(place.read_text())
-            return told
+        time.sleep(0.1)
+        told: dict[str, Any] = json.loads(place.read_text())
+        return told
 
 
 def _summary(rounds: list[_Told]) -> str:

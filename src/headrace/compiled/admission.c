@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define SLACK_S 1e-9
-#define BYTES_PER_TOKEN 4
 #define LONGEST_OWED_S 1e9
 
 /* --- what a call may use */

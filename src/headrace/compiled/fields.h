@@ -83,6 +83,15 @@ static inline bool double_of(const Shape *shape, PyObject *object, int which, do
     return read_double(field(shape, object, which), value);
 }
 
+/* Numbers of tokens and micro-dollars with which sums stay far within 63 bits, and every product
+ * with a rate is the float that Python makes of it. What is more is left to Python. */
+#define MOST_MODERATE INT64_C(1000000000000000)
+
+static inline bool is_moderate(int64_t count)
+{
+    return count <= MOST_MODERATE && count >= -MOST_MODERATE;
+}
+
 /* Puts a number into a field; false and an error for want of memory. */
 bool put_int(const Shape *shape, PyObject *object, int which, int64_t value);
 bool put_double(const Shape *shape, PyObject *object, int which, double value);

@@ -7,15 +7,6 @@
 /* Of `one_of_each.Few`: what stands where. */
 enum { REQUESTS, CALLED, ROOM_S, TOKENS, USED, LIMIT, RUNNING, BUDGET, KEPT, BUDGET_FILE, FEW };
 
-/* Numbers of tokens and micro-dollars with which sums stay far within 63 bits, and every product
- * with a rate is the float that Python makes of it. What is more is left to Python. */
-#define MOST_MODERATE INT64_C(1000000000000000)
-
-static inline bool is_moderate(int64_t count)
-{
-    return count <= MOST_MODERATE && count >= -MOST_MODERATE;
-}
-
 /* What a call must know to give back what it does not use; see `gcra.Stake`. */
 typedef struct {
     double began, own, returned;

@@ -6,8 +6,6 @@
 
 #include "records.h"
 
-#define BYTES_PER_TOKEN 4
-
 /* --- the journal */
 
 bool pen_of(const Steps *steps, PyObject *journal, Pen *pen)

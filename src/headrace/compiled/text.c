@@ -99,5 +99,5 @@ bool rounded_up(__int128 total, int64_t scale, int64_t *result)
         return false;
     __int128 up = (total + scale - 1) / scale;
     *result = (int64_t)up;
-    return up <= INT64_C(1000000000000000);
+    return up <= MOST_MODERATE;
 }

@@ -46,9 +46,10 @@ class Lines:
         self._only: bytes | None = None
         """For requests and tokens, where there is one rate of each."""
         told = (*measures.requests, *measures.tokens)
+        form = _form(self.policy, *told)
         if len(measures.requests) == 1 and len(measures.tokens) == 1:
-            self._only = _form(self.policy, *told)
-        self.pieces = _pieces(_form(self.policy, *told)) if told else (self.policy,)
+            self._only = form
+        self.pieces = _pieces(form) if told else (self.policy,)
         """All that stands between what changes from call to call, if there is at most one rate of
         each unit: for the steps in C, which do what `standing` does."""
 
